@@ -1,0 +1,119 @@
+"""The sandbox contract: what a backend promises to whoever judges code.
+
+- Each `Sandbox` is fresh and used for one episode; nothing of it outlives `close()`.
+- The process that runs the code receives inputs and returns values. Expected values, tests and verdicts stay with the
+  caller; the exit status and printed text are diagnostics only.
+- Values cross the border as canonical JSON text (`encoding.py` states the grammar). The caller compares
+  texts, so a hostile value is never decoded into objects outside.
+- Every wait has a deadline that is enforced from outside. What the code does is an `Execution` or a `CallResult`;
+  a broken sandbox is the exception `SandboxFailure`, which is never a reward.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import TracebackType
+from typing import Protocol, Self
+
+
+class CallStatus(StrEnum):
+    """How one call, or one program, ended."""
+
+    OK = "ok"
+    EXCEPTION = "exception"
+    TIMEOUT = "timeout"
+    MEMORY = "memory"
+    OUTPUT_LIMIT = "output_limit"
+    KILLED = "killed"
+    PROTOCOL_VIOLATION = "protocol_violation"
+    UNSUPPORTED_VALUE = "unsupported_value"
+    NO_ENTRY_POINT = "no_entry_point"
+    SYNTAX_ERROR = "syntax_error"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one episode may use; enforced by the kernel or from outside, never by the code's good will."""
+
+    wall_s: float = 5.0
+    """For the whole episode, from the moment the code is handed over."""
+    cpu_s: int = 5
+    memory_bytes: int = 256 * 1024 * 1024
+    max_processes: int = 1
+    """1 denies fork and threads altogether."""
+    output_bytes: int = 64 * 1024
+    """Of stdout and of stderr."""
+    result_bytes: int = 1024 * 1024
+    """Of one encoded value."""
+    tmp_bytes: int = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class CallResult:
+    """The outcome of one function call inside the sandbox."""
+
+    status: CallStatus
+    value: str = ""
+    """Canonical encoding of the returned value, when the status is `ok`."""
+    detail: str = ""
+    """Exception type or other short reason."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Execution:
+    """What a sandbox has to say after running a program."""
+
+    status: CallStatus
+    """Of loading the code (`calls`) or of the whole program (`program`)."""
+    calls: list[CallResult] = field(default_factory=list[CallResult])
+    """One per requested call, in order; calls that were never reached repeat the status that prevented them."""
+    stdout: str = ""
+    stderr: str = ""
+    exit_code: int = 0
+    detail: str = ""
+    duration_ms: float = 0.0
+
+
+class Sandbox(Protocol):
+    """One isolated, single-use place to run code."""
+
+    sandbox_id: str
+
+    async def run_calls(self, code: str, entry_point: str, arguments: list[str], limits: Limits) -> Execution:
+        """Load `code` once, then call `entry_point` with each of `arguments` (encoded argument tuples)."""
+        ...
+
+    async def run_program(self, code: str, stdin: str, limits: Limits) -> Execution:
+        """Run `code` as a program with `stdin` as its input; its stdout is the result."""
+        ...
+
+    async def close(self) -> None:
+        """Destroy it and every process in it; safe to call twice."""
+        ...
+
+
+class SandboxBackend(Protocol):
+    """A way to make sandboxes."""
+
+    name: str
+
+    async def start(self) -> None:
+        """Make ready (warm pools, zygotes). Raises SandboxFailure with what is missing on this host."""
+        ...
+
+    async def acquire(self) -> Sandbox:
+        """A fresh sandbox, from the warm pool when one is ready."""
+        ...
+
+    async def stop(self) -> None:
+        """End every sandbox and helper process; nothing is left behind."""
+        ...
+
+    def report(self) -> dict[str, str]:
+        """Each isolation layer and whether it is in force here: `{"network namespace": "yes", ...}`."""
+        ...
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...

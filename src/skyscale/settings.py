@@ -1,0 +1,91 @@
+"""The environment of a control-plane process, read once at start; wrong combinations are refused here.
+
+Every setting is an environment variable; the string under a field is its documentation.
+Job processes read `JobSettings` and nothing else: they get the rest over the wire.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+class Settings(BaseSettings):
+    """Settings of `skyscale serve`."""
+
+    model_config = SettingsConfigDict(use_attribute_docstrings=True, frozen=True, populate_by_name=True, extra="ignore")
+
+    data_dir: Annotated[Path, Field(alias="SKYSCALE_DATA_DIR")] = Path(".skyscale")
+    """Folder of everything that is kept: database, artifacts, job logs, secrets."""
+    host: Annotated[str, Field(alias="HOST")] = "127.0.0.1"
+    """Address to listen on. Other than loopback needs SKYSCALE_DASHBOARD_TOKEN (or --insecure)."""
+    port: Annotated[int, Field(alias="PORT", ge=0, le=65535)] = 8080
+    """Port to listen on; 0 takes a free one."""
+    database_url: Annotated[str | None, Field(alias="DATABASE_URL")] = None
+    """PostgreSQL, as `postgresql+asyncpg://...`; the default is a SQLite file. Excludes DB_PATH."""
+    db_path: Annotated[Path | None, Field(alias="DB_PATH")] = None
+    """SQLite file; the default is `skyscale.db` in the data folder."""
+    artifact_dir: Annotated[Path | None, Field(alias="ARTIFACT_LOCAL_DIR")] = None
+    """Folder of the local artifact store; the default is `artifacts` in the data folder."""
+    dashboard_token: Annotated[SecretStr | None, Field(alias="SKYSCALE_DASHBOARD_TOKEN")] = None
+    """When set, every call that changes state needs it (or a job token) as a bearer token."""
+    insecure: Annotated[bool, Field(alias="SKYSCALE_INSECURE")] = False
+    """Insist on listening beyond loopback without authentication."""
+    heartbeat_s: Annotated[float, Field(alias="SKYSCALE_HEARTBEAT_S", gt=0)] = 2.0
+    """How often jobs report; three missed reports make a job lost."""
+    reconcile_s: Annotated[float, Field(alias="SKYSCALE_RECONCILE_S", gt=0)] = 0.25
+    """How often the reconcilers compare desired and real state."""
+    max_attempts: Annotated[int, Field(alias="SKYSCALE_MAX_ATTEMPTS", ge=1)] = 5
+    """How often a run's job is started before the run fails."""
+    ticket_ttl_s: Annotated[float, Field(alias="SKYSCALE_TICKET_TTL_S", gt=0)] = 120.0
+    """After this long without a push, the slot of a group is given away."""
+    max_body_bytes: Annotated[int, Field(alias="SKYSCALE_MAX_BODY_BYTES", gt=0)] = 32 * 1024 * 1024
+    """Largest request body that is read."""
+    sandbox_slots: Annotated[int, Field(alias="SKYSCALE_SANDBOX_SLOTS", ge=1)] = 2
+    """Sandboxes that run at once."""
+    verdict_cache_entries: Annotated[int, Field(alias="SKYSCALE_VERDICT_CACHE_ENTRIES", ge=0)] = 100_000
+    """Verdicts remembered by problem and code, since judging is deterministic; 0 runs every program afresh."""
+    grafana_base_url: Annotated[str | None, Field(alias="GRAFANA_BASE_URL")] = None
+    """When set, run replies carry a link to the run's Grafana board."""
+    grafana_dashboard_uid: Annotated[str, Field(alias="GRAFANA_RL_DASHBOARD_UID")] = "skyscale-rl-training"
+    """Uid of that board."""
+    grafana_org_id: Annotated[int, Field(alias="GRAFANA_ORG_ID")] = 1
+    """Grafana organisation of that board."""
+
+    @model_validator(mode="after")
+    def _combinations_that_cannot_work(self) -> "Settings":
+        if self.database_url and self.db_path:
+            raise ValueError("DATABASE_URL and DB_PATH exclude each other: unset one")
+        if self.host not in LOOPBACK and self.dashboard_token is None and not self.insecure:
+            raise ValueError(
+                f"HOST={self.host} listens beyond loopback, which needs SKYSCALE_DASHBOARD_TOKEN (or --insecure)"
+            )
+        return self
+
+    @property
+    def sqlalchemy_url(self) -> str:
+        """The database's address for SQLAlchemy's async engines."""
+        if self.database_url:
+            return self.database_url
+        return f"sqlite+aiosqlite:///{(self.db_path or self.data_dir / 'skyscale.db').absolute()}"
+
+    @property
+    def artifact_root(self) -> str:
+        """The artifact store's root as a URI."""
+        return (self.artifact_dir or self.data_dir / "artifacts").absolute().as_uri()
+
+
+class JobSettings(BaseSettings):
+    """The three settings of a job's process."""
+
+    model_config = SettingsConfigDict(use_attribute_docstrings=True, frozen=True, populate_by_name=True, extra="ignore")
+
+    url: Annotated[str, Field(alias="SKYSCALE_URL")]
+    """The control plane's URL."""
+    job_token: Annotated[SecretStr, Field(alias="SKYSCALE_JOB_TOKEN")]
+    """Opens what this job's role needs, and nothing else."""
+    job_id: Annotated[str, Field(alias="SKYSCALE_JOB_ID")]
+    """Which job this process is."""

@@ -1,0 +1,145 @@
+"""Trajectories on their way from the worker to the trainer: push, lease, ack.
+
+Token ids are the record, text is a view. Every sampled token carries the engine's logprob and the policy version
+that sampled it. Ids are made by the worker, so a push may be repeated without harm.
+"""
+
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from skyscale.wire.base import Reply, Request
+from skyscale.wire.episodes import MAX_CODE_CHARS, Outcome
+
+MAX_TOKENS = 131072
+Tokens = Annotated[list[int], Field(max_length=MAX_TOKENS)]
+
+
+class Trajectory(Request):
+    """One finished episode of a group."""
+
+    episode_id: Annotated[str, Field(min_length=4, max_length=80)]
+    code: Annotated[str, Field(max_length=MAX_CODE_CHARS)]
+    text: str = ""
+    """The completion as the model wrote it."""
+    completion_ids: Tokens
+    """Sampled token ids, the end-of-sequence token included when it was sampled."""
+    logprobs: Annotated[list[float], Field(max_length=MAX_TOKENS)]
+    """The engine's log-probability of each sampled token, natural log, at the sampling temperature."""
+    versions: Annotated[list[int], Field(max_length=MAX_TOKENS)]
+    """The policy version that sampled each token."""
+    reward: Annotated[float, Field(ge=0, le=1)]
+    outcome: Outcome
+    passed_tests: int = 0
+    total_tests: int = 0
+
+    @model_validator(mode="after")
+    def _one_logprob_and_version_per_token(self) -> "Trajectory":
+        if not len(self.completion_ids) == len(self.logprobs) == len(self.versions):
+            raise ValueError("completion_ids, logprobs and versions must have one entry per sampled token")
+        return self
+
+
+class GroupPush(Request):
+    """The body of `POST /api/rl/buffer/push` for a whole group."""
+
+    run_id: str
+    group_id: Annotated[str, Field(min_length=4, max_length=80)]
+    problem_id: str
+    prompt_ids: Tokens
+    """The prompt's token ids, shared by all trajectories of the group."""
+    trajectories: Annotated[list[Trajectory], Field(min_length=1, max_length=256)]
+
+
+class TrajectoryPush(Request):
+    """The body of `POST /api/rl/buffer/push` for one trajectory without tokens: kept and sampled, never trained on."""
+
+    run_id: str
+    problem_id: str
+    prompt: str
+    code: Annotated[str, Field(max_length=MAX_CODE_CHARS)]
+    reward: Annotated[float, Field(ge=0, le=1)]
+    done: bool = True
+    step_n: int = 0
+    trajectory_id: Annotated[str, Field(min_length=4, max_length=80)] | None = None
+    """Client-made; the same id again is a duplicate and is not stored twice."""
+
+
+class GroupBatchPush(Request):
+    """The body of `POST /api/rl/buffer/push` for several groups at once."""
+
+    groups: Annotated[list[GroupPush], Field(min_length=1, max_length=64)]
+
+
+class PushReply(Reply):
+    """What became of a push. It is durable on disk when this reply is sent."""
+
+    accepted: int
+    """Trajectories stored by this call."""
+    duplicates: int
+    """Trajectories that were already stored."""
+
+
+class SampleRequest(Request):
+    """The body of `POST /api/rl/buffer/sample`."""
+
+    run_id: str
+    batch_size: Annotated[int, Field(ge=1, le=65536)] = 32
+    """Without a lease: at most so many trajectories, oldest first, consumed at once."""
+    num_groups: Annotated[int, Field(ge=1, le=4096)] | None = None
+    """With a lease: exactly so many trainable groups, or none."""
+    lease_s: Annotated[float, Field(gt=0, le=86400)] | None = None
+    """Take the groups on a lease of this length: they return if it expires without an ack."""
+    trainer_id: str = ""
+    wait_s: Annotated[float, Field(ge=0, le=30)] = 0.0
+    """How long the server may hold the call until enough groups are there."""
+
+
+class LeasedGroup(Reply):
+    """A group as the trainer receives it."""
+
+    group_id: str
+    problem_id: str
+    prompt_ids: list[int]
+    trajectories: list[Trajectory]
+
+
+class SampleReply(Reply):
+    """A batch: trajectories without a lease, or groups with one."""
+
+    trajectories: list[dict[str, object]]
+    count: int
+    """Trajectories in this reply, in groups or alone."""
+    lease_id: str | None
+    groups: list[LeasedGroup]
+
+
+class LeaseRequest(Request):
+    """The body of `POST /api/rl/buffer/ack`, `/release` and `/extend`."""
+
+    run_id: str
+    lease_id: str
+    lease_s: Annotated[float, Field(gt=0, le=86400)] = 60.0
+    """`extend`: the lease's new length from now."""
+
+
+class BufferStats(Reply):
+    """`GET /api/rl/buffer/stats?run_id=`: trajectories by what became of them."""
+
+    run_id: str
+    size: int
+    """Waiting to be trained on."""
+    leased: int
+    consumed: int
+    flat: int
+    """In groups of equal reward: nothing to learn, skipped and refilled."""
+    stale: int
+    """Refused at lease time for being older than `max_staleness`."""
+    failed: int
+    """Dropped for infrastructure failures."""
+    groups_in_play: int
+    """Groups on tickets that have not been pushed yet."""
+    slots: int
+    """Groups that may be in play, waiting or leased at once."""
+    pushed: int
+    """Trajectories ever pushed."""

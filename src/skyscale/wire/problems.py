@@ -1,0 +1,78 @@
+"""Problems: what an episode asks for and the tests that decide its reward.
+
+One problem is one line of a JSONL file; `docs/problem-format.md` explains the format.
+The hidden tests never leave the server: `PublicProblem` is what a caller may see.
+"""
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from skyscale.wire.base import Reply, Request
+
+
+class Difficulty(StrEnum):
+    """How hard a problem is for the model class it was written for."""
+
+    EASY = "easy"
+    MEDIUM = "medium"
+    HARD = "hard"
+
+
+class Split(StrEnum):
+    """Which side of the train/held-out border a problem is on."""
+
+    TRAIN = "train"
+    HELDOUT = "heldout"
+
+
+class StdinTest(Request):
+    """One run of a program: what it reads and what it must print."""
+
+    stdin: str
+    """The whole standard input."""
+    stdout: str
+    """The expected output; trailing white space of lines and of the whole is ignored."""
+
+
+class Problem(Request):
+    """A task with its tests, its reference solution and wrong solutions that must not score 1."""
+
+    id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,79}$")]
+    """Unique in its problem set."""
+    family: str
+    """Problems that vary one idea; the train/held-out split never separates a family's meaning from its name."""
+    prompt: str
+    """What the model is asked, as the user's message."""
+    difficulty: Difficulty
+    split: Split
+    style: Literal["calls", "stdin"]
+    """`calls`: tests call a function. `stdin`: tests run the whole program."""
+    entry_point: str | None = None
+    """The function that the tests call; required for `calls`."""
+    test_cases: list[str] = []
+    """For `calls`: lines `assert f(literal, ...) == literal`, parsed and never executed."""
+    stdin_tests: list[StdinTest] = []
+    """For `stdin`: the runs and their expected outputs."""
+    num_examples: Annotated[int, Field(ge=0)] = 1
+    """How many of the tests, from the first, are public examples."""
+    solution: str | None = None
+    """A reference solution; it must score 1."""
+    wrong_solutions: list[str] = []
+    """Plausible programs that must score below 1."""
+
+
+class PublicProblem(Reply):
+    """The part of a problem that a caller may see."""
+
+    id: str
+    family: str
+    prompt: str
+    difficulty: Difficulty
+    split: Split
+    style: str
+    test_cases: list[str]
+    """The public examples only."""
+    total_tests: int
+    """How many tests decide the reward."""

@@ -1,0 +1,314 @@
+"""A run: what a caller asks for, the states it passes through, what a reader sees of it.
+
+`RunCreate` is what arrives; `RunSpec` is the same with every default resolved and written down, and is
+what all processes of the run read over the wire.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from skyscale.wire.base import Reply, Request
+from skyscale.wire.problems import Difficulty
+
+RUN_ID_PATTERN = r"^rl-[a-z0-9][a-z0-9-]{2,47}$"
+
+
+class RunStatus(StrEnum):
+    """Where a run is in its life."""
+
+    STARTING = "starting"
+    """Accepted; its jobs are being dispatched or the policy server is not yet healthy."""
+    RUNNING = "running"
+    """Workers and trainer are at work."""
+    STOPPING = "stopping"
+    """Asked to stop, or finished: its jobs are being ended."""
+    STOPPED = "stopped"
+    """Ended by a caller; nothing of it is left running."""
+    COMPLETED = "completed"
+    """Reached one of its own limits and was evaluated for the last time."""
+    FAILED = "failed"
+    """Cannot go on; `reason` says why and what to do."""
+
+
+class RunStage(StrEnum):
+    """What a live run is doing or waiting for."""
+
+    WAITING_FOR_POLICY = "waiting_for_policy"
+    WAITING_FOR_ROLLOUTS = "waiting_for_rollouts"
+    TRAINING = "training"
+    FINISHING = "finishing"
+
+
+class Algorithm(Request):
+    """Group relative policy optimisation (arXiv:2402.03300) in the form of Dr. GRPO and DAPO.
+
+    Advantage = reward - mean of the group; token mean over the batch; asymmetric clip; truncated importance
+    correction between the engine that sampled and the trainer.
+    """
+
+    name: Literal["grpo"] = "grpo"
+    group_size: Annotated[int, Field(ge=2, le=256)] = 8
+    """Episodes of one problem that share a baseline (G)."""
+    groups_per_step: Annotated[int, Field(ge=1, le=4096)] = 16
+    """Groups in one leased batch; one policy version is published per batch."""
+    minibatches: Annotated[int, Field(ge=1, le=64)] = 1
+    """Optimizer steps per batch; the batch is cut by whole groups."""
+    learning_rate: Annotated[float, Field(gt=0, le=1)] | None = None
+    """AdamW step size; the default depends on the model's size."""
+    adam_beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    adam_beta2: Annotated[float, Field(ge=0, lt=1)] = 0.95
+    weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.0
+    warmup_steps: Annotated[int, Field(ge=0)] = 5
+    """Optimizer steps over which the learning rate rises linearly from zero."""
+    clip_low: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    clip_high: Annotated[float, Field(gt=0, le=10)] = 0.28
+    """The probability ratio is clipped to [1 - clip_low, 1 + clip_high] (arXiv:2503.14476)."""
+    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
+    importance_cap: Annotated[float, Field(ge=1)] = 2.0
+    """Upper bound of the trainer/engine probability ratio that weights each token."""
+    importance_low: Annotated[float, Field(ge=0, le=1)] = 0.5
+    importance_high: Annotated[float, Field(ge=1)] = 5.0
+    """Tokens whose trainer/engine ratio leaves [importance_low, importance_high] are masked."""
+    max_staleness: Annotated[int, Field(ge=0, le=64)] = 4
+    """Most policy versions between the oldest token of a group and the version that trains on it."""
+
+
+class Sampling(Request):
+    """How rollouts are sampled. `top_p` and `top_k` other than 1 and off would bias the ratio and are refused."""
+
+    temperature: Annotated[float, Field(gt=0, le=4)] = 1.0
+    max_new_tokens: Annotated[int, Field(ge=1, le=131072)] | None = None
+    """Tokens per completion; the default depends on the model."""
+    top_p: Annotated[float, Field(ge=1, le=1)] = 1.0
+    top_k: Literal[-1, 0] = -1
+
+
+class Evaluation(Request):
+    """When and how held-out problems are played; always at the start and at the end."""
+
+    every_versions: Annotated[int, Field(ge=0)] = 0
+    """Also evaluate every so many policy versions; 0 means start and end only."""
+    num_problems: Annotated[int, Field(ge=0, le=10000)] = 64
+    """Held-out problems per evaluation; 0 turns evaluation off."""
+    samples_per_problem: Annotated[int, Field(ge=1, le=64)] = 4
+    temperature: Annotated[float, Field(gt=0, le=4)] = 1.0
+
+
+class RunCreate(Request):
+    """The body of `POST /api/rl/runs`; `{}` is a valid one."""
+
+    run_id: Annotated[str, Field(pattern=RUN_ID_PATTERN)] | None = None
+    """A client-made id; sending the same body again returns the same run."""
+    base_model: Annotated[str, Field(min_length=1, max_length=500)] = "skyscale/starter"
+    """`skyscale/starter`, a local folder, or a Hugging Face id."""
+    num_workers: Annotated[int, Field(ge=1, le=1024)] = 1
+    """Rollout worker processes; each plays many groups at once."""
+    gpu_model: Annotated[str, Field(min_length=1, max_length=40)] = "cpu"
+    provider: Annotated[str, Field(min_length=1, max_length=40)] = "local"
+    problem_set: Annotated[str, Field(min_length=1, max_length=200)] = "embedded"
+    difficulty: Difficulty | None = None
+    """Train only on problems of this difficulty."""
+    algorithm: Algorithm = Algorithm()
+    sampling: Sampling = Sampling()
+    evaluation: Evaluation = Evaluation()
+    mode: Literal["async", "synchronous"] = "async"
+    """`synchronous` plays one batch, trains on it, swaps, and only then plays the next: reproducible and slow."""
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    max_steps: Annotated[int, Field(ge=1)] | None = None
+    """Complete after so many policy versions."""
+    max_hours: Annotated[float, Field(gt=0)] | None = None
+    """Complete after so much time since the run's first rollout."""
+    target_reward: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Complete when the mean training reward of the last five versions reaches this."""
+    max_concurrent_groups: Annotated[int, Field(ge=1, le=4096)] = 32
+    """Groups that one worker plays at once."""
+    checkpoint_every: Annotated[int, Field(ge=1)] = 1
+    """Versions between resumable checkpoints (weights, optimizer, RNG, consumed leases)."""
+    keep_versions: Annotated[int, Field(ge=2)] = 3
+    """Published weight folders that are kept; the newest and those in use always are."""
+    dry_run: bool = False
+    """Validate and resolve without starting anything."""
+
+    @model_validator(mode="after")
+    def _synchronous_means_on_policy(self) -> "RunCreate":
+        if self.mode == "synchronous" and self.num_workers != 1:
+            raise ValueError("mode 'synchronous' plays with one worker: set num_workers to 1, or mode to 'async'")
+        return self
+
+
+class RunSpec(Reply):
+    """A run request with every default resolved; immutable once the run exists."""
+
+    run_id: str
+    base_model: str
+    num_workers: int
+    gpu_model: str
+    provider: str
+    problem_set: str
+    difficulty: Difficulty | None
+    algorithm: Algorithm
+    """With `learning_rate` set, and `max_staleness` 0 in synchronous mode."""
+    sampling: Sampling
+    """With `max_new_tokens` set."""
+    evaluation: Evaluation
+    mode: Literal["async", "synchronous"]
+    seed: int
+    max_steps: int | None
+    max_hours: float | None
+    target_reward: float | None
+    max_concurrent_groups: int
+    checkpoint_every: int
+    keep_versions: int
+
+
+class RunCreated(Reply):
+    """The reply to `POST /api/rl/runs`."""
+
+    run_id: str
+    status: RunStatus
+    spec: RunSpec
+
+
+class RunSummary(Reply):
+    """One row of the list of runs."""
+
+    run_id: str
+    base_model: str
+    status: RunStatus
+    stage: RunStage | None
+    reason: str | None
+    """Why it ended, when it ended by itself or failed."""
+    policy_version: int
+    """Newest published version; 0 is the base model."""
+    last_reward: float | None
+    created_at: datetime
+    updated_at: datetime
+    ended_at: datetime | None
+
+
+class RunPage(Reply):
+    """A page of runs, newest first."""
+
+    runs: list[RunSummary]
+    next_cursor: str | None
+    """Pass as `cursor` to get the next page; null on the last one."""
+
+
+class ProcessHealth(Reply):
+    """What one process of a run last said of itself."""
+
+    id: str
+    """The job's id."""
+    role: str
+    index: int
+    status: str
+    """The job's state."""
+    detail: str
+    """What it is doing, in a few words."""
+    attempt: int
+    heartbeat_age_s: float | None
+    metrics: dict[str, float]
+
+
+class TrainingMetrics(Request):
+    """One report of the trainer: the body of `POST /api/training/metrics`."""
+
+    job_id: str
+    step: Annotated[int, Field(ge=0)] = 0
+    """Policy version that this step produced."""
+    episode_reward: float | None = None
+    loss: float | None = None
+    gpu_util: float | None = None
+    timestamp: int | None = None
+    """Milliseconds since the epoch; the server's clock when absent."""
+    metrics: dict[str, float] = {}
+    """Everything else: entropy, ratio, clip share, mismatch KL, staleness, tokens/s, wait share ..."""
+
+
+class MetricsPoint(Reply):
+    """One kept metrics report."""
+
+    step: int
+    episode_reward: float | None
+    loss: float | None
+    gpu_util: float | None
+    timestamp: int
+    metrics: dict[str, float]
+
+
+class EvaluationResult(Reply):
+    """Held-out reward of one policy version."""
+
+    version: int
+    reward: float
+    num_problems: int
+    num_episodes: int
+    finished_at: datetime
+
+
+class RunView(Reply):
+    """Everything `GET /api/rl/runs/{id}` tells of a run."""
+
+    run_id: str
+    status: RunStatus
+    stage: RunStage | None
+    reason: str | None
+    spec: RunSpec
+    trainer_status: str
+    worker_statuses: list[ProcessHealth]
+    processes: list[ProcessHealth]
+    """All jobs of the run: policy, trainer, workers."""
+    policy_status: Literal["waiting", "ready"]
+    policy_version: int
+    """Newest published version."""
+    serving_version: int
+    """Version that the policy server last said it serves."""
+    buffer_size: int
+    """Trajectories waiting to be trained on."""
+    trajectories: int
+    """Trajectories pushed so far, evaluation excluded."""
+    metrics: list[MetricsPoint]
+    """The newest 200 reports, oldest first."""
+    evaluations: list[EvaluationResult]
+    event_count: int
+    checkpoint: str | None
+    """Where the newest published weights lie."""
+    grafana_url: str | None
+    created_at: datetime
+    rollouts_started_at: datetime | None
+    ended_at: datetime | None
+
+
+class Event(Reply):
+    """A fact of record about a run, ordered by `seq` within the run."""
+
+    seq: int
+    timestamp: datetime
+    run_id: str
+    component: str
+    """coordinator, policy, buffer, env, trainer, worker-<i> ..."""
+    level: Literal["debug", "info", "warning", "error"]
+    kind: str
+    """A stable name such as `policy.published`."""
+    message: str
+    data: dict[str, object]
+
+
+class EventPage(Reply):
+    """Events of a run, oldest first."""
+
+    run_id: str
+    events: list[Event]
+
+
+class EventCreate(Request):
+    """The body of `POST /api/rl/runs/{id}/events`."""
+
+    component: Annotated[str, Field(min_length=1, max_length=80)] = "remote"
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    kind: Annotated[str, Field(min_length=1, max_length=80)] = "message"
+    message: Annotated[str, Field(min_length=1, max_length=4000)]
+    data: dict[str, object] = {}
