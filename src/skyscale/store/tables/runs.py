@@ -28,6 +28,8 @@ runs = Table(
     Column("created_at", Time, nullable=False),
     Column("updated_at", Time, nullable=False),
     Column("rollouts_started_at", Time),
+    Column("finishing_since", Time),
+    Column("stopping_since", Time),
     Column("ended_at", Time),
     Index("ix_runs_created_at_run_id", "created_at", "run_id"),
 )
@@ -35,7 +37,7 @@ runs = Table(
 policies = Table(
     "policies",
     metadata,
-    Column("run_id", ForeignKey(runs.c.run_id), primary_key=True),
+    Column("run_id", String(60), ForeignKey("runs.run_id"), primary_key=True),
     Column("version", Integer, primary_key=True, autoincrement=False),
     Column("parent", Integer, nullable=False),
     Column("manifest_uri", LongText, nullable=False),
@@ -47,7 +49,7 @@ training_metrics = Table(
     "training_metrics",
     metadata,
     Column("id", Serial, primary_key=True),
-    Column("run_id", ForeignKey(runs.c.run_id), nullable=False),
+    Column("run_id", String(60), ForeignKey("runs.run_id"), nullable=False),
     Column("job_id", String(100), nullable=False),
     Column("step", Integer, nullable=False),
     Column("episode_reward", Float),
