@@ -38,9 +38,7 @@ async def insert_event(
     await connection.execute(insert(events).values(run_id=run_id, seq=seq, timestamp=timestamp, **values))
 
 
-async def select_events(
-    connection: AsyncConnection, run_id: str, after_seq: int, limit: int
-) -> Sequence[RowMapping]:
+async def select_events(connection: AsyncConnection, run_id: str, after_seq: int, limit: int) -> Sequence[RowMapping]:
     """Events of a run after a number, oldest first."""
     statement = select(events).where(events.c.run_id == run_id, events.c.seq > after_seq)
     return (await connection.execute(statement.order_by(events.c.seq).limit(limit))).mappings().all()

@@ -57,9 +57,7 @@ class Buffer(Protocol):
         """Give no more tickets for training."""
         ...
 
-    async def published(
-        self, connection: AsyncConnection, run_id: str, version: int, lease_ids: Sequence[str]
-    ) -> None:
+    async def published(self, connection: AsyncConnection, run_id: str, version: int, lease_ids: Sequence[str]) -> None:
         """Ack these leases and free their slots. Raises Conflict `lease_fenced` for a lease given to another."""
         ...
 

@@ -95,3 +95,28 @@ def version_to_serve(*, newest: int, pinned: int | None, evaluating: int | None)
     if evaluating is not None:
         return evaluating
     return pinned if pinned is not None else newest
+
+
+START_DEADLINE = timedelta(minutes=30)
+"""For the first policy server to register and load its model; a large one is fetched first."""
+FINISHING_DEADLINE = timedelta(minutes=60)
+STOPPING_DEADLINE = timedelta(seconds=90)
+"""After it, jobs that were asked to end in good order are stopped."""
+
+
+def overdue(status: RunStatus, created_at: datetime, has_policy: bool, now: datetime) -> str | None:
+    """Why a run that does not get started fails, in words; None while it may still wait."""
+    if status is not RunStatus.STARTING or now - created_at < START_DEADLINE:
+        return None
+    waited = "become healthy" if has_policy else "register"
+    return f"the policy server did not {waited} within {START_DEADLINE.seconds // 60} minutes; see its job's log"
+
+
+def finishing_overdue(since: datetime | None, now: datetime) -> bool:
+    """Whether the final evaluation is given up."""
+    return since is not None and now - since >= FINISHING_DEADLINE
+
+
+def stopping_overdue(since: datetime | None, now: datetime) -> bool:
+    """Whether ending in good order has taken too long."""
+    return since is not None and now - since >= STOPPING_DEADLINE

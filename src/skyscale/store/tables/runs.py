@@ -23,6 +23,7 @@ runs = Table(
     Column("serving_version", Integer, nullable=False),
     Column("newest_version", Integer, nullable=False),
     Column("evaluation_asked", Integer, nullable=False),
+    Column("evaluation_done", Integer, nullable=False),
     Column("finish_reason", LongText),
     Column("last_reward", Float),
     Column("created_at", Time, nullable=False),
