@@ -160,21 +160,23 @@ class Coordinator:
         if run.serving_version != run.version_to_serve:
             world.swaps.wake(run.run_id)
         await limits.note_rollouts(world.database, world.parts.buffer, world.metrics, run, world.clock())
-        if run.evaluating is not None:
+        if rules.finishing_overdue(run.finishing_since, world.clock()):
+            late = f"{run.finish_reason}; the final evaluation was not reached in time"
+            await self._end(run, RunStatus.COMPLETED, late)
+        elif run.evaluating is not None:
             await limits.note_evaluation(world.database, world.episodes, world.parts.events, run, world.clock())
-            return
-        trainer_ended = all(p.status in OVER for p in processes if p.role == JobRole.TRAINER)
+        else:
+            await self._towards_the_end(run, processes)
+
+    async def _towards_the_end(self, run: RunRecord, processes: Sequence[ProcessHealth]) -> None:
+        trainer_ended = all(p.status in OVER for p in processes if p.role == JobRole.TRAINER.value)
         if run.finish_reason is None:
             await self._maybe_finish(run, trainer_ended)
-            return
-        is_late = rules.finishing_overdue(run.finishing_since, world.clock())
-        if is_late:
-            await self._end(
-                run, RunStatus.COMPLETED, f"{run.finish_reason}; the final evaluation was not reached in time"
-            )
-        elif not trainer_ended or run.serving_version != run.newest_version:
-            return
-        elif not await self._evaluate_if_due(run):
+        elif (
+            trainer_ended
+            and run.serving_version == run.newest_version
+            and not await self._evaluate_if_due(run)
+        ):
             await self._end(run, RunStatus.COMPLETED, run.finish_reason)
 
     async def _maybe_finish(self, run: RunRecord, trainer_ended: bool) -> None:

@@ -35,7 +35,7 @@ async def ask_for_evaluation(episodes: Episodes, connection: AsyncConnection, ru
     """Have the newest version evaluated, if that is due."""
     if is_evaluation_due(run):
         await queries.change(connection, run.run_id, now, {"evaluation_asked": run.newest_version})
-        await episodes.request_evaluation(connection, run.run_id, run.newest_version)
+        await episodes.request_evaluation(connection, run.spec, run.newest_version)
 
 
 async def note_evaluation(

@@ -1,6 +1,6 @@
 """What the run's coordinator needs of its neighbours, in its own words; the services of those rooms fit as they are."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Literal, Protocol
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -19,7 +19,7 @@ class Jobs(Protocol):
         """Want a process of this role; held ones wait for `release`. Returns its job id."""
         ...
 
-    async def release(self, connection: AsyncConnection, run_id: str, roles: set[JobRole]) -> None:
+    async def release(self, connection: AsyncConnection, run_id: str, roles: Collection[JobRole]) -> None:
         """Let held jobs of these roles start."""
         ...
 
@@ -28,7 +28,7 @@ class Jobs(Protocol):
         connection: AsyncConnection,
         run_id: str,
         desired: Literal["run", "finish", "stop"],
-        roles: set[JobRole] | None = None,
+        roles: Collection[JobRole] | None = None,
     ) -> None:
         """Say what is wanted of the run's jobs of these roles, or of all."""
         ...
@@ -69,7 +69,7 @@ class Buffer(Protocol):
 class Episodes(Protocol):
     """Evaluations are played like training groups, by the same workers."""
 
-    async def request_evaluation(self, connection: AsyncConnection, run_id: str, version: int) -> None:
+    async def request_evaluation(self, connection: AsyncConnection, spec: RunSpec, version: int) -> None:
         """Have held-out problems played by this version; no training tickets until it is complete."""
         ...
 

@@ -1,6 +1,6 @@
 """All SQL of runs, published versions and training metrics."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
@@ -85,12 +85,12 @@ async def get_by_key(connection: AsyncConnection, key: str) -> RunRecord | None:
     return await _one(connection, select(*_COLUMNS).where(runs.c.idempotency_key == key))
 
 
-async def insert_run(connection: AsyncConnection, values: dict[str, object]) -> None:
+async def insert_run(connection: AsyncConnection, values: Mapping[str, object]) -> None:
     """Write a new run."""
     await connection.execute(insert(runs).values(**values))
 
 
-async def change(connection: AsyncConnection, run_id: str, now: datetime, values: dict[str, object]) -> None:
+async def change(connection: AsyncConnection, run_id: str, now: datetime, values: Mapping[str, object]) -> None:
     """Set these columns of a run."""
     await connection.execute(update(runs).where(runs.c.run_id == run_id).values(updated_at=now, **values))
 
@@ -121,7 +121,7 @@ async def page(
     return [_record(row) for row in (await connection.execute(statement)).mappings()]
 
 
-async def insert_policy(connection: AsyncConnection, values: dict[str, object]) -> None:
+async def insert_policy(connection: AsyncConnection, values: Mapping[str, object]) -> None:
     """Write a published version."""
     await connection.execute(insert(policies).values(**values))
 
@@ -146,7 +146,7 @@ async def policies_of(connection: AsyncConnection, run_id: str, after_version: i
     return [PolicyVersion.model_validate(dict(row)) for row in rows]
 
 
-async def insert_metrics(connection: AsyncConnection, values: dict[str, object]) -> None:
+async def insert_metrics(connection: AsyncConnection, values: Mapping[str, object]) -> None:
     """Keep one report of the trainer."""
     await connection.execute(insert(training_metrics).values(**values))
 

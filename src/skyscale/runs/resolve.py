@@ -9,7 +9,8 @@ from skyscale.wire.runs import RunCreate, RunSpec
 STARTER = "skyscale/starter"
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 GPU_MODELS = frozenset(
-    ["cpu", "any", "t4", "l4", "l40s", "a10g", "a100", "a100-40", "a100-80", "h100", "h200", "b200", "rtx3060", "rtx3090", "rtx4090", "rtx5090"]
+    {"cpu", "any", "t4", "l4", "l40s", "a10g", "a100", "a100-40", "a100-80", "h100", "h200", "b200"}
+    | {"rtx3060", "rtx3090", "rtx4090", "rtx5090"}
 )
 """Names that the providers between them understand."""
 STARTER_LEARNING_RATE = 5e-4

@@ -25,7 +25,7 @@ from skyscale.telemetry.metrics import Metrics
 from skyscale.wire.base import new_id, utc_now
 from skyscale.wire.jobs import JobRole
 from skyscale.wire.policies import PolicyPublish, PolicyRegister, PolicyVersion
-from skyscale.wire.runs import EventCreate, RunCreate, RunCreated, RunStatus, TrainingMetrics
+from skyscale.wire.runs import EventCreate, RunCreate, RunCreated, RunSpec, RunStatus, TrainingMetrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +49,17 @@ class RunService:
         metrics: Metrics,
         *,
         providers: Collection[str],
-        knows_problem_set: Callable[[str], bool],
+        check_problems: Callable[[RunSpec], None],
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
+        """`check_problems` raises Invalid for a run whose problem set is not there or cannot be evaluated."""
         self._db = database
         self._events = events
         self._jobs = jobs
         self._buffer = buffer
         self._metrics = metrics
         self._providers = providers
-        self._knows_problem_set = knows_problem_set
+        self._check_problems = check_problems
         self._clock = clock
         self.on_change: Callable[[str], None] = lambda run_id: None
         """Called after a commit that the coordinator should look at without waiting for its next round."""
@@ -66,8 +67,9 @@ class RunService:
     async def create(self, request: RunCreate, key: str | None = None) -> RunCreated:
         """The run, new or the one that the same request made before. Raises Invalid or Conflict."""
         spec = resolve.resolve(request, request.run_id or new_id("rl"))
-        self._check(spec.base_model, spec.problem_set)
         resolve.check(spec, self._providers)
+        _require_folder(spec.base_model)
+        self._check_problems(spec)
         if request.dry_run:
             return RunCreated(run_id=spec.run_id, status=RunStatus.STARTING, spec=spec)
         digest = hashlib.sha256(request.model_dump_json().encode()).hexdigest()
@@ -196,34 +198,25 @@ class RunService:
                 message=body.message, level=body.level, data=body.data,
             )  # fmt: skip
 
-    async def note_serving(self, run_id: str, version: int, caller: Principal) -> None:
-        """Record the version that the run's policy job says it serves."""
-        async with self._db.read() as connection:
-            run = await existing(connection, run_id)
-        is_ours = (caller.job_id, caller.attempt) == (run.policy_job_id, run.policy_attempt)
-        if is_ours and run.policy_url is not None and run.serving_version != version:
-            async with self._db.write() as connection:
-                await queries.note_serving(connection, run_id, run.policy_url, version)
+    async def heard(self, run_id: str, job: Principal, serving: int | None) -> Pointer:
+        """What a job's heartbeat is answered; a policy server's also tells which version it serves.
 
-    async def pointer(self, run_id: str, role: JobRole) -> Pointer:
-        """Where the healthy policy server is; for itself the version to serve, for others the newest."""
+        A policy server is told the version that it should serve, everyone else the newest.
+        """
         async with self._db.read() as connection:
             run = await existing(connection, run_id)
-            version = run.version_to_serve if role is JobRole.POLICY else run.newest_version
+            version = run.version_to_serve if job.role is JobRole.POLICY else run.newest_version
             found = await queries.policy(connection, run_id, version)
+        is_ours = (job.job_id, job.attempt) == (run.policy_job_id, run.policy_attempt)
+        if serving is not None and is_ours and run.policy_url is not None and run.serving_version != serving:
+            async with self._db.write() as connection:
+                await queries.note_serving(connection, run_id, run.policy_url, serving)
         url = run.policy_url if run.policy_healthy_at is not None else None
         return Pointer(url, version, found[0].manifest_uri if found else None)
 
     @property
     def _parts(self) -> endings.Parts:
         return endings.Parts(self._jobs, self._buffer, self._events)
-
-    def _check(self, base_model: str, problem_set: str) -> None:
-        if resolve.is_path(base_model) and not (Path(base_model).expanduser() / "config.json").is_file():
-            raise Invalid(f"base_model: the folder {base_model} holds no config.json", code="model_not_found")
-        if not self._knows_problem_set(problem_set):
-            detail = f"problem_set: {problem_set!r} is neither 'embedded' nor a readable .jsonl file"
-            raise Invalid(detail, code="problem_set_not_found")
 
     async def _earlier(self, connection: AsyncConnection, run_id: str | None, key: str | None) -> RunRecord | None:
         by_id = await queries.get(connection, run_id) if run_id is not None else None
@@ -265,6 +258,11 @@ async def existing(connection: AsyncConnection, run_id: str, *, lock: bool = Fal
     if run is None:
         raise NotFound(f"there is no run {run_id}", code="run_not_found", hint="GET /api/rl/runs lists them.")
     return run
+
+
+def _require_folder(base_model: str) -> None:
+    if resolve.is_path(base_model) and not (Path(base_model).expanduser() / "config.json").is_file():
+        raise Invalid(f"base_model: the folder {base_model} holds no config.json", code="model_not_found")
 
 
 def _require_next(run: RunRecord, body: PolicyPublish) -> None:

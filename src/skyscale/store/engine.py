@@ -6,8 +6,8 @@
 - Nothing calls out to the network inside either.
 - A committed SQLite transaction is on disk: WAL with synchronous=FULL, one fsync per commit.
 - What must happen only if a transaction committed (waking a waiter) is handed to `after_commit`.
-- What a database cannot hold (U+0000 in PostgreSQL, huge numbers) is the caller's mistake (`Invalid`), never a 500; documents and columns of
-  type `store.tables.base.LongText` have it replaced instead, because a model may write anything.
+- What a database cannot hold (U+0000 in PostgreSQL, huge numbers) is the caller's mistake (`Invalid`), never a 500.
+  Documents and columns of type `LongText` have such characters replaced instead, because a model may write anything.
 """
 
 import asyncio
