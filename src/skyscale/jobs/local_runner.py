@@ -5,7 +5,7 @@ Started by path with an isolated interpreter (standard library only, about 20 ms
     python -I -S local_runner.py <folder> <attempt> <command...>
 
 - Holds `<folder>/lock` for its life and its child's, so two attempts of a job never run at once, whoever starts them.
-- Writes `process-<attempt>` before the command starts and `exit-<attempt>` after it ended.
+- Writes `exit-<attempt>`, the exit code, when the command has ended; then ends what is left of its group.
 - SIGTERM is passed on to the group once. If this process is killed, the kernel kills the command.
 """
 
@@ -34,7 +34,6 @@ def main(folder: str, attempt: str, command: list[str]) -> int:
     libc = ctypes.CDLL(None)
     libc.prctl(PR_SET_CHILD_SUBREAPER, 1)
     signal.signal(signal.SIGTERM, _pass_on)
-    _write(f"process-{attempt}", str(os.getpid()))
     me, child = os.getpid(), os.fork()
     if child == 0:
         _become(command, me, lock, libc)

@@ -25,6 +25,8 @@ class Abilities:
     """Runs a command line."""
     runs_images: bool
     """Runs a container image."""
+    is_this_host: bool
+    """Its jobs live on the control plane's host and are stopped when it shuts down in good order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

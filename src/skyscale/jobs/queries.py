@@ -117,9 +117,7 @@ async def heartbeat(connection: AsyncConnection, job_id: str, attempt: int, valu
     )
 
 
-async def claim(
-    connection: AsyncConnection, seen: JobRecord, now: datetime, values: Mapping[str, object]
-) -> bool:
+async def claim(connection: AsyncConnection, seen: JobRecord, now: datetime, values: Mapping[str, object]) -> bool:
     """Take a job that is still as it was seen and that nobody else acts on; `values` hold the new lock."""
     statement = update(jobs).where(
         jobs.c.job_id == seen.view.job_id,

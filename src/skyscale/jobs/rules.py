@@ -48,6 +48,9 @@ HEALTHY_S = 60.0
 CRASHES_PER_ATTEMPT = 10
 """Deaths ever, per allowed attempt: the end of a process that dies slowly for ever."""
 BACKOFF_FIRST_S, BACKOFF_MOST_S = 0.5, 30.0
+ATTEMPT_HEADER = "--- attempt "
+"""Begins the line that a provider writes into a job's log before each attempt."""
+MAX_REASON_CHARS = 400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +156,7 @@ def decide(
         case S.STARTING:
             return Decision(Step.RECOVER)
         case S.LOST:
-            return _died(job, None, "fell silent or vanished")
+            return on_death(job, None, "fell silent or vanished")
         case _:
             return _running(job, seen, now, heartbeat_s, listening_since)
 
@@ -171,7 +174,7 @@ def _running(
     if seen is None or job.started_at is None:
         return WAIT
     if seen.state == "exited":
-        return _died(job, seen.code, f"exit code {seen.code}")
+        return on_death(job, seen.code, describe_exit(seen.code or 0))
     if seen.state == "unknown":
         return Decision(Step.LOSE, why="its process vanished")
     if job.desired == "finish" and job.finish_asked_at is not None:
@@ -187,7 +190,8 @@ def _running(
     return WAIT
 
 
-def _died(job: JobFacts, code: int | None, why: str) -> Decision:
+def on_death(job: JobFacts, code: int | None, why: str) -> Decision:
+    """What follows from the end of a process that nobody ended; `code` is None when it is not known."""
     ends_by_itself = job.role in (JobRole.TRAINER, JobRole.CUSTOM)
     if code == 0 and (ends_by_itself or job.desired == "finish"):
         return Decision(Step.END, "succeeded")
@@ -215,3 +219,14 @@ def settle(job: JobFacts, verdict: str, now: datetime) -> Outcome:
     if not may_retry(failures, crashes, job.max_attempts):
         return Outcome(S.FAILED, failures, crashes, job.due_at)
     return Outcome(S.QUEUED, failures, crashes, now + timedelta(seconds=backoff_s(failures)))
+
+
+def describe_exit(code: int) -> str:
+    """An exit code in words; negative ones are signals."""
+    return f"exit code {code}" if code >= 0 else f"killed by signal {-code}"
+
+
+def last_words(log: str) -> str:
+    """The last line that the newest attempt printed: of a Python traceback, the exception."""
+    lines = [line.strip() for line in log.rpartition(ATTEMPT_HEADER)[2].splitlines()[1:] if line.strip()]
+    return lines[-1][:MAX_REASON_CHARS] if lines else ""

@@ -11,8 +11,6 @@ from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from typing import Literal
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from skyscale.errors import BadRequest, Conflict, Gone, Invalid, NotFound
 from skyscale.events.service import EventLog
 from skyscale.jobs import queries
@@ -21,7 +19,7 @@ from skyscale.jobs.provider import Provider
 from skyscale.jobs.queries import JobFilter, JobRecord
 from skyscale.jobs.rules import Desired
 from skyscale.settings import Settings
-from skyscale.store.engine import Database
+from skyscale.store.engine import AsyncConnection, Database
 from skyscale.wire.base import new_id, utc_now
 from skyscale.wire.jobs import (
     Heartbeat,
@@ -38,6 +36,7 @@ from skyscale.wire.runs import ProcessHealth, RunSpec
 
 LOG_BYTES = 64 * 1024
 MAX_PAGE = 200
+RUN_JOB_PREFIXES = ("job-policy-", "job-trainer-", "job-worker-")
 
 
 class JobService:
@@ -194,6 +193,12 @@ class JobService:
         provider = self._providers.get(body.provider)
         if provider is None:
             raise unknown_provider(body.provider, self._providers)
+        if body.job_id and body.job_id.startswith(RUN_JOB_PREFIXES):
+            raise Invalid(f"{body.job_id}: this prefix names jobs of runs", hint="Choose another job_id.")
+        if any("\0" in text for text in (*body.command, *body.env_vars, *body.env_vars.values())):
+            raise Invalid("command and env_vars must not hold NUL characters")
+        if any(not name or "=" in name for name in body.env_vars):
+            raise Invalid("names in env_vars must not be empty or hold '='")
         if body.command and provider.abilities.runs_commands:
             return
         if body.docker_image is not None and provider.abilities.runs_images:

@@ -1,6 +1,6 @@
 """Jobs as processes of this host: one session per attempt, one folder per job, no supervisor daemon.
 
-    data_dir/jobs/<job id>/{log, lock, process-<attempt>, exit-<attempt>}
+    data_dir/jobs/<job id>/{log, lock, exit-<attempt>}
 
 - Each attempt is `local_runner.py` with the command as its child. It outlives a killed control plane, which adopts it
   again by its handle (pid, start time, boot); its exit code is read from the folder, whoever its parent is by then.
@@ -23,7 +23,7 @@ from skyscale.errors import Unavailable
 from skyscale.jobs import processes
 from skyscale.jobs.processes import Process
 from skyscale.jobs.provider import Abilities, JobLaunch
-from skyscale.jobs.rules import Seen
+from skyscale.jobs.rules import ATTEMPT_HEADER, Seen
 from skyscale.wire.jobs import JobRole
 
 RUNNER = Path(jobs.__path__[0]) / "local_runner.py"
@@ -33,10 +33,22 @@ FEW_CORES = 8
 """Up to here policy server and trainer share the cores, and torch's default of all cores each would thrash."""
 
 INHERITED = frozenset(
-    "PATH HOME USER LANG LC_ALL LC_CTYPE TZ TMPDIR LD_LIBRARY_PATH VIRTUAL_ENV XDG_CACHE_HOME SSL_CERT_FILE SSL_CERT_DIR"
-    " REQUESTS_CA_BUNDLE HTTP_PROXY HTTPS_PROXY NO_PROXY http_proxy https_proxy no_proxy".split()
+    ("PATH", "HOME", "USER", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "VIRTUAL_ENV",
+     "XDG_CACHE_HOME", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
+     "http_proxy", "https_proxy", "no_proxy")
+)  # fmt: skip
+INHERITED_PREFIXES = (
+    "PYTHON",
+    "HF_",
+    "TRANSFORMERS_",
+    "TORCH",
+    "OMP_",
+    "MKL_",
+    "CUDA_",
+    "NVIDIA_",
+    "NCCL_",
+    "SKYSCALE_",
 )
-INHERITED_PREFIXES = ("PYTHON", "HF_", "TRANSFORMERS_", "TORCH", "OMP_", "MKL_", "CUDA_", "NVIDIA_", "NCCL_", "SKYSCALE_")
 SECRET = re.compile(r"TOKEN|SECRET|PASSWORD|KEY|DATABASE")
 NEEDED_SECRETS = frozenset({"HF_TOKEN"})
 """Gated base models cannot be loaded without it; custom commands do not get it."""
@@ -46,7 +58,7 @@ class LocalProvider:
     """Child processes of this host."""
 
     name = "local"
-    abilities = Abilities(gpu_models=None, runs_commands=True, runs_images=False)
+    abilities = Abilities(gpu_models=None, runs_commands=True, runs_images=False, is_this_host=True)
 
     def __init__(self, jobs_dir: Path) -> None:
         self._dir = jobs_dir.absolute()
@@ -59,7 +71,7 @@ class LocalProvider:
             raise Unavailable(f"this host could not start a process: {error}", code="start_failed") from error
 
     async def find(self, job_id: str, attempt: int) -> str | None:
-        """The attempt's handle, from the file its runner wrote or from the processes of this host."""
+        """The attempt's handle, from the exit code it left or from the processes of this host."""
         return await asyncio.to_thread(self._find, job_id, attempt)
 
     async def poll(self, handle: str) -> Seen:
@@ -85,7 +97,7 @@ class LocalProvider:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         log = folder / "log"
         with log.open("a") as file:
-            file.write(f"--- attempt {launch.attempt}, {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC ---\n")
+            file.write(f"{ATTEMPT_HEADER}{launch.attempt}, {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC ---\n")
         pid = os.posix_spawn(
             sys.executable,
             [sys.executable, "-I", "-S", str(RUNNER), str(folder), str(launch.attempt), *launch.command],
@@ -106,7 +118,7 @@ class LocalProvider:
         if _exit_code(folder, attempt) is not None:
             return _handle(None, folder, attempt)
         found = processes.of_folder(folder, attempt)
-        # The runner is the oldest of them; it may not have written its file yet.
+        # The runner is the oldest of them.
         return _handle(min(found, key=lambda each: (each.started, each.pid)), folder, attempt) if found else None
 
 
