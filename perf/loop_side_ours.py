@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 from control_plane_process import control_plane
+
 from skyscale.wire.runs import Algorithm, Evaluation, MetricsPoint, RunCreate, RunStatus, Sampling
 
 

@@ -63,10 +63,10 @@ class Budget(TrainerCallback):
     def __init__(self, reward: SandboxReward, seconds: float) -> None:
         self.reward, self.seconds = reward, seconds
 
-    def on_train_begin(self, args, state, control, **kwargs):  # noqa: ANN001, ANN003, ANN201
+    def on_train_begin(self, args, state, control, **kwargs):
         self.reward.started = time.perf_counter()
 
-    def on_step_end(self, args, state, control, **kwargs):  # noqa: ANN001, ANN003, ANN201
+    def on_step_end(self, args, state, control, **kwargs):
         control.should_training_stop = time.perf_counter() - self.reward.started >= self.seconds
 
 

@@ -2,9 +2,9 @@
 
 import sqlite3
 
+import httpx
 import pytest
 
-from skyscale.wire.batches import TrajectoryPush
 from skyscale.wire.runs import Algorithm, Evaluation, RunCreate, RunStatus
 from tests.e2e.conftest import ControlPlane, wait_for
 
@@ -55,10 +55,10 @@ def test_run_survives_the_kill_of_the_control_plane_and_keeps_its_processes(cont
     before = {role: control_plane.job_processes(role)[0].pid for role in ("worker", "trainer", "policy")}
     acknowledged = 0
     for number in range(50):
-        push = TrajectoryPush(
-            run_id=run_id, problem_id="p", prompt="p", code="c", reward=0.5, trajectory_id=f"mine-{number:04}"
-        )
-        acknowledged += control_plane.client.push(push).accepted
+        push = {"run_id": run_id, "problem_id": "p", "prompt": "p", "code": "c", "reward": 0.5}
+        push |= {"trajectory_id": f"mine-{number:04}"}
+        reply = httpx.post(f"{control_plane.url}/api/rl/buffer/push", json=push, timeout=10)
+        acknowledged += reply.raise_for_status().json()["accepted"]
         if number == 40:
             control_plane.kill()
             control_plane.start()
@@ -68,4 +68,7 @@ def test_run_survives_the_kill_of_the_control_plane_and_keeps_its_processes(cont
     assert view.status == RunStatus.COMPLETED, control_plane.story(run_id)
     assert view.policy_version == STEPS
     assert acknowledged == 50
+    with sqlite3.connect(control_plane.folder / "skyscale.db") as database:
+        (kept,) = database.execute("select count(*) from buffer_groups where group_id like 'mine-%'").fetchone()
+    assert kept == 50
     assert_the_books_balance(control_plane, run_id)
