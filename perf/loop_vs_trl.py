@@ -1,7 +1,7 @@
 """This pipeline against TRL's GRPOTrainer: same model, problems, reward function, group and batch size, same cores.
 
-Each side runs in its own processes, one after the other, for the same wall-clock budget from its first rollout. Both sides
-report every batch of rollouts with its mean reward; one function computes samples/s and time to a reward of both.
+Each side runs in its own processes, one after the other, for the same wall-clock budget from its first rollout. Both
+sides report every batch of rollouts with its mean reward; one function computes samples/s and time to a reward of both.
 TRL is measured with its own recommended settings for this loss (dapo, no KL, no truncation of sampling).
 
     python perf/loop_vs_trl.py --seconds 120

@@ -69,6 +69,8 @@ def test_run_survives_the_kill_of_the_control_plane_and_keeps_its_processes(cont
     assert view.policy_version == STEPS
     assert acknowledged == 50
     with sqlite3.connect(control_plane.folder / "skyscale.db") as database:
-        (kept,) = database.execute("select count(*) from buffer_groups where group_id like 'mine-%'").fetchone()
+        (kept,) = database.execute(
+            "select count(*) from buffer_trajectories where trajectory_id like 'mine-%'"
+        ).fetchone()
     assert kept == 50
     assert_the_books_balance(control_plane, run_id)
