@@ -6,7 +6,7 @@ cut, by orjson, whose floats are exact. `Invalid` names the field that is refuse
 
 import math
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import orjson
 from pydantic import BaseModel, ValidationError
@@ -33,6 +33,10 @@ class ParsedPush:
     groups: list[ParsedGroup] = field(default_factory=list[ParsedGroup])
     trajectory: TrajectoryPush | None = None
 
+    def run_ids(self) -> set[str]:
+        """The runs it is for."""
+        return {g.push.run_id for g in self.groups} | ({self.trajectory.run_id} if self.trajectory else set())
+
 
 def parse_push(body: bytes) -> ParsedPush:
     """The push in `body`.
@@ -50,19 +54,20 @@ def parse_push(body: bytes) -> ParsedPush:
 
 def _parse_other(body: bytes) -> ParsedPush:
     try:
-        document = orjson.loads(body)
+        document: Any = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise BadRequest(f"the body is not JSON: {error}") from error
     if not isinstance(document, dict):
         raise BadRequest("the body must be a JSON object")
     if "groups" in document:
         batch = _validated(GroupBatchPush, body)
-        raw = document["groups"]
+        raw: list[Any] = document["groups"]
         parts = [_checked(g, orjson.dumps(raw[i]), f"groups.{i}.") for i, g in enumerate(batch.groups)]
         return ParsedPush(groups=parts)
     if "group_id" in document or "trajectories" in document:
         return ParsedPush(groups=[_checked(_validated(GroupPush, body), body, "")])
     trajectory = _validated(TrajectoryPush, body)
+    check_id("run_id", trajectory.run_id)
     check_id("trajectory_id", trajectory.trajectory_id or "")
     return ParsedPush(trajectory=trajectory)
 
@@ -82,6 +87,7 @@ def describe(error: ValidationError) -> str:
 
 
 def _checked(group: GroupPush, raw: bytes, where: str) -> ParsedGroup:
+    check_id(f"{where}run_id", group.run_id)
     check_id(f"{where}group_id", group.group_id)
     seen: set[str] = set()
     broken = False

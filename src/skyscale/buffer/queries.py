@@ -6,7 +6,7 @@ counts slots, so that two processes cannot both grant the last one.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import and_, bindparam, func, insert, or_, select, update
@@ -65,13 +65,8 @@ _GROUP = (
 def _group(row: Sequence[Any]) -> GroupRow:
     group_id, run_id, sequence, purpose, problem_id, version, seed, state, expires_at = row
     return GroupRow(
-        group_id, run_id, sequence, Purpose(purpose), problem_id, version, seed, GroupState(state), aware(expires_at)
+        group_id, run_id, sequence, Purpose(purpose), problem_id, version, seed, GroupState(state), expires_at
     )
-
-
-def aware(time: datetime | None) -> datetime | None:
-    """A time read from either database, in UTC (SQLite returns it naive)."""
-    return time.replace(tzinfo=UTC) if time is not None and time.tzinfo is None else time
 
 
 async def insert_run(connection: AsyncConnection, spec: RunSpec, slots: int) -> None:
@@ -96,8 +91,8 @@ async def update_run(connection: AsyncConnection, run_id: str, **values: object)
 
 
 async def run_states(connection: AsyncConnection, run_ids: Iterable[str]) -> dict[str, RunState]:
-    """State of each run that exists; a shared lock keeps it from closing under a push."""
-    query = select(runs.c.run_id, runs.c.state).where(runs.c.run_id.in_(sorted(run_ids))).with_for_update(read=True)
+    """State of each run that exists."""
+    query = select(runs.c.run_id, runs.c.state).where(runs.c.run_id.in_(sorted(run_ids)))
     return {run_id: RunState(state) for run_id, state in await connection.execute(query)}
 
 
@@ -147,9 +142,7 @@ async def planned_evaluations(connection: AsyncConnection, run_id: str, limit: i
 async def has_open_evaluation(connection: AsyncConnection, run_id: str) -> bool:
     """Whether evaluation groups are planned or being played."""
     unfinished = groups.c.state.in_((GroupState.PLANNED, GroupState.OPEN))
-    query = select(groups.c.group_id).where(
-        groups.c.run_id == run_id, groups.c.purpose == Purpose.EVAL, unfinished
-    )
+    query = select(groups.c.group_id).where(groups.c.run_id == run_id, groups.c.purpose == Purpose.EVAL, unfinished)
     return (await connection.execute(query.limit(1))).first() is not None
 
 
@@ -161,27 +154,19 @@ async def open_groups(
     await connection.execute(update(groups).where(groups.c.group_id.in_(group_ids)).values(**values))
 
 
-async def load_groups(connection: AsyncConnection, group_ids: Iterable[str]) -> dict[str, GroupRow]:
-    """Groups by id, their rows locked until the transaction ends."""
-    query = select(*_GROUP).where(groups.c.group_id.in_(sorted(group_ids))).with_for_update()
-    return {row[0]: _group(row) for row in await connection.execute(query)}
-
-
-async def touch_group(connection: AsyncConnection, group_id: str, expires_at: datetime) -> None:
-    """Put off the end of an open ticket."""
-    mine = and_(groups.c.group_id == group_id, groups.c.state == GroupState.OPEN)
-    await connection.execute(update(groups).where(mine).values(expires_at=expires_at))
+async def load_groups(
+    connection: AsyncConnection, group_ids: Iterable[str], *, lock: bool = True
+) -> dict[str, GroupRow]:
+    """Groups by id; with `lock` nobody else changes them until the transaction ends."""
+    query = select(*_GROUP).where(groups.c.group_id.in_(sorted(group_ids)))
+    rows = await connection.execute(query.with_for_update() if lock else query)
+    return {row[0]: _group(row) for row in rows}
 
 
 _STORE = (
     update(groups)
     .where(groups.c.group_id == bindparam("id_"))
-    .values(
-        {
-            name: bindparam(name)
-            for name in ("state", "pushed_at", "kept", "dropped", "min_version", "reward_sum")
-        }
-    )
+    .values({name: bindparam(name) for name in ("state", "pushed_at", "kept", "dropped", "min_version", "reward_sum")})
 )
 
 
@@ -215,13 +200,13 @@ async def take_trajectories(connection: AsyncConnection, run_id: str, limit: int
     if rows:
         taken = and_(singles.c.run_id == run_id, singles.c.row_id.in_([row.row_id for row in rows]))
         await connection.execute(update(singles).where(taken).values(consumed=True))
-    return [(row.trajectory_id, row.payload, aware(row.created_at) or row.created_at) for row in rows]
+    return [(row.trajectory_id, row.payload, row.created_at) for row in rows]
 
 
 async def count_trajectories(connection: AsyncConnection, run_id: str) -> tuple[int, int]:
     """(unsampled, sampled) single trajectories."""
     query = select(singles.c.consumed, func.count()).where(singles.c.run_id == run_id).group_by(singles.c.consumed)
-    counts = {consumed: number for consumed, number in await connection.execute(query)}
+    counts = {bool(consumed): int(number) for consumed, number in await connection.execute(query)}
     return counts.get(False, 0), counts.get(True, 0)
 
 
@@ -258,7 +243,7 @@ async def count_evaluations(
     if version is not None:
         query = query.where(groups.c.version == version)
     rows = await connection.execute(query.group_by(groups.c.version).order_by(groups.c.version))
-    return [EvaluationCount(v, n, d, int(kept), float(reward), aware(at)) for v, n, d, kept, reward, at in rows]
+    return [EvaluationCount(v, n, d, int(kept), float(reward), at) for v, n, d, kept, reward, at in rows]
 
 
 async def evaluation_payloads(connection: AsyncConnection, run_id: str, version: int) -> list[bytes]:
@@ -295,7 +280,7 @@ async def insert_lease(
 async def load_lease(connection: AsyncConnection, lease_id: str) -> LeaseRow | None:
     """The lease, its row locked until the transaction ends."""
     row = (await connection.execute(select(leases).where(leases.c.lease_id == lease_id).with_for_update())).first()
-    return row and LeaseRow(row.lease_id, row.run_id, LeaseState(row.state), row.num_groups)
+    return None if row is None else LeaseRow(row.lease_id, row.run_id, LeaseState(row.state), row.num_groups)
 
 
 async def update_lease(connection: AsyncConnection, lease_id: str, **values: object) -> None:
@@ -320,9 +305,9 @@ async def num_of_lease(connection: AsyncConnection, lease_id: str) -> int:
     return (await connection.execute(query)).scalar_one()
 
 
-async def move_groups(connection: AsyncConnection, lease_id: str, **values: object) -> None:
+async def move_groups(connection: AsyncConnection, of_lease: str, **values: object) -> None:
     """Set columns of all groups that name this lease."""
-    await connection.execute(update(groups).where(groups.c.lease_id == lease_id).values(**values))
+    await connection.execute(update(groups).where(groups.c.lease_id == of_lease).values(**values))
 
 
 async def consume_acked(connection: AsyncConnection, run_id: str) -> None:
@@ -359,4 +344,4 @@ async def mark_stale(connection: AsyncConnection, group_ids: Sequence[str]) -> N
 async def load_payloads(connection: AsyncConnection, group_ids: Sequence[str]) -> dict[str, bytes]:
     """The stored JSON of each group."""
     query = select(payloads.c.group_id, payloads.c.payload).where(payloads.c.group_id.in_(group_ids))
-    return {group_id: payload for group_id, payload in await connection.execute(query)}
+    return {str(group_id): bytes(payload) for group_id, payload in await connection.execute(query)}

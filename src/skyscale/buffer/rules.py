@@ -148,8 +148,8 @@ def choose(candidates: Sequence[Candidate], wanted: int, spec: RunSpec, newest_v
     this one a version older. Groups of an expired lease that are left behind count too, since it may still publish.
     """
     choice = _choose(candidates, wanted, spec, newest_version, taken)
-    chosen = {c.group_id for c in choice.batch}
-    left_behind = sum(c.was_leased and c.group_id not in chosen for c in candidates)
+    gone = {c.group_id for c in (*choice.batch, *choice.stale)}
+    left_behind = sum(c.was_leased and c.group_id not in gone for c in candidates)
     if choice.batch and left_behind:
         return _choose(candidates, wanted, spec, newest_version, taken + left_behind)
     return choice

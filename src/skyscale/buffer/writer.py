@@ -196,6 +196,6 @@ def _plan_trajectory(plan: _Plan, push: TrajectoryPush) -> PushReply:
         return PushReply(accepted=0, duplicates=1)
     plan.singles.add(key)
     payload = orjson.dumps(push.model_dump(exclude={"trajectory_id", "run_id"}))
-    row = {"trajectory_id": trajectory_id, "run_id": push.run_id, "payload": payload}
+    row: dict[str, object] = {"trajectory_id": trajectory_id, "run_id": push.run_id, "payload": payload}
     plan.trajectories.append(row | {"consumed": False, "created_at": plan.now})
     return PushReply(accepted=1, duplicates=0)
