@@ -16,7 +16,7 @@ import ipaddress
 from typing import Annotated, Any, TypeVar
 from urllib.parse import urlsplit
 
-from fastapi import Depends, Request, Response
+from fastapi import Depends, Path, Request, Response
 from pydantic import BaseModel, TypeAdapter
 
 from skyscale.api.services import Services
@@ -52,6 +52,7 @@ async def principal_of(request: Request) -> Principal:
 
 Parts = Annotated[Services, Depends(services_of)]
 Caller = Annotated[Principal, Depends(principal_of)]
+RunId = Annotated[str, Path(max_length=60, pattern=r"^[A-Za-z0-9_.-]+$", description="The run's id, `rl-...`")]
 
 
 async def read_body(request: Request, model: type[T] | TypeAdapter[T]) -> T:

@@ -6,7 +6,8 @@ logged with the request's id and answered 500 without details.
 
 import logging
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import cast
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -64,7 +65,7 @@ def invalid(errors: Sequence[Mapping[str, object]]) -> SkyscaleError:
 
 
 def _path(location: object) -> str:
-    parts = [str(part) for part in location] if isinstance(location, Iterable) else [str(location)]
+    parts = [str(part) for part in cast("tuple[object, ...]", location)]
     return ".".join(part for part in parts if part not in {"body", "query", "path"}) or "body"
 
 
