@@ -1,6 +1,6 @@
 """The OpenAPI document: complete, also for operations that read their body themselves.
 
-    python -m skyscale.api.openapi [FILE]      write it (default: openapi.json)
+python -m skyscale.api.openapi [FILE]      write it (default: openapi.json)
 """
 
 import json

@@ -5,8 +5,11 @@ no process is left. kill -9 leaves the jobs, which the next control plane adopts
 """
 
 import asyncio
+import contextlib
+import signal
 import socket
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Generator
 
 import uvicorn
 from fastapi import FastAPI
@@ -31,6 +34,11 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             self._on_ready(self._parts.address.url)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """Nothing: uvicorn would raise the signal again afterwards, and end us before the jobs are stopped."""
+        yield
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._parts.closing.set()
@@ -71,6 +79,9 @@ def _serve(
 
     async def serve() -> None:
         # The lifespan is ours and not uvicorn's, so that what a part raises at start reaches the caller as it is.
+        if threading.current_thread() is threading.main_thread():
+            for signum in (signal.SIGINT, signal.SIGTERM):
+                asyncio.get_running_loop().add_signal_handler(signum, server.handle_exit, signum, None)
         async with app.router.lifespan_context(app):
             await server.serve([listener])
 

@@ -89,9 +89,7 @@ def build(settings: Settings) -> Services:
         database, events, service=jobs, tokens=tokens, metrics=metrics, providers=providers, settings=settings,
         url=lambda: address.url,
     )  # fmt: skip
-    runs = RunService(
-        database, events, jobs, buffer, metrics, providers=set(providers), check_problems=check_problems
-    )
+    runs = RunService(database, events, jobs, buffer, metrics, providers=set(providers), check_problems=check_problems)
     swaps = Swaps(database, events, http, utc_now)
     world = World(database, Parts(jobs, buffer, events), episodes, swaps, http, metrics, utc_now)
     coordinator = Coordinator(world, settings.reconcile_s)

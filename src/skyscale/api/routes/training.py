@@ -35,5 +35,7 @@ async def _run_of(job_id: str, parts: Services, caller: Principal) -> str:
         return caller.run_id
     run_id = job_id if job_id.startswith("rl-") else (await parts.jobs.detail(job_id)).job.run_id
     if run_id is None:
-        raise Conflict(f"{job_id} belongs to no run, so there is nothing to keep its metrics with", code="job_of_no_run")
+        raise Conflict(
+            f"{job_id} belongs to no run, so there is nothing to keep its metrics with", code="job_of_no_run"
+        )
     return run_id
