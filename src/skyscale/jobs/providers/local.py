@@ -165,6 +165,8 @@ def _stop(folder: Path, process: Process | None, grace_s: float) -> None:
     if process and grace_s > 0:
         process.send(signal.SIGTERM)
         processes.wait_gone(process, grace_s)
+    if process:
+        process.send(signal.SIGKILL)
     if not processes.kill_all(folder, KILL_DEADLINE_S):
         raise Unavailable(f"processes of {folder.name} survive SIGKILL", code="stop_failed")
     if process:
