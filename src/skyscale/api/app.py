@@ -11,7 +11,7 @@ from pkgutil import iter_modules
 from fastapi import APIRouter, FastAPI
 
 from skyscale import __version__
-from skyscale.api import errors, routes, services
+from skyscale.api import errors, openapi, routes, services
 from skyscale.api.middleware import Boundary
 from skyscale.settings import Settings
 
@@ -28,6 +28,7 @@ def create_app(settings: Settings) -> FastAPI:
     app = FastAPI(title="Skyscale", version=__version__, lifespan=lifespan, separate_input_output_schemas=False)
     app.state.services = parts
     errors.install(app)
+    openapi.install(app)
     app.add_middleware(Boundary, metrics=parts.metrics, max_body_bytes=settings.max_body_bytes)
     for router in all_routers():
         app.include_router(router)

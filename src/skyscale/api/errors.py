@@ -6,11 +6,11 @@ logged with the request's id and answered 500 without details.
 
 import logging
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import cast
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
 from skyscale.errors import BadRequest, Invalid, NotFound, SkyscaleError, TooMany
@@ -50,7 +50,6 @@ def install(app: FastAPI) -> None:
     """Answer every error of this app in the one shape."""
     app.add_exception_handler(SkyscaleError, _known)
     app.add_exception_handler(RequestValidationError, _refused)
-    app.add_exception_handler(ValidationError, _refused)
     app.add_exception_handler(HTTPException, _framework)
 
 
@@ -64,7 +63,7 @@ def invalid(errors: Sequence[Mapping[str, object]]) -> SkyscaleError:
 
 
 def _path(location: object) -> str:
-    parts = [str(part) for part in location] if isinstance(location, Iterable) else [str(location)]
+    parts = [str(part) for part in cast("tuple[object, ...]", location)]
     return ".".join(part for part in parts if part not in {"body", "query", "path"}) or "body"
 
 
@@ -78,7 +77,7 @@ async def _known(request: Request, error: Exception) -> Response:
 
 
 async def _refused(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError | ValidationError)
+    assert isinstance(error, RequestValidationError)
     return problem(invalid([dict(item) for item in error.errors()]), _request_id(request))
 
 

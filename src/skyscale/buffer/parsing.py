@@ -6,7 +6,7 @@ cut, by orjson, whose floats are exact. `Invalid` names the field that is refuse
 
 import math
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import orjson
 from pydantic import BaseModel, ValidationError
@@ -61,8 +61,8 @@ def _parse_other(body: bytes) -> ParsedPush:
         raise BadRequest("the body must be a JSON object")
     if "groups" in document:
         batch = _validated(GroupBatchPush, body)
-        raw: list[Any] = document["groups"]
-        parts = [_checked(g, orjson.dumps(raw[i]), f"groups.{i}.") for i, g in enumerate(batch.groups)]
+        raw = map(orjson.dumps, cast("list[object]", document["groups"]))
+        parts = [_checked(g, part, f"groups.{i}.") for i, (g, part) in enumerate(zip(batch.groups, raw, strict=True))]
         return ParsedPush(groups=parts)
     if "group_id" in document or "trajectories" in document:
         return ParsedPush(groups=[_checked(_validated(GroupPush, body), body, "")])

@@ -1,8 +1,9 @@
 """All SQL of events."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import Row, func, insert, select
+from sqlalchemy import RowMapping, func, insert, select
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -37,12 +38,10 @@ async def insert_event(
     await connection.execute(insert(events).values(run_id=run_id, seq=seq, timestamp=timestamp, **values))
 
 
-async def select_events(
-    connection: AsyncConnection, run_id: str, after_seq: int, limit: int
-) -> list[Row[tuple[object, ...]]]:
+async def select_events(connection: AsyncConnection, run_id: str, after_seq: int, limit: int) -> Sequence[RowMapping]:
     """Events of a run after a number, oldest first."""
     statement = select(events).where(events.c.run_id == run_id, events.c.seq > after_seq)
-    return list((await connection.execute(statement.order_by(events.c.seq).limit(limit))).all())
+    return (await connection.execute(statement.order_by(events.c.seq).limit(limit))).mappings().all()
 
 
 async def count_events(connection: AsyncConnection, run_id: str) -> int:

@@ -60,7 +60,7 @@ class EventLog:
         """At most `limit` events after a number, oldest first."""
         async with self._db.read() as connection:
             rows = await queries.select_events(connection, run_id, after_seq, limit)
-        return [Event.model_validate(row._asdict()) for row in rows]
+        return [Event.model_validate(dict(row)) for row in rows]
 
     async def count(self, connection: AsyncConnection, run_id: str) -> int:
         """How many events the run has."""

@@ -6,16 +6,17 @@
 - Nothing calls out to the network inside either.
 - A committed SQLite transaction is on disk: WAL with synchronous=FULL, one fsync per commit.
 - What must happen only if a transaction committed (waking a waiter) is handed to `after_commit`.
-- Text that PostgreSQL cannot hold (U+0000) is the caller's mistake (`Invalid`), never a 500; documents and columns of
-  type `store.tables.base.LongText` have it replaced instead, because a model may write anything.
+- What a database cannot hold (U+0000 in PostgreSQL, huge numbers) is the caller's mistake (`Invalid`), never a 500.
+  Documents and columns of type `LongText` have such characters replaced instead, because a model may write anything.
 """
 
 import asyncio
 import json
+import math
 import re
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from sqlalchemy import Connection, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -57,7 +58,7 @@ class Database:
         async with self._begin() as connection:
             self._callbacks[connection] = callbacks
             try:
-                with _unstorable_text_is_invalid():
+                with _unstorable_is_invalid():
                     yield connection
             finally:
                 self._callbacks.pop(connection, None)
@@ -80,7 +81,7 @@ class Database:
     async def read(self) -> AsyncGenerator[AsyncConnection]:
         """A connection for reading; changes made through it are rolled back."""
         async with self.engine.connect() as connection:
-            with _unstorable_text_is_invalid():
+            with _unstorable_is_invalid():
                 yield connection
 
     def after_commit(self, connection: AsyncConnection, callback: Callable[[], None]) -> None:
@@ -114,23 +115,36 @@ class Database:
             await connection.commit()
 
 
-class _unstorable_text_is_invalid:  # noqa: N801 - reads as a statement where it is used
+class _unstorable_is_invalid:  # noqa: N801 - reads as a statement where it is used
     def __enter__(self) -> None:
         return
 
     def __exit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: object) -> None:
         if isinstance(exc, DBAPIError) and getattr(exc.orig, "sqlstate", None) in UNSTORABLE_TEXT:
             raise Invalid("a text holds a character that the database cannot store (U+0000)") from exc
+        if isinstance(exc, OverflowError) or (isinstance(exc, DBAPIError) and "out of int" in str(exc.orig)):
+            raise Invalid("a number is too large to be stored") from exc
 
 
 def _to_json(value: object) -> str:
-    """ASCII JSON that both databases accept: NUL and unpaired surrogates become the replacement character."""
-    text = json.dumps(value, separators=(",", ":"))
+    """ASCII JSON that both databases accept: NUL and unpaired surrogates become U+FFFD, NaN and infinity null."""
+    try:
+        text = json.dumps(value, separators=(",", ":"), allow_nan=False)
+    except ValueError:
+        text = json.dumps(_finite(value), separators=(",", ":"))
     if "\\u0000" in text:
         text = _ESCAPED_NUL.sub(r"\1\\ufffd", text)
     if "\\ud" in text and not _is_unicode(value):
         text = _ESCAPED_SURROGATE.sub(r"\1\\ufffd", text)
     return text
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in cast("dict[str, object]", value).items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in cast("list[object]", value)]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _is_unicode(value: object) -> bool:

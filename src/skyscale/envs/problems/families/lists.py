@@ -18,7 +18,14 @@ LISTS: tuple[Family, ...] = (
     ),
     Family(name="largest_plus", difficulty=_E, args="v", text="the largest of {v} plus {k}", code="max({v}) + {k}"),
     Family(name="largest_minus", difficulty=_E, args="v", text="the largest of {v} minus {k}", code="max({v}) - {k}"),
-    Family(name="largest_times", difficulty=_E, args="v", text="the largest of {v} times {k}", code="max({v}) * {k}"),
+    Family(
+        name="largest_times",
+        difficulty=_E,
+        args="v",
+        text="the largest of {v} times {k}",
+        code="max({v}) * {k}",
+        heldout=True,
+    ),
     Family(name="smallest_plus", difficulty=_E, args="v", text="the smallest of {v} plus {k}", code="min({v}) + {k}"),
     Family(
         name="smallest_minus",
@@ -221,5 +228,12 @@ LISTS: tuple[Family, ...] = (
         args="v",
         text="the sum of the squares of {v}, plus {k}",
         code="sum(x ** 2 for x in {v}) + {k}",
+    ),
+    Family(
+        name="map_times_less",
+        difficulty=_H,
+        args="v",
+        text="each item of {v} less than {m}, times {k}",
+        code="[x * {k} for x in {v} if x < {m}]",
     ),
 )

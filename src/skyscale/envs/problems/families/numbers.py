@@ -43,7 +43,6 @@ NUMBERS: tuple[Family, ...] = (
         args="ab",
         text="{k} times {a} minus {m} times {b}",
         code="{k} * {a} - {m} * {b}",
-        heldout=True,
     ),
     Family(name="square_plus", difficulty=_E, args="a", text="the square of {a} plus {k}", code="{a} ** 2 + {k}"),
     Family(name="square_minus", difficulty=_E, args="a", text="the square of {a} minus {k}", code="{a} ** 2 - {k}"),
@@ -104,6 +103,7 @@ NUMBERS: tuple[Family, ...] = (
         args="ab",
         text="the distance of {a} and {b}, times {k}",
         code="abs({a} - {b}) * {k}",
+        heldout=True,
     ),
     Family(
         name="sum_remainder",
