@@ -27,6 +27,7 @@ import uvloop
 from skyscale.api.app import create_app
 from skyscale.api.services import running
 from skyscale.settings import Settings
+from skyscale.store.migrate import upgrade
 from skyscale.store.tables import metadata
 from skyscale.wire.runs import Algorithm, Evaluation, RunSpec, Sampling
 
@@ -56,10 +57,11 @@ def serve(folder: Path, port: int) -> None:
     parts = app.state.services
 
     async def main() -> None:
+        await upgrade(parts.database)
+        async with parts.database.write() as connection:
+            await connection.run_sync(metadata.create_all)
+            await parts.buffer.open(connection, spec())
         async with running(parts):
-            async with parts.database.write() as connection:
-                await connection.run_sync(metadata.create_all)
-                await parts.buffer.open(connection, spec())
             config = uvicorn.Config(app, port=port, lifespan="off", log_level="warning", access_log=False)
             await uvicorn.Server(config).serve()
 

@@ -15,6 +15,7 @@ from skyscale.errors import BadRequest, Invalid
 from skyscale.wire.batches import GroupBatchPush, GroupPush, TrajectoryPush
 from skyscale.wire.episodes import Outcome
 
+MAX_VERSION = 2**31 - 1
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
@@ -95,6 +96,8 @@ def _checked(group: GroupPush, raw: bytes, where: str) -> ParsedGroup:
         # A sum finds NaN and infinity, which JSON does not have but 1e999 and lenient parsers do.
         if not math.isfinite(sum(trajectory.logprobs)):
             raise Invalid(f"{where}trajectories.{index}.logprobs: every log-probability must be finite")
+        if trajectory.versions and not 0 <= min(trajectory.versions) <= max(trajectory.versions) <= MAX_VERSION:
+            raise Invalid(f"{where}trajectories.{index}.versions: every version must be from 0 to {MAX_VERSION}")
         seen.add(trajectory.episode_id)
         broken |= trajectory.outcome == Outcome.INFRASTRUCTURE_FAILURE
     if len(seen) != len(group.trajectories):

@@ -70,7 +70,7 @@ class Database:
 
         On SQLite it runs in a thread of its own; the result comes back when it is on disk.
         """
-        with _unstorable_text_is_invalid():
+        with _unstorable_is_invalid():
             if self._thread is None:
                 async with self.engine.begin() as connection:
                     return await connection.run_sync(work)
