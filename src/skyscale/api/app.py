@@ -16,9 +16,9 @@ from skyscale.api.middleware import Boundary
 from skyscale.settings import Settings
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """The control plane as an ASGI app."""
-    parts = services.build(settings)
+def create_app(settings: Settings, parts: services.Services | None = None) -> FastAPI:
+    """The control plane as an ASGI app; `parts` are built from the settings unless they are given."""
+    parts = parts or services.build(settings)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:

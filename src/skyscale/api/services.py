@@ -9,7 +9,7 @@ crash (kill -9) they go on, and the next control plane adopts them.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -24,6 +24,7 @@ from skyscale.episodes.missions import MissionService
 from skyscale.episodes.service import EpisodeService
 from skyscale.errors import Invalid, NotFound
 from skyscale.events.service import EventLog
+from skyscale.jobs.dispatch import COMMANDS
 from skyscale.jobs.loading import load_providers
 from skyscale.jobs.scheduler import Scheduler
 from skyscale.jobs.service import JobService
@@ -38,6 +39,7 @@ from skyscale.store.engine import Database
 from skyscale.store.migrate import upgrade
 from skyscale.telemetry.metrics import Metrics
 from skyscale.wire.base import utc_now
+from skyscale.wire.jobs import JobRole
 from skyscale.wire.runs import RunSpec
 
 
@@ -73,8 +75,11 @@ class Services:
     """Set when the server begins to stop: whoever holds a call open lets go."""
 
 
-def build(settings: Settings) -> Services:
-    """Make every part and join them; nothing is read but the signing secret, and nothing is started."""
+def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMANDS) -> Services:
+    """Make every part and join them; nothing is read but the signing secret, and nothing is started.
+
+    `commands` is how the process of each role is started.
+    """
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     database, metrics, http = Database(settings.sqlalchemy_url), Metrics(), _http()
     address = Address(f"http://{settings.host}:{settings.port}")
@@ -87,7 +92,7 @@ def build(settings: Settings) -> Services:
     jobs = JobService(database, events, providers=providers, settings=settings)
     scheduler = Scheduler(
         database, events, service=jobs, tokens=tokens, metrics=metrics, providers=providers, settings=settings,
-        url=lambda: address.url,
+        url=lambda: address.url, commands=commands,
     )  # fmt: skip
     runs = RunService(database, events, jobs, buffer, metrics, providers=set(providers), check_problems=check_problems)
     swaps = Swaps(database, events, http, utc_now)
