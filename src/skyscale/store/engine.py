@@ -30,8 +30,8 @@ from skyscale.store.writer_thread import WriterThread
 T = TypeVar("T")
 BUSY_TIMEOUT_MS = 10_000
 """How long a SQLite connection waits for another process's write before it fails."""
-UNSTORABLE_TEXT = {"22021", "22P05"}
-"""SQLSTATEs of text that the server's encoding cannot hold."""
+UNSTORABLE_TEXT = {"22001", "22021", "22P05"}
+"""SQLSTATEs of text that is too long for its column or that the server's encoding cannot hold."""
 _ESCAPED_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 _ESCAPED_SURROGATE = re.compile(r"(?<!\\)((?:\\\\)*)\\ud[89a-f][0-9a-f]{2}")
 
@@ -121,7 +121,7 @@ class _unstorable_is_invalid:  # noqa: N801 - reads as a statement where it is u
 
     def __exit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: object) -> None:
         if isinstance(exc, DBAPIError) and getattr(exc.orig, "sqlstate", None) in UNSTORABLE_TEXT:
-            raise Invalid("a text holds a character that the database cannot store (U+0000)") from exc
+            raise Invalid("a text is too long to be stored, or holds a character that cannot be (U+0000)") from exc
         if isinstance(exc, OverflowError) or (isinstance(exc, DBAPIError) and "out of int" in str(exc.orig)):
             raise Invalid("a number is too large to be stored") from exc
 

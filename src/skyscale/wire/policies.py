@@ -34,12 +34,12 @@ class Manifest(Reply):
 class PolicyPublish(Request):
     """The body of `POST /api/rl/runs/{id}/policies`: announce a version and commit what it consumed, in one step."""
 
-    version: Annotated[int, Field(ge=1)]
+    version: Annotated[int, Field(ge=1, lt=2**31)]
     """One more than the newest; repeating the newest with the same manifest is answered as the first time."""
     parent: Annotated[int, Field(ge=0)]
-    manifest_uri: str
-    manifest_sha256: str
-    lease_ids: list[str] = []
+    manifest_uri: Annotated[str, Field(min_length=1, max_length=2000)]
+    manifest_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    lease_ids: Annotated[list[str], Field(max_length=4096)] = []
     """Leases whose groups this version (or a checkpoint before it) has consumed: acked in the same transaction."""
 
 
