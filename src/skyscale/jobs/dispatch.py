@@ -20,6 +20,7 @@ from skyscale.auth.tokens import JobTokens
 from skyscale.errors import Invalid, SkyscaleError
 from skyscale.events.service import EventLog
 from skyscale.jobs import queries, rules
+from skyscale.jobs.loading import unknown_provider
 from skyscale.jobs.provider import JobLaunch, Provider
 from skyscale.jobs.queries import JobRecord
 from skyscale.jobs.rules import Decision, Step
@@ -159,18 +160,21 @@ class Dispatcher:
         await self._finish_end(job, token, decision)
 
     async def _finish_end(self, job: JobRecord, token: str, decision: Decision) -> None:
-        now, provider = self.clock(), self._provider(job)
+        now, provider = self.clock(), self.providers.get(job.view.provider)
         outcome = rules.settle(job.facts, decision.verdict or "retry", now)
         reason, code = decision.why, None
-        if job.handle is not None:
+        if provider and job.handle is not None:
             code = (await provider.poll(job.handle)).code
-        if reason and decision.verdict in ("retry", "failed") and job.facts.attempt > 0:
+        if provider and reason and decision.verdict in ("retry", "failed") and job.facts.attempt > 0:
             words = rules.last_words(await provider.logs(job.view.job_id, 8192))
             reason = f"{reason}: {words}" if words else reason
-        values = {"status": outcome.status.value, "failures": outcome.failures, "crashes": outcome.crashes,
+        values: dict[str, object] = {"status": outcome.status.value, "failures": outcome.failures, "crashes": outcome.crashes,
                   "due_at": outcome.due_at, "reason": reason, "exit_code": code}  # fmt: skip
         if outcome.status in rules.FINAL:
             values["ended_at"] = now
+            if job.request is not None:
+                # The caller's variables may hold secrets, which need not outlive the job.
+                values["request"] = job.request | {"env_vars": dict.fromkeys(job.request["env_vars"], "")}
         await self._apply(job, token, values, *_ending(job, outcome, reason, now), attempt=job.facts.attempt)
 
     def _launch(self, job: JobRecord) -> JobLaunch:
@@ -188,7 +192,10 @@ class Dispatcher:
         )
 
     def _provider(self, job: JobRecord) -> Provider:
-        return self.providers[job.view.provider]
+        provider = self.providers.get(job.view.provider)
+        if provider is None:
+            raise unknown_provider(job.view.provider, self.providers)
+        return provider
 
     async def _claim(self, job: JobRecord, values: Mapping[str, object]) -> str | None:
         token, now = secrets.token_hex(16), self.clock()

@@ -9,6 +9,7 @@ import signal
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 PROC = Path("/proc")
@@ -36,6 +37,7 @@ class Process:
                 os.kill(self.pid, signum)
 
 
+@cache
 def boot_id() -> str:
     """This boot of the host."""
     return (PROC / "sys/kernel/random/boot_id").read_text().strip()

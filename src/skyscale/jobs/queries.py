@@ -30,6 +30,7 @@ class JobRecord:
     lock_token: str | None
     spec: dict[str, Any] | None
     request: dict[str, Any] | None
+    request_sha256: str | None
     policy_version: int | None
     metrics: dict[str, float]
 
@@ -162,6 +163,7 @@ def _record(row: RowMapping) -> JobRecord:
         lock_token=row["lock_token"],
         spec=row["spec"],
         request=row["request"],
+        request_sha256=row["request_sha256"],
         policy_version=row["policy_version"],
         metrics=cast(dict[str, float], row["metrics"]),
     )

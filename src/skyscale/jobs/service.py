@@ -6,6 +6,7 @@
 """
 
 import asyncio
+import hashlib
 import math
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
@@ -121,14 +122,15 @@ class JobService:
         Raises Invalid for a provider that is unknown or cannot run this, Conflict for another body under the same id.
         """
         self._check_custom(body)
-        job_id, request = body.job_id or new_id("job"), body.model_dump(mode="json")
+        job_id, digest = body.job_id or new_id("job"), hashlib.sha256(body.model_dump_json().encode()).hexdigest()
         async with self._db.write() as connection:
             existing = await queries.get(connection, job_id)
             if existing is None:
                 values = self._new_row(job_id, JobRole.CUSTOM, body.provider, body.gpu_model, body.max_attempts)
-                await queries.insert_job(connection, values | {"request": request, "timeout_s": body.timeout_s})
+                values |= {"request": body.model_dump(mode="json"), "request_sha256": digest}
+                await queries.insert_job(connection, values | {"timeout_s": body.timeout_s})
                 self._wake_after(connection)
-            elif existing.request != request:
+            elif existing.request_sha256 != digest:
                 raise Conflict(f"{job_id} exists with another body", code="job_exists", hint="Choose another job_id.")
         status = existing.view.status if existing else JobStatus.QUEUED
         return JobCreated(execution_id=f"exec-{job_id}", job_id=job_id, status=status)

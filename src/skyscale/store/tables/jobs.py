@@ -21,6 +21,7 @@ jobs = Table(
     # What to run: the run's spec, or the request of a custom job.
     Column("spec", Json, nullable=True),
     Column("request", Json, nullable=True),
+    Column("request_sha256", String(64), nullable=True),
     Column("timeout_s", Float, nullable=True),
     Column("max_attempts", Integer, nullable=False),
     # What is wanted.
