@@ -28,19 +28,20 @@ class _RmsNorm(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None]:
         normed, scale, weight = ctx.saved_tensors
         grad = grads[0].float()
-        grad_weight = (grad * normed).flatten(0, -2).sum(0).to(weight.dtype)
+        grad_weight = (grad * normed).flatten(0, -1 - weight.dim()).sum(0).to(weight.dtype)
         inner = grad * weight
         pull = (inner * normed).mean(-1, keepdim=True)
         return torch.addcmul(inner, normed, pull, value=-1).mul_(scale).to(grads[0].dtype), grad_weight, None
 
 
-def rms_norm(x: Tensor, weight_D: Tensor, eps: float) -> Tensor:
-    """`x` divided by its root mean square over the last dimension (in fp32), times `weight_D` (arXiv:1910.07467)."""
-    if torch.is_grad_enabled() and (x.requires_grad or weight_D.requires_grad):
-        return _RmsNorm.apply(x, weight_D, eps)  # pyright: ignore[reportReturnType]
-    wide = x.float()
-    scale = wide.square().mean(-1, keepdim=True).add_(eps).rsqrt_()
-    return (wide * scale).to(x.dtype) * weight_D
+def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
+    """`x` over its root mean square along the last dimension (in fp32), times `weight` (arXiv:1910.07467).
+
+    `weight` is [D] for all, or [H, D] with a row per head.
+    """
+    if torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad):
+        return _RmsNorm.apply(x, weight, eps)  # pyright: ignore[reportReturnType]
+    return F.rms_norm(x, (x.shape[-1],), None, eps) * weight
 
 
 def inverse_frequencies(config: RopeConfig, head_dim: int) -> Tensor:

@@ -41,10 +41,13 @@ class Block(nn.Module):
         config = self.config
         fused = F.linear(rms_norm(hidden_BTD, self.input_norm, config.norm_eps), self.qkv, self.qkv_bias)
         heads = fused.unflatten(-1, (-1, config.head_dim))
-        q, k, v = heads.split((config.num_heads, config.num_kv_heads, config.num_kv_heads), dim=-2)
+        # Queries and keys are treated alike, so they go through norm and rotation as one tensor.
+        qk, v = heads.split((config.num_heads + config.num_kv_heads, config.num_kv_heads), dim=-2)
         if self.q_norm is not None and self.k_norm is not None:
-            q, k = rms_norm(q, self.q_norm, config.norm_eps), rms_norm(k, self.k_norm, config.norm_eps)
-        return rotate(q, cos, sin), rotate(k, cos, sin), v
+            weight = torch.cat((self.q_norm.expand(config.num_heads, -1), self.k_norm.expand(config.num_kv_heads, -1)))
+            qk = rms_norm(qk, weight, config.norm_eps)
+        q, k = rotate(qk, cos, sin).split((config.num_heads, config.num_kv_heads), dim=-2)
+        return q, k, v
 
     def after_attention(self, hidden_BTD: Tensor, attended: Tensor) -> Tensor:
         """The layer's output, given its input and what attention returned [B,T,H*E]."""
