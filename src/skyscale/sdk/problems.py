@@ -9,7 +9,7 @@ from typing import cast
 
 import orjson
 
-from skyscale.errors import BadRequest, ProtocolError, SkyscaleError, TooMany, Unavailable, error_classes
+from skyscale.errors import BadRequest, SkyscaleError, TooMany, Unavailable, error_classes
 
 _BY_CODE = error_classes()
 # The first class of a status is the general one: 503 is Unavailable unless the code says SandboxFailure.
@@ -43,7 +43,7 @@ def unreachable(url: str, cause: Exception) -> Unavailable:
 
 def is_passing(error: SkyscaleError) -> bool:
     """Whether the same request may succeed a little later: no answer, 5xx, 429."""
-    return not isinstance(error, ProtocolError) and (error.status >= 500 or error.status == 429)
+    return error.status >= 500 or error.status == 429
 
 
 def _object(content: bytes) -> dict[str, object]:
