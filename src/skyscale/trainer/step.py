@@ -71,7 +71,7 @@ class Learner:
         minibatches = [self._minibatch(chunk) for chunk in _chunks(groups, self.algorithm.minibatches)]
         olds: list[list[Tensor] | None] = [None]
         with torch.no_grad():
-            olds += [[self._logprobs(batch) for batch in batches] for batches in minibatches[1:]]
+            olds += [[self.logprobs(batch) for batch in batches] for batches in minibatches[1:]]
         records: list[TokenRecord] = []
         norms: list[float] = []
         for batches, old in zip(minibatches, olds, strict=True):
@@ -87,7 +87,7 @@ class Learner:
         rows: list[Row] = [row for group in groups for row in pack_group(group, MAX_ROW_TOKENS)]
         return micro_batches(rows, max_tokens=MICRO_BATCH_TOKENS[self.device.type], device=self.device)
 
-    def _logprobs(self, batch: MicroBatch) -> Tensor:
+    def logprobs(self, batch: MicroBatch) -> Tensor:
         """Log-probability of each completion token at the sampling temperature, fp32 [N]."""
         use_bf16 = self.device.type == "cuda"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=use_bf16):
@@ -102,7 +102,7 @@ class Learner:
     def _backward(self, batch: MicroBatch, old_N: Tensor | None, num_tokens: int) -> TokenRecord:
         """Add the micro-batch's share of the minibatch's gradient."""
         algorithm = self.algorithm
-        logprob_N = self._logprobs(batch)
+        logprob_N = self.logprobs(batch)
         old_N = logprob_N.detach() if old_N is None else old_N
         importance = importance_weight(
             old_N,
