@@ -11,14 +11,14 @@ from pkgutil import iter_modules
 from fastapi import APIRouter, FastAPI
 
 from skyscale import __version__
-from skyscale.api import errors, routes, services
+from skyscale.api import errors, openapi, routes, services
 from skyscale.api.middleware import Boundary
 from skyscale.settings import Settings
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """The control plane as an ASGI app."""
-    parts = services.build(settings)
+def create_app(settings: Settings, parts: services.Services | None = None) -> FastAPI:
+    """The control plane as an ASGI app; `parts` are built from the settings unless they are given."""
+    parts = parts or services.build(settings)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
@@ -28,6 +28,7 @@ def create_app(settings: Settings) -> FastAPI:
     app = FastAPI(title="Skyscale", version=__version__, lifespan=lifespan, separate_input_output_schemas=False)
     app.state.services = parts
     errors.install(app)
+    openapi.install(app)
     app.add_middleware(Boundary, metrics=parts.metrics, max_body_bytes=settings.max_body_bytes)
     for router in all_routers():
         app.include_router(router)

@@ -17,8 +17,9 @@ from typing import Annotated, Any, TypeVar
 from urllib.parse import urlsplit
 
 from fastapi import Depends, Path, Request, Response
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from skyscale.api.errors import invalid
 from skyscale.api.services import Services
 from skyscale.auth.principal import ANONYMOUS, OPERATOR, Principal
 from skyscale.errors import BadRequest, Unauthorized
@@ -63,7 +64,10 @@ async def read_body(request: Request, model: type[T] | TypeAdapter[T]) -> T:
         raise BadRequest(f"the body must be application/json, not {media!r}", code="unsupported_media_type")
     raw = await request.body() or b"{}"
     adapter = model if isinstance(model, TypeAdapter) else TypeAdapter(model)
-    return adapter.validate_json(raw)
+    try:
+        return adapter.validate_json(raw)
+    except ValidationError as error:
+        raise invalid([dict(item) for item in error.errors()]) from error
 
 
 def reply(model: BaseModel, status: int = 200) -> Response:

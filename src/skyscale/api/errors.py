@@ -11,7 +11,6 @@ from typing import cast
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
 from skyscale.errors import BadRequest, Invalid, NotFound, SkyscaleError, TooMany
@@ -51,7 +50,6 @@ def install(app: FastAPI) -> None:
     """Answer every error of this app in the one shape."""
     app.add_exception_handler(SkyscaleError, _known)
     app.add_exception_handler(RequestValidationError, _refused)
-    app.add_exception_handler(ValidationError, _refused)
     app.add_exception_handler(HTTPException, _framework)
 
 
@@ -79,7 +77,7 @@ async def _known(request: Request, error: Exception) -> Response:
 
 
 async def _refused(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError | ValidationError)
+    assert isinstance(error, RequestValidationError)
     return problem(invalid([dict(item) for item in error.errors()]), _request_id(request))
 
 

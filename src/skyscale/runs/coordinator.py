@@ -172,11 +172,7 @@ class Coordinator:
         trainer_ended = all(p.status in OVER for p in processes if p.role == JobRole.TRAINER.value)
         if run.finish_reason is None:
             await self._maybe_finish(run, trainer_ended)
-        elif (
-            trainer_ended
-            and run.serving_version == run.newest_version
-            and not await self._evaluate_if_due(run)
-        ):
+        elif trainer_ended and run.serving_version == run.newest_version and not await self._evaluate_if_due(run):
             await self._end(run, RunStatus.COMPLETED, run.finish_reason)
 
     async def _maybe_finish(self, run: RunRecord, trainer_ended: bool) -> None:

@@ -111,11 +111,19 @@ async def heartbeat(job_id: str, request: Request, parts: Parts, caller: Caller)
     """Record it; answer what is wanted and where the policy is."""
     require_job(caller, job_id)
     attempt = _attempt(caller)
-    desired = await parts.jobs.heartbeat(job_id, attempt, await read_body(request, Heartbeat))
-    url, version, manifest_uri = None, 0, None
-    if caller.run_id is not None:
-        url, version, manifest_uri = await parts.runs.policy_view(caller.run_id)
-    return reply(HeartbeatReply(desired=desired, policy_url=url, policy_version=version, manifest_uri=manifest_uri))
+    beat = await read_body(request, Heartbeat)
+    desired = await parts.jobs.heartbeat(job_id, attempt, beat)
+    if caller.run_id is None:
+        return reply(HeartbeatReply(desired=desired, policy_url=None, policy_version=0, manifest_uri=None))
+    found = await parts.runs.heard(caller.run_id, caller, beat.policy_version)
+    return reply(
+        HeartbeatReply(
+            desired=desired,
+            policy_url=found.policy_url,
+            policy_version=found.version,
+            manifest_uri=found.manifest_uri,
+        )
+    )
 
 
 def _attempt(caller: Principal) -> int:
