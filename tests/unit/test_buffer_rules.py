@@ -113,6 +113,8 @@ def body(**changes: object) -> bytes:
         (body(group_id="grp\x001"), "group_id"),
         (body().replace(b"-0.5", b"1e999"), "trajectories.0.logprobs"),
         (body().replace(b"-0.5", b"NaN"), "trajectories.0.logprobs"),
+        (body().replace(b'"versions":[3', b'"versions":[-1'), "trajectories.0.versions"),
+        (body().replace(b'"versions":[3', b'"versions":[99999999999999999999'), "trajectories.0.versions"),
         (body(trajectories=[trajectory(1.0).model_dump(mode="json")] * 2), "episode_id"),
     ],
 )

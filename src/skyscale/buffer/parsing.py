@@ -6,7 +6,7 @@ cut, by orjson, whose floats are exact. `Invalid` names the field that is refuse
 
 import math
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import orjson
 from pydantic import BaseModel, ValidationError
@@ -15,6 +15,7 @@ from skyscale.errors import BadRequest, Invalid
 from skyscale.wire.batches import GroupBatchPush, GroupPush, TrajectoryPush
 from skyscale.wire.episodes import Outcome
 
+MAX_VERSION = 2**31 - 1
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
@@ -61,8 +62,8 @@ def _parse_other(body: bytes) -> ParsedPush:
         raise BadRequest("the body must be a JSON object")
     if "groups" in document:
         batch = _validated(GroupBatchPush, body)
-        raw: list[Any] = document["groups"]
-        parts = [_checked(g, orjson.dumps(raw[i]), f"groups.{i}.") for i, g in enumerate(batch.groups)]
+        raw = map(orjson.dumps, cast("list[object]", document["groups"]))
+        parts = [_checked(g, part, f"groups.{i}.") for i, (g, part) in enumerate(zip(batch.groups, raw, strict=True))]
         return ParsedPush(groups=parts)
     if "group_id" in document or "trajectories" in document:
         return ParsedPush(groups=[_checked(_validated(GroupPush, body), body, "")])
@@ -95,6 +96,8 @@ def _checked(group: GroupPush, raw: bytes, where: str) -> ParsedGroup:
         # A sum finds NaN and infinity, which JSON does not have but 1e999 and lenient parsers do.
         if not math.isfinite(sum(trajectory.logprobs)):
             raise Invalid(f"{where}trajectories.{index}.logprobs: every log-probability must be finite")
+        if trajectory.versions and not 0 <= min(trajectory.versions) <= max(trajectory.versions) <= MAX_VERSION:
+            raise Invalid(f"{where}trajectories.{index}.versions: every version must be from 0 to {MAX_VERSION}")
         seen.add(trajectory.episode_id)
         broken |= trajectory.outcome == Outcome.INFRASTRUCTURE_FAILURE
     if len(seen) != len(group.trajectories):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, bindparam, func, insert, or_, select, update
+from sqlalchemy import Connection, Select, and_, bindparam, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from skyscale.buffer.rules import HOLDS_SLOT, Candidate, GroupState, LeaseState, RunState
@@ -90,10 +90,10 @@ async def update_run(connection: AsyncConnection, run_id: str, **values: object)
     await connection.execute(update(runs).where(runs.c.run_id == run_id).values(**values))
 
 
-async def run_states(connection: AsyncConnection, run_ids: Iterable[str]) -> dict[str, RunState]:
+def run_states(connection: Connection, run_ids: Iterable[str]) -> dict[str, RunState]:
     """State of each run that exists."""
     query = select(runs.c.run_id, runs.c.state).where(runs.c.run_id.in_(sorted(run_ids)))
-    return {run_id: RunState(state) for run_id, state in await connection.execute(query)}
+    return {run_id: RunState(state) for run_id, state in connection.execute(query)}
 
 
 async def insert_groups(connection: AsyncConnection, rows: list[dict[str, object]]) -> None:
@@ -120,12 +120,15 @@ async def expire_tickets(connection: AsyncConnection, run_id: str, now: datetime
     return changed
 
 
-async def num_holding_slots(connection: AsyncConnection, run_id: str) -> int:
-    """Train groups that hold a slot."""
-    query = select(func.count()).where(
+def _holding(run_id: str) -> Select[int]:
+    return select(func.count()).where(
         groups.c.run_id == run_id, groups.c.purpose == Purpose.TRAIN, groups.c.state.in_(HOLDS_SLOT)
     )
-    return (await connection.execute(query)).scalar_one()
+
+
+async def num_holding_slots(connection: AsyncConnection, run_id: str) -> int:
+    """Train groups that hold a slot."""
+    return (await connection.execute(_holding(run_id))).scalar_one()
 
 
 async def planned_evaluations(connection: AsyncConnection, run_id: str, limit: int) -> list[GroupRow]:
@@ -154,13 +157,22 @@ async def open_groups(
     await connection.execute(update(groups).where(groups.c.group_id.in_(group_ids)).values(**values))
 
 
-async def load_groups(
-    connection: AsyncConnection, group_ids: Iterable[str], *, lock: bool = True
-) -> dict[str, GroupRow]:
-    """Groups by id; with `lock` nobody else changes them until the transaction ends."""
-    query = select(*_GROUP).where(groups.c.group_id.in_(sorted(group_ids)))
-    rows = await connection.execute(query.with_for_update() if lock else query)
-    return {row[0]: _group(row) for row in rows}
+def lock_groups(connection: Connection, group_ids: Iterable[str]) -> dict[str, GroupRow]:
+    """Groups by id; nobody else changes them until the transaction ends."""
+    query = select(*_GROUP).where(groups.c.group_id.in_(sorted(group_ids))).with_for_update()
+    return {row[0]: _group(row) for row in connection.execute(query)}
+
+
+async def load_group(connection: AsyncConnection, group_id: str) -> GroupRow | None:
+    """The group as it is now."""
+    row = (await connection.execute(select(*_GROUP).where(groups.c.group_id == group_id))).first()
+    return None if row is None else _group(row)
+
+
+def num_free_slots(connection: Connection, run_id: str) -> int:
+    """Slots that no group holds; nobody else counts them until the transaction ends."""
+    slots = connection.execute(select(runs.c.slots).where(runs.c.run_id == run_id).with_for_update()).scalar_one()
+    return slots - connection.execute(_holding(run_id)).scalar_one()
 
 
 _STORE = (
@@ -170,24 +182,22 @@ _STORE = (
 )
 
 
-async def store_groups(
-    connection: AsyncConnection, rows: list[dict[str, object]], contents: list[dict[str, object]]
-) -> None:
+def store_groups(connection: Connection, rows: list[dict[str, object]], contents: list[dict[str, object]]) -> None:
     """What pushes say of their groups (`id_` and the columns of `_STORE`), and the payloads."""
-    await connection.execute(_STORE, rows)
-    await connection.execute(insert(payloads), contents)
+    connection.execute(_STORE, rows)
+    connection.execute(insert(payloads), contents)
 
 
-async def known_trajectories(connection: AsyncConnection, keys: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
+def known_trajectories(connection: Connection, keys: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
     """Those of the (run id, trajectory id) pairs that are stored."""
     either = [and_(singles.c.run_id == run_id, singles.c.trajectory_id == id_) for run_id, id_ in keys]
     query = select(singles.c.run_id, singles.c.trajectory_id).where(or_(*either))
-    return {(run_id, id_) for run_id, id_ in await connection.execute(query)}
+    return {(run_id, id_) for run_id, id_ in connection.execute(query)}
 
 
-async def store_trajectories(connection: AsyncConnection, rows: list[dict[str, object]]) -> None:
+def store_trajectories(connection: Connection, rows: list[dict[str, object]]) -> None:
     """Single trajectories, waiting to be sampled."""
-    await connection.execute(insert(singles), rows)
+    connection.execute(insert(singles), rows)
 
 
 async def take_trajectories(connection: AsyncConnection, run_id: str, limit: int) -> list[tuple[str, bytes, datetime]]:

@@ -182,7 +182,7 @@ class BufferService:
         """
         check_id("group_id", group_id)
         async with self._database.read() as connection:
-            group = (await queries.load_groups(connection, [group_id], lock=False)).get(group_id)
+            group = await queries.load_group(connection, group_id)
             if group is None:
                 raise NotFound(f"there is no group {group_id!r}", code="group_not_found")
             return await self.load(connection, group.run_id), group

@@ -25,7 +25,7 @@ from skyscale.wire.batches import PushReply, TrajectoryPush
 from skyscale.wire.episodes import Purpose
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncConnection
+    from sqlalchemy import Connection
 
 MAX_PUSHES = 256
 """Pushes in one transaction: bounds how long the write lock is held."""
@@ -89,32 +89,37 @@ class PushWriter:
                     waiting.reply.set_exception(result)
 
     async def _commit(self, pushes: list[ParsedPush]) -> list[PushReply | SkyscaleError]:
-        async with self._database.write() as connection:
-            plan = await self._look(connection, pushes)
-            results = [_attempt(plan, push) for push in pushes]
-            if plan.groups:
-                await queries.store_groups(connection, plan.groups, plan.payloads)
-            if plan.trajectories:
-                await queries.store_trajectories(connection, plan.trajectories)
-        for run_id in plan.runs:
+        now = self._now()
+        results, run_ids = await self._database.transact(lambda connection: _write(connection, pushes, now))
+        for run_id in run_ids:
             self._wakeup.ring(run_id)
         return results
 
-    async def _look(self, connection: "AsyncConnection", pushes: list[ParsedPush]) -> _Plan:
-        groups = {g.push.group_id: g.push.run_id for p in pushes for g in p.groups}
-        singles = [p.trajectory for p in pushes if p.trajectory is not None]
-        runs = await queries.run_states(connection, {*groups.values(), *(t.run_id for t in singles)})
-        known = await queries.load_groups(connection, groups) if groups else {}
-        keys = [(t.run_id, t.trajectory_id) for t in singles if t.trajectory_id is not None]
-        stored = await queries.known_trajectories(connection, keys) if keys else set[tuple[str, str]]()
-        # Slots are counted only when a push comes after its ticket expired, which is rare.
-        late = {g.run_id for g in known.values() if g.state == GroupState.EXPIRED}
-        room = {run_id: await self._room(connection, run_id) for run_id in late}
-        return _Plan(runs, known, stored, room, self._now())
 
-    async def _room(self, connection: "AsyncConnection", run_id: str) -> int:
-        run = await queries.load_run(connection, run_id, lock=True)
-        return run.slots - await queries.num_holding_slots(connection, run_id) if run is not None else 0
+def _write(
+    connection: "Connection", pushes: list[ParsedPush], now: datetime
+) -> tuple[list[PushReply | SkyscaleError], list[str]]:
+    """The outcome of each push, and the runs that exist among theirs."""
+    plan = _look(connection, pushes, now)
+    results = [_attempt(plan, push) for push in pushes]
+    if plan.groups:
+        queries.store_groups(connection, plan.groups, plan.payloads)
+    if plan.trajectories:
+        queries.store_trajectories(connection, plan.trajectories)
+    return results, list(plan.runs)
+
+
+def _look(connection: "Connection", pushes: list[ParsedPush], now: datetime) -> _Plan:
+    groups = {g.push.group_id: g.push.run_id for p in pushes for g in p.groups}
+    singles = [p.trajectory for p in pushes if p.trajectory is not None]
+    runs = queries.run_states(connection, {*groups.values(), *(t.run_id for t in singles)})
+    known = queries.lock_groups(connection, groups) if groups else {}
+    keys = [(t.run_id, t.trajectory_id) for t in singles if t.trajectory_id is not None]
+    stored = queries.known_trajectories(connection, keys) if keys else set[tuple[str, str]]()
+    # Slots are counted only when a push comes after its ticket expired, which is rare.
+    late = {g.run_id for g in known.values() if g.state == GroupState.EXPIRED}
+    room = {run_id: queries.num_free_slots(connection, run_id) for run_id in late}
+    return _Plan(runs, known, stored, room, now)
 
 
 def _attempt(plan: _Plan, push: ParsedPush) -> PushReply | SkyscaleError:
