@@ -10,6 +10,7 @@
 
 import os
 import resource
+import socket
 import sys
 from collections.abc import Callable
 
@@ -51,6 +52,8 @@ class Base:
         except OSError:
             reason = self._enter_as_root_of_own_user_namespace()
         self.layers.update(dict.fromkeys(names, reason))
+        if reason == YES:
+            socket.sethostname("sandbox")
 
     def _enter_as_root_of_own_user_namespace(self) -> str:
         uid, gid = os.geteuid(), os.getegid()
