@@ -11,8 +11,8 @@ CHEATS = {
     "os._exit 0 in the call": "import os\ndef f(x): os._exit(0)",
     "prints success and leaves": "import os\nprint('ALL PASSED', flush=True)\nos._exit(0)",
     "always equal": "class E:\n def __eq__(s, o): return True\n def __hash__(s): return 0\ndef f(x): return E()",
-    "int that equals all": "class I(int):\n __eq__ = lambda s, o: True\n __hash__ = int.__hash__\ndef f(x): return I(0)",
-    "str that equals all": "class S(str):\n __eq__ = lambda s, o: True\n __hash__ = str.__hash__\ndef f(x): return S('6')",
+    "int that equals all": "class I(int):\n __eq__ = lambda *a: True\n __hash__ = int.__hash__\ndef f(x): return I(0)",
+    "str that equals all": "class S(str):\n __eq__ = lambda *a: 1\n __hash__ = str.__hash__\ndef f(x): return S('6')",
     "walks frames for the expected value": (
         "import sys\ndef f(x):\n fr = sys._getframe()\n while fr:\n"
         "  for v in list(fr.f_locals.values()):\n   if isinstance(v, dict) and 'expected' in v: return v['expected']\n"

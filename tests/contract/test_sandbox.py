@@ -230,8 +230,7 @@ async def test_scratch_space_is_limited(backend: SandboxBackend) -> None:
 
 async def test_the_kernel_confirms_who_it_is(backend: SandboxBackend) -> None:
     sandbox = await backend.acquire()
-    lines = Path(f"/proc/{sandbox.pid}/status").read_text().splitlines()  # type: ignore[attr-defined]
-    status = {name: value.split() for name, _, value in (line.partition(":") for line in lines)}
+    status = kernel_status(sandbox.pid)  # type: ignore[attr-defined]
     await sandbox.close()
     assert status["CapEff"] == status["CapPrm"] == status["CapBnd"] == ["0" * 16]
     assert (status["NoNewPrivs"], status["Seccomp"]) == (["1"], ["2"])
@@ -304,9 +303,8 @@ async def test_programs_are_judged_by_what_they_print(judge: Judge) -> None:
     assert (await judged("print(3); raise SystemExit(1)")).reward == 0.0
     assert [t.status for t in (await judged("while 1: pass")).tests] == ["timeout", "timeout"]
     assert (await judged("print(")).tests[1].status == "syntax_error"
-    assert (
-        await judged("open('/tmp/s', 'a').write('x')\nimport os\nprint(os.path.getsize('/tmp/s') * 3)")
-    ).reward == 0.5
+    leaves_a_mark = "open('/tmp/s', 'a').write('x')\nimport os\nprint(os.path.getsize('/tmp/s') * 3)"
+    assert (await judged(leaves_a_mark)).reward == 0.5
 
 
 async def test_a_host_without_user_namespaces_is_refused() -> None:
@@ -327,6 +325,11 @@ async def test_a_host_without_user_namespaces_is_refused() -> None:
     if "unshare failed" in done.stderr or "Permission denied" in done.stderr:
         pytest.skip(f"no namespace to forbid namespaces in: {done.stderr}")
     assert done.stdout.split("\n")[:2] == ["sandbox_isolation_missing True", "7"], done.stderr
+
+
+def kernel_status(pid: int) -> dict[str, list[str]]:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return {name: value.split() for name, _, value in (line.partition(":") for line in lines)}
 
 
 async def settled(is_true: Callable[[], bool]) -> None:

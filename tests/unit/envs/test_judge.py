@@ -10,9 +10,7 @@ from skyscale.wire.problems import Difficulty, Problem, Split
     ("passed", "total", "chars", "reward"),
     [(3, 3, 500, 1.0), (1, 4, 10, 0.25), (3, 3, 1500, 0.9), (3, 3, 10_500, 0.0), (3, 3, 60_000, 0.0), (0, 0, 0, 0.0)],
 )
-def test_the_reward_is_the_pass_rate_less_the_length_penalty(
-    passed: int, total: int, chars: int, reward: float
-) -> None:
+def test_the_reward_is_the_pass_rate_less_a_penalty(passed: int, total: int, chars: int, reward: float) -> None:
     assert reward_of(passed, total, chars) == pytest.approx(reward)
 
 
