@@ -117,7 +117,7 @@ def libc(number, *args):
 REFUSED = {
     "read /etc/shadow": "open('/etc/shadow').read()",
     "read /etc/passwd": "open('/etc/passwd').read()",
-    "list /root": "os.listdir('/root/.ssh')",
+    "list /var": "os.listdir('/var')",
     "list /home": "os.listdir('/home')",
     "its own proc": "open('/proc/self/environ').read()",
     "init's environment": "open('/proc/1/environ').read()",
