@@ -11,8 +11,8 @@ CHEATS = {
     "os._exit 0 in the call": "import os\ndef f(x): os._exit(0)",
     "prints success and leaves": "import os\nprint('ALL PASSED', flush=True)\nos._exit(0)",
     "always equal": "class E:\n def __eq__(s, o): return True\n def __hash__(s): return 0\ndef f(x): return E()",
-    "int that equals all": "class I(int):\n def __eq__(s, o): return True\n __hash__ = int.__hash__\ndef f(x): return I(0)",
-    "str that equals all": "class S(str):\n def __eq__(s, o): return True\n __hash__ = str.__hash__\ndef f(x): return S('6')",
+    "int that equals all": "class I(int):\n __eq__ = lambda *a: True\n __hash__ = int.__hash__\ndef f(x): return I(0)",
+    "str that equals all": "class S(str):\n __eq__ = lambda *a: 1\n __hash__ = str.__hash__\ndef f(x): return S('6')",
     "walks frames for the expected value": (
         "import sys\ndef f(x):\n fr = sys._getframe()\n while fr:\n"
         "  for v in list(fr.f_locals.values()):\n   if isinstance(v, dict) and 'expected' in v: return v['expected']\n"
@@ -22,12 +22,15 @@ CHEATS = {
         "import gc\ndef f(x):\n for o in gc.get_objects():\n"
         "  if isinstance(o, dict) and 'test_cases' in o: return o['test_cases']\n return None"
     ),
-    "patches json": "import json\njson.dumps = lambda *a, **k: '6'\njson.loads = lambda *a, **k: 6\ndef f(x): return None",
+    "patches json": "import json\njson.dumps = json.loads = lambda *a, **k: '6'\ndef f(x): return None",
     "patches builtins": (
         "import builtins\nbuiltins.type = lambda *a: int\nbuiltins.str = lambda *a: '6'\nbuiltins.len = lambda *a: 0\n"
         "def f(x): return None"
     ),
-    "replaces stdout": "import sys\nclass W:\n def write(s, t): return 0\n def flush(s): raise SystemExit(0)\nsys.stdout = W()\ndef f(x): return 0",
+    "replaces stdout": (
+        "import sys\nclass W:\n def write(s, t): return 0\n def flush(s): raise SystemExit(0)\n"
+        "sys.stdout = W()\ndef f(x): return 0"
+    ),
     "forges a garbage frame": "import os\nos.write(3, b'garbage that is no frame at all')\ndef f(x): return 0",
     "forges an oversize frame": "import os\nos.write(3, (2**31).to_bytes(4, 'big') + b'x' * 100)\ndef f(x): return 0",
     "forges a verdict": (
@@ -53,7 +56,9 @@ CHEATS = {
     "returns nan": "def f(x): return float('nan')",
     "returns infinity": "def f(x): return float('inf')",
     "returns a pickle bomb": "class B:\n def __reduce__(s): return (print, ('boom',))\ndef f(x): return B()",
-    "returns a type that lies of its name": "class M(type):\n __name__ = 1 / 1\nclass C(metaclass=M): pass\ndef f(x): return C()",
+    "returns a type that lies of its name": (
+        "class M(type):\n __name__ = property(lambda s: 1 / 0)\nclass C(metaclass=M): pass\ndef f(x): return C()"
+    ),
     "returns colliding ints": "def f(x): return {k * (2**61 - 1) for k in range(16000)}",
     "mutates its argument": "def f(x):\n x += x",
     "raises what cannot be printed": "class X(Exception):\n def __str__(s): raise s\ndef f(x): raise X()",
@@ -64,7 +69,9 @@ CHEATS = {
     "sets an exhausted recursion limit": "import sys\nsys.setrecursionlimit(60)\ndef f(x): return f(x)",
     "deep recursion": "import sys\nsys.setrecursionlimit(10**9)\ndef f(x): return f(x)",
     "segfault": "import ctypes\nctypes.string_at(0)\ndef f(x): return 6",
-    "thread prints the verdict": "import threading, os\nthreading.Thread(target=lambda: os._exit(0)).start()\ndef f(x): return 0",
+    "thread prints the verdict": (
+        "import threading, os\nthreading.Thread(target=lambda: os._exit(0)).start()\ndef f(x): return 0"
+    ),
     "forks and leaves": "import os\nif os.fork(): os._exit(0)\ndef f(x): return 0",
     "memory bomb": "def f(x):\n a = []\n while True: a.append(bytearray(10**7))",
     "fork bomb": "import os\ndef f(x):\n while True:\n  try: os.fork()\n  except OSError: return 'no'",
@@ -110,7 +117,7 @@ def libc(number, *args):
 REFUSED = {
     "read /etc/shadow": "open('/etc/shadow').read()",
     "read /etc/passwd": "open('/etc/passwd').read()",
-    "list /root": "os.listdir('/root/.ssh')",
+    "list /var": "os.listdir('/var')",
     "list /home": "os.listdir('/home')",
     "its own proc": "open('/proc/self/environ').read()",
     "init's environment": "open('/proc/1/environ').read()",

@@ -6,7 +6,7 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import psutil
@@ -52,7 +52,9 @@ def judge(backend: SandboxBackend) -> Judge:
     return Judge(backend, concurrency=2, limits=QUICK)
 
 
-async def call(backend: SandboxBackend, code: str, *arguments: tuple[object, ...], limits: Limits | None = None) -> Execution:
+async def call(
+    backend: SandboxBackend, code: str, *arguments: tuple[object, ...], limits: Limits | None = None
+) -> Execution:
     """Run `f` of `code` once per argument tuple in a fresh sandbox."""
     sandbox = await backend.acquire()
     try:
@@ -160,7 +162,7 @@ async def test_it_sees_no_environment_no_descriptors_no_processes(backend: Sandb
         " return [dict(os.environ), fds, os.getpid(), os.getppid(), os.getuid(), os.uname()[1], os.getcwd()]"
     )
     value = (await call(backend, code)).calls[0].value
-    assert value == encode([{}, [0, 1, 2, 3], 1, 0, 0, os.uname()[1], "/tmp"]).replace(f'"{os.uname()[1]}"', value.split(",")[-2])
+    assert value == encode([{}, [0, 1, 2, 3], 1, 0, 0, "sandbox", "/tmp"])
 
 
 async def test_a_token_of_the_control_plane_is_nowhere_in_its_memory(
@@ -204,7 +206,7 @@ async def test_hostile_hangs_end_at_the_deadline(judge: Judge) -> None:
 
 async def test_hostile_forks_die_with_their_episode(backend: SandboxBackend) -> None:
     code = (
-        "import os, time\nos.setsid if 0 else None\n"
+        "import os, time\n"
         "def f():\n n = 0\n try:\n  while n < 100:\n   if os.fork() == 0: time.sleep(60)\n   n += 1\n"
         " except OSError: pass\n return n"
     )
@@ -228,8 +230,7 @@ async def test_scratch_space_is_limited(backend: SandboxBackend) -> None:
 
 async def test_the_kernel_confirms_who_it_is(backend: SandboxBackend) -> None:
     sandbox = await backend.acquire()
-    lines = Path(f"/proc/{sandbox.pid}/status").read_text().splitlines()  # type: ignore[attr-defined]
-    status = {name: value.split() for name, _, value in (line.partition(":") for line in lines)}
+    status = kernel_status(sandbox.pid)  # type: ignore[attr-defined]
     await sandbox.close()
     assert status["CapEff"] == status["CapPrm"] == status["CapBnd"] == ["0" * 16]
     assert (status["NoNewPrivs"], status["Seccomp"]) == (["1"], ["2"])
@@ -302,16 +303,18 @@ async def test_programs_are_judged_by_what_they_print(judge: Judge) -> None:
     assert (await judged("print(3); raise SystemExit(1)")).reward == 0.0
     assert [t.status for t in (await judged("while 1: pass")).tests] == ["timeout", "timeout"]
     assert (await judged("print(")).tests[1].status == "syntax_error"
-    assert (await judged("open('/tmp/s', 'a').write('x')\nimport os\nprint(os.path.getsize('/tmp/s') * 3)")).reward == 0.5
+    leaves_a_mark = "open('/tmp/s', 'a').write('x')\nimport os\nprint(os.path.getsize('/tmp/s') * 3)"
+    assert (await judged(leaves_a_mark)).reward == 0.5
 
 
 async def test_a_host_without_user_namespaces_is_refused() -> None:
     script = (
-        "import asyncio\nfrom skyscale.sandboxes.loading import load_backend\nfrom skyscale.errors import SandboxFailure\n"
+        "import asyncio\nfrom skyscale.sandboxes.loading import load_backend\n"
+        "from skyscale.errors import SandboxFailure\nfrom skyscale.sandboxes.sandbox import Limits\n"
         "async def main(weak):\n"
         " async with load_backend(slots=1, allow_weak=weak) as b:\n"
-        "  s = await b.acquire(); print((await s.run_calls('f = abs', 'f', ['{\"t\":[-7]}'], "
-        "__import__('skyscale.sandboxes.sandbox').sandboxes.sandbox.Limits())).calls[0].value)\n"
+        "  s = await b.acquire()\n  e = await s.run_calls('f = abs', 'f', ['{\"t\":[-7]}'], Limits())\n"
+        "  print(e.calls[0].value)\n"
         "try: asyncio.run(main(False))\nexcept SandboxFailure as e: print(e.code, 'user namespace' in e.detail)\n"
         "asyncio.run(main(True))\n"
     )
@@ -324,9 +327,14 @@ async def test_a_host_without_user_namespaces_is_refused() -> None:
     assert done.stdout.split("\n")[:2] == ["sandbox_isolation_missing True", "7"], done.stderr
 
 
-async def settled(is_true: "object") -> None:
+def kernel_status(pid: int) -> dict[str, list[str]]:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return {name: value.split() for name, _, value in (line.partition(":") for line in lines)}
+
+
+async def settled(is_true: Callable[[], bool]) -> None:
     """Wait until the condition holds; the kernel takes a moment to bury processes."""
     deadline = time.monotonic() + 5
-    while not is_true():  # type: ignore[operator]
+    while not is_true():
         assert time.monotonic() < deadline, "did not settle"
         await asyncio.sleep(0.02)

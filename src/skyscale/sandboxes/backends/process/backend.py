@@ -202,9 +202,11 @@ _NO_CGROUP = "no: not used; without fork the address-space limit bounds the epis
 
 
 def _seen_from_outside(pid: int) -> dict[str, str]:
-    """What the kernel says of a waiting sandbox: no capabilities, no new privileges, seccomp on."""
+    """What the kernel says of a waiting sandbox: not root, no capabilities, no new privileges, seccomp on."""
     status = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
-    fields = dict(re.findall(r"^(CapEff|CapBnd|NoNewPrivs|Seccomp):\s*(\S+)", status, re.MULTILINE))
+    fields = dict(re.findall(r"^(Uid|CapEff|CapBnd|NoNewPrivs|Seccomp):\s*(\S+)", status, re.MULTILINE))
     wanted = {"CapEff": "0" * 16, "CapBnd": "0" * 16, "NoNewPrivs": "1", "Seccomp": "2"}
     wrong = [f"{name} is {fields.get(name)}" for name, value in wanted.items() if fields.get(name) != value]
+    if fields.get("Uid") == "0":
+        wrong.append("Uid is 0")
     return {"verified from outside": f"no: {', '.join(wrong)}" if wrong else "yes"}

@@ -10,6 +10,7 @@
 
 import os
 import resource
+import socket
 import sys
 from collections.abc import Callable
 
@@ -51,6 +52,8 @@ class Base:
         except OSError:
             reason = self._enter_as_root_of_own_user_namespace()
         self.layers.update(dict.fromkeys(names, reason))
+        if reason == YES:
+            socket.sethostname("sandbox")
 
     def _enter_as_root_of_own_user_namespace(self) -> str:
         uid, gid = os.geteuid(), os.getegid()
@@ -132,7 +135,11 @@ class Episode:
 
     def enter(self, channel: int, stdout: int, stderr: int) -> None:
         """Become the episode: descriptors 0 to 3 and nothing else, every layer on."""
-        self._become_user()
+        if self.layers["user namespace"] == YES:
+            os.setresgid(0, 0, 0)
+            os.setresuid(0, 0, 0)
+        elif os.geteuid() == 0:
+            self._apply("own uid", _become_nobody)
         os.setsid()
         for target, source in enumerate((channel, stdout, stderr), start=250):
             os.dup2(source, target)
@@ -151,16 +158,6 @@ class Episode:
         if self.base.program:
             self._apply("seccomp", lambda: seccomp.install(self.base.program))
 
-    def _become_user(self) -> None:
-        """Take the uid that the map gives; without a user namespace, root becomes a uid that owns nothing."""
-        if self.layers["user namespace"] == YES:
-            os.setresgid(0, 0, 0)
-            os.setresuid(0, 0, 0)
-        elif os.geteuid() == 0:
-            os.setgroups([])
-            os.setresgid(_FIRST_UID, _FIRST_UID, _FIRST_UID)
-            os.setresuid(_FIRST_UID, _FIRST_UID, _FIRST_UID)
-
     def _mount_tmp(self) -> None:
         flags = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
         if self.layers["private root"] != YES or self.layers["mount namespace"] != YES:
@@ -175,6 +172,13 @@ class Episode:
             self.layers[name] = f"no: {error}"
         else:
             self.layers[name] = YES
+
+
+def _become_nobody() -> None:
+    """Without a user namespace, root becomes a uid that owns nothing."""
+    os.setgroups([])
+    os.setresgid(_FIRST_UID, _FIRST_UID, _FIRST_UID)
+    os.setresuid(_FIRST_UID, _FIRST_UID, _FIRST_UID)
 
 
 def library_folders() -> list[str]:

@@ -9,6 +9,7 @@ Single-threaded, one poll loop. It ends, and kills every child, when the control
 from birth: a child could read a parent's environment block out of its own memory.
 """
 
+import builtins
 import gc
 import json
 import os
@@ -32,6 +33,7 @@ _MAX_MESSAGE = 4096
 def main(control_fd: int, index: int, tmp_bytes: int) -> None:
     """Serve spawn requests until the control socket closes."""
     os.environ.clear()
+    builtins.exit = builtins.quit = sys.exit  # the absent `site` makes them, and programs use them
     for name in PRELOADED.split():
         __import__(name)
     control = socket.socket(fileno=control_fd)
