@@ -1,0 +1,44 @@
+# Two commands for a newcomer: `make demo` trains a small model before your eyes, `make test` proves the house.
+# Each sets itself up: a virtual environment in .venv from the pinned lock file, nothing outside this folder.
+
+PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13; do $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO_FLAGS ?=
+PYTEST_FLAGS ?=
+
+.PHONY: demo test check unit lint lock bench clean
+
+demo: $(VENV)/.ready
+	@$(BIN)/skyscale demo $(DEMO_FLAGS)
+
+test: lint unit
+
+check: test
+
+lint: $(VENV)/.ready
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/basedpyright --pythonpath $(BIN)/python
+
+unit: $(VENV)/.ready
+	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+# Everything a benchmark against other libraries needs on top.
+bench: $(VENV)/.ready
+	$(BIN)/pip install --quiet -r requirements/bench.lock
+
+lock: $(VENV)/.ready
+	$(BIN)/python scripts/lock.py
+
+$(VENV)/.ready: requirements/dev.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Skyscale needs Python 3.11 or newer: install it, or run make PYTHON=/path/to/python3.11"; exit 1; }
+	@echo "Setting up $(VENV) (once; about a minute) ..."
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/dev.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,28 @@
+"""Write docs/settings.md from the settings' own documentation."""
+
+from pathlib import Path
+
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from skyscale.settings import JobSettings, Settings
+
+
+def row(field: FieldInfo) -> str:
+    """One line of the table."""
+    required = field.default is PydanticUndefined
+    default = "required" if required else "unset" if field.default is None else f"`{field.default}`"
+    return f"| `{field.alias}` | {default} | {field.description} |"
+
+
+def main() -> None:
+    """Write the page."""
+    lines = ["# Settings", "", "Environment variables; this page is generated from `src/skyscale/settings.py`."]
+    for title, model in (("Control plane", Settings), ("Job processes", JobSettings)):
+        lines += ["", f"## {title}", "", "| variable | default | meaning |", "|---|---|---|"]
+        lines += [row(field) for field in model.model_fields.values()]
+    Path("docs/settings.md").write_text("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()
