@@ -56,18 +56,18 @@ def test_the_tokenizer_alone_round_trips_any_text_with_single_digits(tokenizer) 
     assert len(alone.encode("1234").ids) == 4
 
 
-def test_greedy_answers_are_programs_of_the_right_form(model, tokenizer) -> None:
-    problems = SET.problems[::10]
+def test_greedy_answers_are_programs_and_nearly_always_right(model, tokenizer) -> None:
+    problems = SET.problems[::4]
     answers = sample_answers(model, tokenizer, [p.prompt for p in problems], greedy=True)
+    assert sum(a == p.solution for p, a in zip(problems, answers, strict=True)) >= 0.9 * len(problems)
     for problem, answer in zip(problems, answers, strict=True):
         compile(answer, problem.id, "exec")
         assert answer.startswith("def f(") if problem.style == "calls" else "print(" in answer
 
 
-def test_samples_are_right_in_about_a_third_and_in_nearly_every_family(model, tokenizer) -> None:
-    shares = right_share_by_family(model, tokenizer, list(SET.problems), samples=2, seed=1)
+def test_samples_are_right_in_about_two_fifths_of_cases(model, tokenizer) -> None:
+    shares = right_share_by_family(model, tokenizer, list(SET.problems[::4]), samples=2, seed=1)
     assert 0.25 < sum(shares.values()) / len(shares) < 0.5
-    assert sum(share == 0 for share in shares.values()) <= len(shares) // 20
 
 
 def test_the_same_seed_makes_the_same_weights() -> None:

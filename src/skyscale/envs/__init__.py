@@ -1,5 +1,6 @@
-"""Environments: which problems there are, and what a program submitted for one is worth.
+"""Environments: problems, the tests that decide the reward, and the judge that turns code into a verdict.
 
-Owns: problem sets (`registry.py`, `problems/`) and the judging of code (`judge.py`). May import: sandboxes, artifacts,
-telemetry, settings, errors, wire. Start reading at `registry.py`, then `judge.py`.
+Owns: `registry.py` and `problems/` (what can be asked), `assertions.py` (test lines as data), `judge.py` (code in,
+verdict out). May import: sandboxes, artifacts, telemetry, settings, errors, wire. Knows nothing of runs, tickets, HTTP
+or the database. Start reading at `judge.py`.
 """
