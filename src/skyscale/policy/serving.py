@@ -28,10 +28,15 @@ class Loaded:
 
 
 class Serving:
-    """The served model; `cache_dir` belongs to this process and holds fetched versions."""
+    """The model at `path` (a folder or an id), served as `name`.
 
-    def __init__(self, model: str, cache_dir: Path) -> None:
-        self.model = model
+    `cache_dir` belongs to this process and holds fetched versions.
+    """
+
+    def __init__(self, path: str, cache_dir: Path, name: str | None = None) -> None:
+        self.model = name or path
+        """The name that callers ask for."""
+        self._path = path
         self._cache_dir = cache_dir
         self._loaded: Loaded | None = None
         self._reloading = asyncio.Lock()
@@ -55,9 +60,10 @@ class Serving:
         """The model, or Unavailable while it is loading or after its engine broke."""
         if self._loaded is None:
             raise Unavailable(f"{self.model} is being loaded", code="loading", hint="Ask /health until it says ready.")
-        failure = self._loaded.engine.failure()
-        if failure is not None:
-            raise Unavailable(f"the engine broke: {failure!r}", code="engine_broken", hint="The job is restarted.")
+        if self.failure() is not None:
+            raise Unavailable(
+                f"the engine broke: {self.failure()!r}", code="engine_broken", hint="The job is restarted."
+            )
         return self._loaded
 
     async def reload(self, version: int, manifest_uri: str) -> EngineReloadReply:
@@ -79,6 +85,10 @@ class Serving:
             await asyncio.to_thread(self._forget, folder)
             return EngineReloadReply(version=version, fetch_ms=fetch_ms + swap.stage_ms, stall_ms=swap.stall_ms)
 
+    def failure(self) -> BaseException | None:
+        """What broke the engine, if something did."""
+        return None if self._loaded is None else self._loaded.engine.failure()
+
     async def close(self) -> None:
         """Stop the engine."""
         if self._loaded is not None:
@@ -86,7 +96,7 @@ class Serving:
 
     def _open(self, engine_name: str, version: int, manifest_uri: str | None) -> tuple[Engine, ChatTokenizer]:
         if manifest_uri is None or version == 0:
-            folder, version = resolve_model(self.model), 0
+            folder, version = resolve_model(self._path), 0
         else:
             folder = self._fetch(version, manifest_uri).path
         tokenizer = ChatTokenizer(folder)

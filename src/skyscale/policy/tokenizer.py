@@ -83,8 +83,8 @@ def _environment() -> ImmutableSandboxedEnvironment:
     """What transformers offers to chat templates."""
     environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
     environment.filters["tojson"] = _to_json
-    environment.globals["raise_exception"] = _refuse
-    environment.globals["strftime_now"] = _strftime_now
+    offered: dict[str, Any] = environment.globals
+    offered.update(raise_exception=_refuse, strftime_now=_strftime_now)
     return environment
 
 
