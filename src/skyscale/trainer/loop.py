@@ -98,9 +98,9 @@ class Trainer:
             self._final_checkpoint()
         finally:
             self.control.close()
-            self._feed.close()
             self._pool.shutdown(wait=False, cancel_futures=True)
             self._reporter.close()
+            self._feed.close()
 
     def _next_batch(self) -> Batch | None:
         limit = self._spec.max_steps
@@ -108,6 +108,7 @@ class Trainer:
             self._settle()
             if self._version >= limit:
                 self.control.detail = f"all {limit} steps done"
+                self.control.ask()
                 self.control.finish.wait()
                 return None
         self.control.detail = f"waiting for {self._spec.algorithm.groups_per_step} groups"
