@@ -87,6 +87,7 @@ def show_result(client: Client, view: RunView, result: dict[str, object], url: s
     from rich.console import Console
     from rich.panel import Panel
     from rich.table import Table
+    from rich.text import Text
 
     console = Console() if Console().is_terminal else Console(width=WIDTH)
     console.print()
@@ -108,7 +109,7 @@ def show_result(client: Client, view: RunView, result: dict[str, object], url: s
         ("", "Hugging Face format: AutoModelForCausalLM.from_pretrained(...) loads it"),
         ("API", f"{url}/docs"),
     ):
-        facts.add_row(f"[dim]{name}[/]", value)
+        facts.add_row(f"[dim]{name}[/]", Text(value, overflow="fold"))
     console.print(facts)
 
 

@@ -71,25 +71,24 @@ def _reward(view: RunView) -> RenderableType:
 
 def _numbers(snapshot: Snapshot) -> RenderableType:
     view, stats = snapshot.view, snapshot.stats
-    trainer_share, policy_share = _number(trainer_wait_share(view), ".0%"), _number(policy_idle_share(view), ".0%")
     newest_loss = next((point.loss for point in reversed(view.metrics) if point.loss is not None), None)
-    serving = f"{view.policy_version} (serving {view.serving_version})"
-    waiting = f"{stats.size} waiting, {stats.leased} leased" if stats else "-"
-    slots = f"{stats.groups_in_play} in play, {stats.slots} slots" if stats else "-"
-    table = Table.grid(padding=(0, 1))
-    for style in ("dim", "bold", "dim", "bold", "dim", "bold"):
-        table.add_column(style=style, min_width=12)
-    table.add_row(
-        "policy version", serving, "trajectories", f"{view.trajectories:,}", "loss", _number(newest_loss, ".4f")
+    cells = (
+        ("policy version", f"{view.policy_version} (serving {view.serving_version})"),
+        ("loss", _number(newest_loss, ".4f")),
+        ("trajectories", f"{view.trajectories:,}"),
+        ("staleness", _number(trained(view, "staleness"), ".1f")),
+        ("buffer", f"{stats.size} waiting, {stats.leased} leased" if stats else "-"),
+        ("groups", f"{stats.groups_in_play} in play, {stats.slots} slots" if stats else "-"),
+        ("sampled tokens/s", _number(observed(view, "policy", "tokens_per_s"), ",.0f")),
+        ("trained tokens/s", _number(trained(view, "tokens_per_s"), ",.0f")),
+        ("trainer waits", _number(trainer_wait_share(view), ".0%")),
+        ("policy server idle", _number(policy_idle_share(view), ".0%")),
     )
-    table.add_row(
-        "buffer", waiting, "groups", slots, "staleness", _number(trained(view, "staleness"), ".1f"),
-    )  # fmt: skip
-    table.add_row(
-        "sampled tokens/s", _number(observed(view, "policy", "tokens_per_s"), ",.0f"),
-        "trained tokens/s", _number(trained(view, "tokens_per_s"), ",.0f"),
-        "waiting", f"trainer {trainer_share}, policy {policy_share}",
-    )  # fmt: skip
+    table = Table.grid(padding=(0, 3))
+    for style in ("dim", "bold", "dim", "bold"):
+        table.add_column(style=style)
+    for left, right in zip(cells[::2], cells[1::2], strict=True):
+        table.add_row(*left, *right)
     return table
 
 
