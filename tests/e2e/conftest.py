@@ -1,0 +1,106 @@
+"""A real control plane as a child process, and a view of every process that it leads to."""
+
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Generator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from skyscale.errors import SkyscaleError
+from skyscale.sdk.client import Client
+from skyscale.wire.runs import RunStatus, RunView
+
+ENDED = {RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.STOPPED}
+
+
+class ControlPlane:
+    """`skyscale serve` on a free loopback port, in a data folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.client = Client(self.url)
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, or start it again on the same data, and wait until it answers."""
+        command = [sys.executable, "-m", "skyscale.cli.main", "serve"]
+        command += ["--port", str(self.port), "--data-dir", str(self.folder)]
+        with (self.folder / "serve.log").open("ab") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        wait_for(self._answers, 60, "the control plane to answer")
+
+    def _answers(self) -> bool:
+        assert self.process is not None and self.process.poll() is None, (self.folder / "serve.log").read_text()
+        try:
+            self.client.health()
+        except SkyscaleError:
+            return False
+        return True
+
+    def kill(self) -> None:
+        """End it with signal 9, as a crash would."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> None:
+        """End it as Ctrl-C would, and see that nothing of it is left."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait(30)
+        self.client.close()
+
+    def job_processes(self, role: str) -> list[psutil.Process]:
+        """The live processes of this control plane's jobs of one role."""
+        found: list[psutil.Process] = []
+        for process in psutil.process_iter():
+            try:
+                environment, command = process.environ(), process.cmdline()
+            except psutil.Error:
+                continue
+            if environment.get("SKYSCALE_URL", "").rstrip("/") == self.url and f"skyscale.{role}" in command:
+                found.append(process)
+        return found
+
+    def everything(self) -> list[psutil.Process]:
+        """Every live process of any job."""
+        return [process for role in ("policy", "trainer", "worker") for process in self.job_processes(role)]
+
+    def wait_for_end(self, run_id: str, timeout_s: float) -> RunView:
+        """The run's last view; fails with the run's events if it does not end in time."""
+        deadline = time.monotonic() + timeout_s
+        while (view := self.client.get_run(run_id)).status not in ENDED:
+            assert time.monotonic() < deadline, self.story(run_id)
+            time.sleep(0.2)
+        return view
+
+    def story(self, run_id: str) -> str:
+        """The run's events as text, for a failing test."""
+        events = self.client.events(run_id, limit=500).events
+        return "\n".join(f"{event.component}: {event.kind} {event.message}" for event in events)
+
+
+def wait_for(condition: Callable[[], bool], timeout_s: float, what: str) -> None:
+    """Poll until it holds; fail by name when the deadline passes."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {timeout_s} s for {what}"
+        time.sleep(0.1)
+
+
+@pytest.fixture
+def control_plane(tmp_path: Path) -> Generator[ControlPlane]:
+    """A running control plane; after the test no process of it is alive."""
+    plane = ControlPlane(tmp_path)
+    plane.start()
+    yield plane
+    plane.stop()
+    wait_for(lambda: not plane.everything(), 15, "all job processes to end")
