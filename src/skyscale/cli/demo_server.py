@@ -22,8 +22,8 @@ from typing import Self
 from skyscale.errors import Unavailable
 
 READY_S = 90.0
-# Jobs get 10 s to end in order before the control plane kills them; a little more than that.
-STOP_S = 20.0
+# Open calls get 10 s to end and jobs as long again before the control plane kills them; a little more than that.
+STOP_S = 30.0
 PR_SET_PDEATHSIG = 1
 
 
