@@ -21,7 +21,7 @@ from skyscale.store.tables import metadata
 from skyscale.wire.jobs import JobRole
 
 ACTORS = str(Path(__file__).with_name("actors.py"))
-COMMANDS = {role: (sys.executable, ACTORS) for role in JobRole}
+COMMANDS = dict.fromkeys(JobRole, (sys.executable, ACTORS))
 DEADLINE_S = 25.0
 SMALL: dict[str, Any] = {
     "run_id": "rl-life", "algorithm": {"group_size": 2, "groups_per_step": 2},

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from skyscale.errors import SkyscaleError
 from skyscale.sdk.jobs import JobClient
 from skyscale.trainer.control import LEASE_S, Control
-from skyscale.wire.batches import LeasedGroup, LeaseRequest, SampleRequest
+from skyscale.wire.batches import LeasedGroup, LeaseRequest, RolloutWindow, SampleRequest
 from skyscale.wire.jobs import JobAssignment
 
 WAIT_S = 2.0
@@ -26,6 +26,7 @@ class Batch:
 
     lease_id: str
     groups: list[LeasedGroup]
+    rollouts: RolloutWindow | None
 
 
 class Feed:
@@ -84,7 +85,7 @@ class Feed:
             reply = self._client.sample(self._request)
             if reply.lease_id is not None and reply.groups:
                 self._control.hold(reply.lease_id)
-                return Batch(reply.lease_id, reply.groups)
+                return Batch(reply.lease_id, reply.groups, reply.rollouts)
             # The server holds the call; this bounds the rate should it answer at once instead.
             self._closed.wait(max(0.0, 0.05 - (time.monotonic() - asked)))
         return None

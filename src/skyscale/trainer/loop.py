@@ -123,7 +123,7 @@ class Trainer:
         if not self._settle():
             self._feed.release(batch.lease_id)
             return
-        self._report(version, report, step_s)
+        self._report(version, batch, report, step_s)
         self._submit(version, batch)
         if self._spec.mode == "synchronous":
             self._settle()
@@ -188,7 +188,7 @@ class Trainer:
             except SkyscaleError as e:
                 log.warning("lease %s of the last versions is not acked: %s", lease_id, e)
 
-    def _report(self, version: int, report: StepReport, step_s: float) -> None:
+    def _report(self, version: int, batch: Batch, report: StepReport, step_s: float) -> None:
         now = time.monotonic()
         since_s = max(1e-9, now - self._reported_at)
         self._reported_at = now
@@ -199,12 +199,17 @@ class Trainer:
             "samples_per_s": report.num_samples / since_s,
         }
         self._feed.waited_s = 0.0
-        metrics = report.metrics | times
+        window = batch.rollouts
+        reward = report.episode_reward if window is None or window.mean_reward is None else window.mean_reward
+        metrics = report.metrics | times | {"batch_reward": report.episode_reward}
+        if window is not None:
+            metrics |= {"rollout_trajectories": float(window.trajectories)}
+            metrics |= {"rollout_flat_share": window.flat_groups / max(1, window.groups)}
         self.control.metrics = metrics
         body = TrainingMetrics(
             job_id=self._assignment.job_id,
             step=version,
-            episode_reward=report.episode_reward,
+            episode_reward=reward,
             loss=metrics.get("loss"),
             metrics=metrics,
         )

@@ -16,6 +16,10 @@ Means are over all completion tokens of the batch unless the name says otherwise
     skipped_steps      optimizer steps left out because their gradient was not finite
     completion_tokens  mean tokens per episode
     packed_share       tokens the model computed / tokens of all sequences one by one, padding included
+    batch_reward       mean reward of the batch trained on; `episode_reward` is that of all rollouts since the last
+                       lease, groups of equal reward included, which are never in a batch
+    rollout_trajectories  how many trajectories those rollouts are
+    rollout_flat_share    share of their groups whose rewards are all equal
     flat_share         share of the batch's groups whose rewards are all equal
 """
 
