@@ -31,7 +31,7 @@ class Leases:
     async def take(
         self, connection: "AsyncConnection", run: RunRow, num_groups: int, lease_s: float, trainer_id: str
     ) -> tuple[str, list[Candidate], RolloutWindow] | None:
-        """A lease of exactly `num_groups` groups and what was pushed since the last one; None while there are not enough.
+        """A lease of exactly `num_groups` groups and what was pushed since the last; None while there are too few.
 
         The run's row is locked.
 
