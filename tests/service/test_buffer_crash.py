@@ -1,0 +1,49 @@
+"""A control plane that is killed with -9 while it takes pushes: what it acknowledged is on disk."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from skyscale.buffer import queries
+from skyscale.store.engine import Database
+
+CHILD = """
+import asyncio, sys
+from skyscale.store.engine import Database
+from skyscale.store.tables import metadata
+from tests.service.buffer_bench import Bench, spec
+
+async def main():
+    database = Database(sys.argv[1])
+    async with database.write() as connection:
+        await connection.run_sync(metadata.create_all)
+    bench = Bench(database)
+    await bench.open(spec(algorithm={"groups_per_step": 4000, "group_size": 2}))
+
+    async def client():
+        while True:
+            (ticket,) = await bench.tickets(1)
+            await bench.push(ticket)
+            print(ticket.group_id, flush=True)
+
+    await asyncio.gather(*(client() for _ in range(8)))
+
+asyncio.run(main())
+"""
+
+
+async def test_every_acknowledged_push_survives_a_kill(tmp_path: Path) -> None:
+    url = f"sqlite+aiosqlite:///{tmp_path / 'killed.db'}"
+    command = [sys.executable, "-c", CHILD, url]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2], env=os.environ) as child:
+        assert child.stdout is not None
+        acknowledged = [child.stdout.readline().decode().strip() for _ in range(40)]
+        child.kill()
+        acknowledged += [line.decode().strip() for line in child.stdout if line.endswith(b"\n")]
+    database = Database(url)
+    async with database.read() as connection:
+        stored = await queries.load_payloads(connection, acknowledged)
+    await database.close()
+    assert len(acknowledged) >= 40 and "" not in acknowledged
+    assert stored.keys() == set(acknowledged)
