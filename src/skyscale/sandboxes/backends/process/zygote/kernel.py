@@ -30,6 +30,7 @@ _LAST_CAP = 63
 
 _libc = ctypes.PyDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
+_libc.prctl.argtypes = [ctypes.c_int, *[ctypes.c_ulong] * 4]
 
 
 def syscall(name: str, *arguments: object) -> int:
@@ -76,10 +77,9 @@ def pivot_into(new_root: str) -> None:
     os.chdir("/")
 
 
-def prctl(option: int, second: object = 0, third: object = 0) -> None:
+def prctl(option: int, second: int = 0, third: int = 0) -> None:
     """prctl(2)."""
-    convert = [ctypes.c_ulong(a) if isinstance(a, int) else a for a in (second, third)]
-    _checked("prctl", _libc.prctl(option, *convert, ctypes.c_ulong(0), ctypes.c_ulong(0)))
+    _checked("prctl", _libc.prctl(option, second, third, 0, 0))
 
 
 def die_with_parent() -> None:
@@ -100,7 +100,7 @@ def set_no_new_privileges() -> None:
 def drop_capabilities() -> None:
     """Empty the bounding, ambient, effective, permitted and inheritable sets."""
     for capability in range(_LAST_CAP + 1):
-        if _libc.prctl(_PR_CAPBSET_DROP, ctypes.c_ulong(capability), *[ctypes.c_ulong(0)] * 3) < 0:
+        if _libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0) < 0:
             break  # EINVAL: the kernel knows no more capabilities
     prctl(_PR_CAP_AMBIENT, 4)  # PR_CAP_AMBIENT_CLEAR_ALL
     header = (ctypes.c_uint32 * 2)(_CAP_V3, 0)
