@@ -19,6 +19,7 @@ from . import kernel, landlock, seccomp
 YES = "yes"
 _NEW_ROOT = "/tmp"  # the tmpfs of the new root is mounted over it, in the zygote's own mount namespace
 _SHARED_SPACES = kernel.CLONE_NEWNS | kernel.CLONE_NEWNET | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS
+_ZYGOTE_CAPABILITIES = (1 << 5) | (1 << 6) | (1 << 7)  # KILL SETGID SETUID: end episodes and map their users
 _UIDS_PER_ZYGOTE = 1000
 _FIRST_UID = 100_001
 
@@ -43,6 +44,7 @@ class Base:
         self._probe_clone()
         self._try("seccomp", self._assemble)
         self._try("landlock", landlock.abi)
+        self._try("zygote capabilities", lambda: kernel.keep_capabilities(_ZYGOTE_CAPABILITIES))
 
     def _enter_namespaces(self) -> None:
         names = "network namespace", "ipc namespace", "uts namespace"

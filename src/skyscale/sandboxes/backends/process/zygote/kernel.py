@@ -103,8 +103,13 @@ def drop_capabilities() -> None:
         if _libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0) < 0:
             break  # EINVAL: the kernel knows no more capabilities
     prctl(_PR_CAP_AMBIENT, 4)  # PR_CAP_AMBIENT_CLEAR_ALL
+    keep_capabilities(0)
+
+
+def keep_capabilities(mask: int) -> None:
+    """Keep only the capabilities of `mask` (all below 32), none of them inheritable."""
     header = (ctypes.c_uint32 * 2)(_CAP_V3, 0)
-    data = (ctypes.c_uint32 * 6)()
+    data = (ctypes.c_uint32 * 6)(mask, mask, 0, 0, 0, 0)
     syscall("capset", ctypes.byref(header), ctypes.byref(data))
 
 
