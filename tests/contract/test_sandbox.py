@@ -288,6 +288,19 @@ async def test_a_killed_zygote_is_replaced_and_its_episodes_fail_as_ours() -> No
         assert (await call(fresh, "def f(): return 7")).calls[0].value == "7"
 
 
+async def test_a_sandbox_that_dies_waiting_is_never_handed_out() -> None:
+    async with load_backend("process", slots=1) as fresh:
+        await (await fresh.acquire()).close()
+        await asyncio.sleep(0.3)
+        zygotes = psutil.Process().children()
+        for child in psutil.Process().children(recursive=True):
+            if child not in zygotes:
+                child.kill()
+        await asyncio.sleep(0.2)
+        for _ in range(4):
+            assert (await call(fresh, "def f(): return 7")).calls[0].value == "7"
+
+
 async def test_a_broken_sandbox_is_a_verdict_without_a_reward() -> None:
     verdict = await Judge(load_backend("process"), concurrency=1).judge(DOUBLE, "def f(x): return 2 * x")
     assert verdict.outcome == Outcome.INFRASTRUCTURE_FAILURE

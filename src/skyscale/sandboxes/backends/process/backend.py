@@ -91,7 +91,10 @@ class ProcessBackend:
         """
         if self._is_stopping or not self._links:
             raise SandboxFailure("the sandbox backend is not running")
-        self._spawn()
+        try:
+            self._spawn()
+        except OSError as error:
+            raise SandboxFailure(f"the control plane cannot make a sandbox: {error}") from error
         while self._warm:
             sandbox = self._warm.popleft()
             if sandbox.failure is None:

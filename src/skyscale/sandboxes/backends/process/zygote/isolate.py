@@ -19,6 +19,8 @@ from . import kernel, landlock, seccomp
 YES = "yes"
 _NEW_ROOT = "/tmp"  # the tmpfs of the new root is mounted over it, in the zygote's own mount namespace
 _SHARED_SPACES = kernel.CLONE_NEWNS | kernel.CLONE_NEWNET | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS
+_ZYGOTE_CAPABILITIES = (1 << 5) | (1 << 6) | (1 << 7) | (1 << 31)
+"""KILL, SETGID, SETUID, SETFCAP: end episodes and map their users (SETFCAP where the map's outer id is 0)."""
 _UIDS_PER_ZYGOTE = 1000
 _FIRST_UID = 100_001
 
@@ -43,6 +45,7 @@ class Base:
         self._probe_clone()
         self._try("seccomp", self._assemble)
         self._try("landlock", landlock.abi)
+        self._try("zygote capabilities", lambda: kernel.keep_capabilities(_ZYGOTE_CAPABILITIES))
 
     def _enter_namespaces(self) -> None:
         names = "network namespace", "ipc namespace", "uts namespace"

@@ -39,6 +39,7 @@ def main(control_fd: int, index: int, tmp_bytes: int) -> None:
     control = socket.socket(fileno=control_fd)
     base = isolate.Base(index)
     base.enter()
+    runner.open_streams()
     gc.collect()
     gc.freeze()
     control.send(json.dumps({"hello": base.layers}).encode())

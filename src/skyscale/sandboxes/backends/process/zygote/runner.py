@@ -53,7 +53,6 @@ def run(job: Job) -> int:
     isolate.limit_for_job(job["memory_bytes"], job["cpu_s"], job["file_bytes"], job["max_processes"])
     if job["filtered"]:
         seccomp.install(seccomp.job_program(kernel.MACHINE, allow_fork=job["max_processes"] > 1))
-    _open_streams()
     random.seed(0)
     if job["kind"] == "program":
         return _run_program(job["code"])
@@ -71,10 +70,21 @@ def _set_stdin(text: str) -> None:
     os.close(descriptor)
 
 
-def _open_streams() -> None:
+def open_streams() -> None:
+    """Text streams over descriptors 0 to 2, made in the zygote: each episode puts its own files under the numbers.
+
+    A pipe stands in meanwhile, so that the streams do not take stdout for a file that can seek.
+    """
+    out, err, (reading, writing) = os.dup(1), os.dup(2), os.pipe()
+    os.dup2(writing, 1)
+    os.dup2(writing, 2)
     sys.stdin = open(0, encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115
     sys.stdout = open(1, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
     sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
+    os.dup2(out, 1)
+    os.dup2(err, 2)
+    for descriptor in (out, err, reading, writing):
+        os.close(descriptor)
 
 
 def _run_program(code: str) -> int:

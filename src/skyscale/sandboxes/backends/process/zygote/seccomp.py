@@ -90,8 +90,8 @@ def _column(machine: str) -> int:
 def install(program: bytes) -> None:
     """Add a filter to this process; needs no_new_privs."""
     buffer = ctypes.create_string_buffer(program, len(program))
-    header = struct.pack("@HP", len(program) // 8, ctypes.addressof(buffer))
-    kernel.prctl(kernel.PR_SET_SECCOMP, 2, ctypes.c_char_p(header))
+    header = ctypes.create_string_buffer(struct.pack("@HP", len(program) // 8, ctypes.addressof(buffer)))
+    kernel.prctl(kernel.PR_SET_SECCOMP, 2, ctypes.addressof(header))  # 2: SECCOMP_MODE_FILTER
 
 
 def _instruction(code: int, jump_true: int, jump_false: int, value: int) -> bytes:
