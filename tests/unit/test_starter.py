@@ -1,6 +1,7 @@
 """The shipped starter model: it loads untouched, speaks the problems' language, and has something left to learn."""
 
 import json
+from collections.abc import Iterator
 
 import pytest
 
@@ -15,6 +16,15 @@ from skyscale.starter.tokenizer import chat_prompt, train_tokenizer  # noqa: E40
 from skyscale.starter.warmup import Recipe, new_model, warm_up  # noqa: E402
 
 SET = load_problem_set()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """So small a model gains nothing from threads, and its seeded sums depend on their number."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +67,7 @@ def test_the_tokenizer_alone_round_trips_any_text_with_single_digits(tokenizer) 
 
 
 def test_greedy_answers_are_programs_and_nearly_always_right(model, tokenizer) -> None:
-    problems = SET.problems[::4]
+    problems = SET.problems[::7]
     answers = sample_answers(model, tokenizer, [p.prompt for p in problems], greedy=True)
     assert sum(a == p.solution for p, a in zip(problems, answers, strict=True)) >= 0.9 * len(problems)
     for problem, answer in zip(problems, answers, strict=True):
@@ -66,7 +76,7 @@ def test_greedy_answers_are_programs_and_nearly_always_right(model, tokenizer) -
 
 
 def test_samples_are_right_in_about_two_fifths_of_cases(model, tokenizer) -> None:
-    shares = right_share_by_family(model, tokenizer, list(SET.problems[::4]), samples=2, seed=1)
+    shares = right_share_by_family(model, tokenizer, list(SET.problems[::7]), samples=2, seed=1)
     assert 0.25 < sum(shares.values()) / len(shares) < 0.5
 
 
@@ -80,9 +90,4 @@ def test_the_same_seed_makes_the_same_weights() -> None:
         warm_up(small, tokenizer, corpus, recipe, lambda _, loss: losses.append(loss))
         return [*losses, *small.model.norm.weight.tolist()]
 
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        assert make() == make()
-    finally:
-        torch.set_num_threads(threads)
+    assert make() == make()
