@@ -63,6 +63,8 @@ async def test_tokens_depend_on_the_seed_and_not_on_the_load(engine: Engine) -> 
         asyncio.gather(*map(engine.generate, others[10:])),
     )
     assert [completion.token_ids for completion in among_others] == [completion.token_ids for completion in alone]
+    for ours, theirs in zip(among_others, alone, strict=True):
+        assert ours.logprobs == pytest.approx(theirs.logprobs, abs=1e-5)
     assert len({tuple(completion.token_ids) for completion in alone}) == 3
     assert (await engine.generate(ask(seed=8)))[0].token_ids != alone[0].token_ids
 

@@ -17,7 +17,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--port", type=int, default=0, help="port to listen on (default: a free one)")
     options = parser.parse_args(arguments)
 
-    from skyscale.errors import Gone, SkyscaleError  # after parsing: `--help` must not wait for torch
+    from uvicorn.loops.auto import auto_loop_factory  # after parsing: `--help` must not wait for torch
+
+    from skyscale.errors import Gone, SkyscaleError
     from skyscale.policy.process import serve_alone, serve_job
 
     try:
@@ -25,7 +27,8 @@ def main(arguments: list[str] | None = None) -> int:
             serve = serve_alone(options.model, options.engine, options.host, options.port)
         else:
             serve = serve_job(options.engine, options.host, options.port)
-        return asyncio.run(serve)
+        with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
+            return runner.run(serve)
     except Gone as e:
         print(f"the job has ended: {e.detail}", file=sys.stderr)  # noqa: T201 - a process's last word
         return 0

@@ -16,6 +16,8 @@ from skyscale.sdk.jobs import JobClient
 from skyscale.wire.jobs import Heartbeat, HeartbeatReply, JobAssignment
 
 log = logging.getLogger(__name__)
+ORPHANED_AFTER_S = 900.0
+"""A control plane that is silent for so long does not come back: the process ends rather than be forgotten."""
 
 
 class Duty:
@@ -34,8 +36,9 @@ class Duty:
         await asyncio.to_thread(self._client.register_policy, self._assignment.run_id, url)
 
     async def run(self) -> None:
-        """Heartbeats until the control plane says that the job must end (returns) or the engine breaks (raises)."""
-        while True:
+        """Heartbeats until the control plane says that the job must end, or is gone itself, or the engine breaks."""
+        heard_at = time.monotonic()
+        while time.monotonic() - heard_at < ORPHANED_AFTER_S:
             try:
                 reply = await asyncio.to_thread(self._client.heartbeat, self._report())
             except Gone:
@@ -44,10 +47,12 @@ class Duty:
                 # Serving goes on: rollouts under way are worth more than a report.
                 log.warning("no heartbeat: %s", e.detail)
             else:
+                heard_at = time.monotonic()
                 if reply.desired == "finish":
                     return
                 await self._catch_up(reply)
             await asyncio.sleep(self._assignment.heartbeat_s)
+        log.error("no word from the control plane for %d s: ending", ORPHANED_AFTER_S)
 
     def _report(self) -> Heartbeat:
         if self._serving.version is None:

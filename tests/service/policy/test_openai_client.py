@@ -1,5 +1,6 @@
 """The official openai client against a real server process."""
 
+import time
 from pathlib import Path
 
 import httpx
@@ -139,3 +140,14 @@ def test_health_and_metrics_tell_version_and_tokens(server_url: str, client: ope
     lines = dict(line.rsplit(" ", 1) for line in httpx.get(f"{server_url}/metrics").text.splitlines() if line[0] != "#")
     assert int(lines["skyscale_policy_generated_tokens_total"]) > 0
     assert lines["skyscale_policy_running"] == "0"
+
+
+def test_a_caller_that_hangs_up_frees_what_it_held(server_url: str, model: str) -> None:
+    body = {"model": model, "prompt": [5, 6], "n": 64, "max_tokens": 500, "ignore_eos": True}
+    with pytest.raises(httpx.ReadTimeout):
+        httpx.post(f"{server_url}/v1/completions", json=body, timeout=0.1)
+    deadline = time.monotonic() + 1.0
+    while "skyscale_policy_running 0" not in httpx.get(f"{server_url}/metrics").text:
+        # Left alone, 64 completions of 500 tokens would go on for several seconds.
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
