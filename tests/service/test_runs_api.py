@@ -165,7 +165,9 @@ async def test_metrics_are_kept_and_shown(client: httpx.AsyncClient, parts: Serv
     text = (await client.get("/metrics")).text
     assert 'skyscale_training_episode_reward{run_id="rl-one"} 0.5' in text
     assert 'skyscale_http_requests_total{method="POST",route="/api/training/metrics",status="202"} 2.0' in text
-    worker = await client.post("/api/training/metrics", json=body | {"job_id": RUN}, headers=token(parts, JobRole.WORKER))
+    worker = await client.post(
+        "/api/training/metrics", json=body | {"job_id": RUN}, headers=token(parts, JobRole.WORKER)
+    )
     assert worker.status_code == 403
 
 
