@@ -1,4 +1,4 @@
-"""The OpenAPI document: complete, also for operations that read their body themselves; `scripts/openapi.py` writes it."""
+"""The OpenAPI document: complete, also for operations that read their body themselves; see scripts/openapi.py."""
 
 from importlib import import_module
 from pkgutil import iter_modules
