@@ -35,7 +35,7 @@ class Settings(BaseSettings):
     insecure: Annotated[bool, Field(alias="SKYSCALE_INSECURE")] = False
     """Insist on listening beyond loopback without authentication."""
     heartbeat_s: Annotated[float, Field(alias="SKYSCALE_HEARTBEAT_S", gt=0)] = 2.0
-    """How often jobs report; three missed reports make a job lost."""
+    """How often jobs report."""
     reconcile_s: Annotated[float, Field(alias="SKYSCALE_RECONCILE_S", gt=0)] = 0.25
     """How often the reconcilers compare desired and real state."""
     max_attempts: Annotated[int, Field(alias="SKYSCALE_MAX_ATTEMPTS", ge=1)] = 5

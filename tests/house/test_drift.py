@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 def test_openapi_json_is_what_the_application_serves(tmp_path: Path) -> None:
     served = create_app(Settings(data_dir=tmp_path)).openapi()
     kept = json.loads((ROOT / "openapi.json").read_text())
-    assert kept == json.loads(json.dumps(served)), "run: python -m skyscale.api.openapi"
+    assert kept == json.loads(json.dumps(served)), "run: python scripts/openapi.py"
 
 
 def test_every_operation_is_described(tmp_path: Path) -> None:

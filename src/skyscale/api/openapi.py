@@ -1,13 +1,6 @@
-"""The OpenAPI document: complete, also for operations that read their body themselves.
+"""The OpenAPI document: complete, also for operations that read their body themselves; see scripts/openapi.py."""
 
-python -m skyscale.api.openapi [FILE]      write it (default: openapi.json)
-"""
-
-import json
-import sys
-import tempfile
 from importlib import import_module
-from pathlib import Path
 from pkgutil import iter_modules
 from typing import Any
 
@@ -77,18 +70,3 @@ def _errors_in_our_shape(operation: dict[str, Any]) -> None:
         if status == "422" or (status.startswith("4") and "application/json" in response.get("content", {})):
             response["description"] = response["description"].replace("Validation Error", "A value is refused")
             response["content"] = {"application/problem+json": shape}
-
-
-def main() -> None:
-    """Write the document of an app with default settings."""
-    from skyscale.api.app import create_app
-    from skyscale.settings import Settings
-
-    target = Path(sys.argv[1] if len(sys.argv) > 1 else "openapi.json")
-    with tempfile.TemporaryDirectory() as folder:
-        app = create_app(Settings(data_dir=Path(folder), database_url="sqlite+aiosqlite://"))
-    target.write_text(json.dumps(app.openapi(), indent=1) + "\n")
-
-
-if __name__ == "__main__":
-    main()

@@ -95,7 +95,7 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
         url=lambda: address.url, commands=commands,
     )  # fmt: skip
     runs = RunService(database, events, jobs, buffer, metrics, providers=set(providers), check_problems=check_problems)
-    swaps = Swaps(database, events, http, utc_now)
+    swaps = Swaps(database, events, http, utc_now, tokens)
     world = World(database, Parts(jobs, buffer, events), episodes, swaps, http, metrics, utc_now)
     coordinator = Coordinator(world, settings.reconcile_s)
     runs.on_change = coordinator.wake

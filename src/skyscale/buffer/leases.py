@@ -15,6 +15,7 @@ from skyscale.buffer.rules import LEASE_MOVES, Candidate, GroupState, LeaseState
 from skyscale.errors import Conflict, Invalid, NotFound
 from skyscale.events.service import EventLog
 from skyscale.wire.base import new_id
+from skyscale.wire.batches import RolloutWindow
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -29,8 +30,10 @@ class Leases:
 
     async def take(
         self, connection: "AsyncConnection", run: RunRow, num_groups: int, lease_s: float, trainer_id: str
-    ) -> tuple[str, list[Candidate]] | None:
-        """A lease of exactly `num_groups` groups, or None when there are not enough. The run's row is locked.
+    ) -> tuple[str, list[Candidate], RolloutWindow] | None:
+        """A lease of exactly `num_groups` groups and what was pushed since the last; None while there are too few.
+
+        The run's row is locked.
 
         Raises:
             Invalid: more groups than the run has slots, so there will never be enough.
@@ -46,10 +49,11 @@ class Leases:
         granted = None
         if choice.batch:
             lease = LeaseRow(new_id("lease"), run.run_id, LeaseState.ACTIVE, num_groups)
-            expires_at = self._now() + timedelta(seconds=lease_s)
+            now = self._now()
+            window = await queries.rollout_window(connection, run.run_id, now)
             ids = [group.group_id for group in choice.batch]
-            await queries.insert_lease(connection, lease, trainer_id, expires_at, ids)
-            granted = lease.lease_id, choice.batch
+            await queries.insert_lease(connection, lease, trainer_id, now, now + timedelta(seconds=lease_s), ids)
+            granted = lease.lease_id, choice.batch, window
         if choice.stale:
             await self._refuse_stale(connection, run, choice.stale)
         return granted

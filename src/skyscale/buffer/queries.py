@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, bindparam, func, insert, or_, select, update
+from sqlalchemy import Connection, Select, and_, bindparam, case, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from skyscale.buffer.rules import HOLDS_SLOT, Candidate, GroupState, LeaseState, RunState
@@ -18,6 +18,7 @@ from skyscale.store.tables.buffer import buffer_leases as leases
 from skyscale.store.tables.buffer import buffer_payloads as payloads
 from skyscale.store.tables.buffer import buffer_runs as runs
 from skyscale.store.tables.buffer import buffer_trajectories as singles
+from skyscale.wire.batches import RolloutWindow
 from skyscale.wire.episodes import Purpose
 from skyscale.wire.runs import RunSpec
 
@@ -278,13 +279,37 @@ class LeaseRow:
 
 
 async def insert_lease(
-    connection: AsyncConnection, lease: LeaseRow, trainer_id: str, expires_at: datetime, group_ids: Sequence[str]
+    connection: AsyncConnection,
+    lease: LeaseRow,
+    trainer_id: str,
+    granted_at: datetime,
+    expires_at: datetime,
+    group_ids: Sequence[str],
 ) -> None:
     """A new active lease of these groups."""
     values = {"lease_id": lease.lease_id, "run_id": lease.run_id, "state": lease.state, "num_groups": lease.num_groups}
-    await connection.execute(insert(leases).values(**values, trainer_id=trainer_id, expires_at=expires_at))
+    times = {"granted_at": granted_at, "expires_at": expires_at}
+    await connection.execute(insert(leases).values(**values, **times, trainer_id=trainer_id))
     taken = {"state": GroupState.LEASED, "lease_id": lease.lease_id}
     await connection.execute(update(groups).where(groups.c.group_id.in_(group_ids)).values(**taken))
+
+
+async def rollout_window(connection: AsyncConnection, run_id: str, until: datetime) -> RolloutWindow:
+    """The training groups pushed after the newest lease was granted, up to `until`."""
+    granted = select(func.max(leases.c.granted_at)).where(leases.c.run_id == run_id)
+    since = (await connection.execute(granted)).scalar()
+    pushed = [groups.c.run_id == run_id, groups.c.purpose == Purpose.TRAIN, groups.c.pushed_at <= until]
+    if since is not None:
+        pushed.append(groups.c.pushed_at > since)
+    flat = func.sum(case((groups.c.state == GroupState.FLAT, 1), else_=0))
+    sums = select(func.count(), flat, func.sum(groups.c.kept), func.sum(groups.c.reward_sum)).where(*pushed)
+    num_groups, num_flat, kept, reward_sum = (await connection.execute(sums)).one()
+    return RolloutWindow(
+        groups=num_groups,
+        flat_groups=num_flat or 0,
+        trajectories=kept or 0,
+        mean_reward=reward_sum / kept if kept else None,
+    )
 
 
 async def load_lease(connection: AsyncConnection, lease_id: str) -> LeaseRow | None:

@@ -25,7 +25,7 @@ from skyscale.errors import Invalid, NotFound
 from skyscale.events.service import EventLog
 from skyscale.store.engine import Database
 from skyscale.wire.base import utc_now
-from skyscale.wire.batches import BufferStats, LeaseRequest, PushReply, SampleRequest
+from skyscale.wire.batches import BufferStats, LeaseRequest, PushReply, RolloutWindow, SampleRequest
 from skyscale.wire.runs import RunSpec
 
 if TYPE_CHECKING:
@@ -121,9 +121,10 @@ class BufferService:
         taken = await self._leases.take(connection, run, request.num_groups, request.lease_s, request.trainer_id)
         if taken is None:
             return None if run.state == RunState.OPEN else _batch_json(None, [], 0)
-        lease_id, batch = taken
+        lease_id, batch, window = taken
         payloads = await queries.load_payloads(connection, [group.group_id for group in batch])
-        return _batch_json(lease_id, [payloads[group.group_id] for group in batch], sum(g.kept for g in batch))
+        groups = [payloads[group.group_id] for group in batch]
+        return _batch_json(lease_id, groups, sum(group.kept for group in batch), window)
 
     async def ack(self, request: LeaseRequest) -> None:
         """Consume a lease without publishing yet."""
@@ -211,9 +212,10 @@ class BufferService:
         self._database.after_commit(connection, lambda: self.wakeup.ring(run_id))
 
 
-def _batch_json(lease_id: str | None, groups: list[bytes], count: int) -> bytes:
-    head = b'{"trajectories":[],"count":%d,"lease_id":%s,"groups":[' % (count, orjson.dumps(lease_id))
-    return head + b",".join(groups) + b"]}"
+def _batch_json(lease_id: str | None, groups: list[bytes], count: int, window: RolloutWindow | None = None) -> bytes:
+    rollouts = b"null" if window is None else window.model_dump_json().encode()
+    head = b'{"trajectories":[],"count":%d,"lease_id":%s,"rollouts":%s,' % (count, orjson.dumps(lease_id), rollouts)
+    return head + b'"groups":[' + b",".join(groups) + b"]}"
 
 
 def _trajectories_json(run_id: str, rows: list[tuple[str, bytes, datetime]]) -> bytes:

@@ -20,7 +20,7 @@ FREE_CHARS = 500
 PENALTY_PER_CHAR = 0.0001
 MAX_SHOWN_BYTES = 4096
 MAX_TIMEOUTS = 2
-"""After this many timeouts the remaining runs of a stdin problem count as timeouts: an endless loop costs 10 s, not 50."""
+"""After this many, the remaining runs of a stdin problem count as timeouts: an endless loop costs 10 s, not 50."""
 _MAX_PARSED = 4096
 
 
@@ -58,9 +58,11 @@ class Judge:
         """The verdict on `code`.
 
         Raises:
-            ValueError: the problem's own tests cannot be understood.
+            ValueError: the problem has no tests, or they cannot be understood.
         """
         total = len(problem.test_cases) if problem.style == "calls" else len(problem.stdin_tests)
+        if total == 0:
+            raise ValueError(f"problem {problem.id} has no tests")
         if len(code) > MAX_CODE_CHARS:
             too_long = TestResult(
                 passed=False, status="syntax_error", detail=f"longer than {MAX_CODE_CHARS} characters"

@@ -10,10 +10,8 @@
 import asyncio
 from collections.abc import AsyncGenerator
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from skyscale.events import queries
-from skyscale.store.engine import Database
+from skyscale.store.engine import AsyncConnection, Database
 from skyscale.wire.base import utc_now
 from skyscale.wire.runs import Event
 

@@ -37,7 +37,7 @@ TRANSITIONS: dict[JobStatus, frozenset[JobStatus]] = {
 FINAL = frozenset(status for status, after in TRANSITIONS.items() if not after)
 LIVE = frozenset(TRANSITIONS) - FINAL
 
-MISSED_HEARTBEATS = 3
+MISSED_HEARTBEATS = 10
 FIRST_HEARTBEAT_S = 120.0
 """Importing torch and loading a model may take this long before the first heartbeat."""
 FINISH_S = {JobRole.TRAINER: 120.0}

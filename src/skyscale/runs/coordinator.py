@@ -15,13 +15,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import httpx
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from skyscale.runs import endings, limits, queries, rules
 from skyscale.runs.ports import Episodes
 from skyscale.runs.queries import RunRecord
 from skyscale.runs.swaps import Swaps
-from skyscale.store.engine import Database
+from skyscale.store.engine import AsyncConnection, Database
 from skyscale.telemetry.metrics import Metrics
 from skyscale.wire.jobs import JobRole, JobStatus
 from skyscale.wire.runs import ProcessHealth, RunStatus

@@ -7,12 +7,11 @@ Stopping: the ending is decided, with its reason; all that is left is to see eve
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from skyscale.events.service import EventLog
 from skyscale.runs import queries, rules
 from skyscale.runs.ports import Buffer, Jobs
 from skyscale.runs.queries import RunRecord
+from skyscale.store.engine import AsyncConnection
 from skyscale.wire.jobs import JobRole
 from skyscale.wire.runs import RunStatus
 

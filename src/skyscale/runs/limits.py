@@ -2,13 +2,11 @@
 
 from datetime import datetime
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from skyscale.events.service import EventLog
 from skyscale.runs import queries, rules
 from skyscale.runs.ports import Buffer, Episodes
 from skyscale.runs.queries import RunRecord
-from skyscale.store.engine import Database
+from skyscale.store.engine import AsyncConnection, Database
 from skyscale.telemetry.metrics import Metrics
 
 

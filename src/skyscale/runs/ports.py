@@ -3,8 +3,7 @@
 from collections.abc import Collection, Sequence
 from typing import Literal, Protocol
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
+from skyscale.store.engine import AsyncConnection
 from skyscale.wire.batches import BufferStats
 from skyscale.wire.jobs import JobRole, JobView
 from skyscale.wire.runs import EvaluationResult, ProcessHealth, RunSpec

@@ -12,15 +12,13 @@ from datetime import datetime
 from math import isfinite
 from pathlib import Path
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from skyscale.auth.principal import Principal
 from skyscale.errors import Conflict, Invalid, NotFound
 from skyscale.events.service import EventLog
 from skyscale.runs import addresses, endings, queries, resolve, rules
 from skyscale.runs.ports import Buffer, Jobs
 from skyscale.runs.queries import RunRecord
-from skyscale.store.engine import Database
+from skyscale.store.engine import AsyncConnection, Database
 from skyscale.telemetry.metrics import Metrics
 from skyscale.wire.base import new_id, utc_now
 from skyscale.wire.jobs import JobRole

@@ -16,12 +16,14 @@ from time import perf_counter
 import httpx
 from pydantic import ValidationError
 
+from skyscale.auth.tokens import JobTokens
 from skyscale.errors import ProtocolError, SkyscaleError, Unavailable
 from skyscale.events.service import EventLog
 from skyscale.runs import queries
 from skyscale.runs.queries import RunRecord
 from skyscale.runs.rules import ENDED
 from skyscale.store.engine import Database
+from skyscale.wire.jobs import JobRole
 from skyscale.wire.policies import EngineReload, EngineReloadReply, PolicyVersion
 
 log = logging.getLogger(__name__)
@@ -34,12 +36,18 @@ class Swaps:
     """One task per run that has something to swap."""
 
     def __init__(
-        self, database: Database, events: EventLog, http: httpx.AsyncClient, clock: Callable[[], datetime]
+        self,
+        database: Database,
+        events: EventLog,
+        http: httpx.AsyncClient,
+        clock: Callable[[], datetime],
+        tokens: JobTokens,
     ) -> None:
         self._db = database
         self._events = events
         self._http = http
         self._clock = clock
+        self._tokens = tokens
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._wanted: dict[str, asyncio.Event] = {}
 
@@ -62,9 +70,7 @@ class Swaps:
         run, version = claim
         assert run.policy_url is not None and version.manifest_uri is not None
         started = perf_counter()
-        reply = await self._post(
-            run.policy_url, EngineReload(version=version.version, manifest_uri=version.manifest_uri)
-        )
+        reply = await self._post(run, EngineReload(version=version.version, manifest_uri=version.manifest_uri))
         await self._apply(run, version, reply, (perf_counter() - started) * 1000)
         return reply
 
@@ -107,9 +113,12 @@ class Swaps:
             found = await queries.policy(connection, run_id, run.version_to_serve)
         return (run, found[0]) if found is not None else None
 
-    async def _post(self, url: str, body: EngineReload) -> EngineReloadReply:
+    async def _post(self, run: RunRecord, body: EngineReload) -> EngineReloadReply:
+        url = f"{run.policy_url}/reload"
         try:
-            answer = await self._http.post(f"{url}/reload", json=body.model_dump(), timeout=SWAP_TIMEOUT_S)
+            answer = await self._http.post(
+                url, json=body.model_dump(), timeout=SWAP_TIMEOUT_S, headers=self._credentials(run)
+            )
             if answer.status_code != 200:
                 raise Unavailable(
                     f"the policy server answered {answer.status_code} to reload: {answer.text[:300]}",
@@ -120,6 +129,13 @@ class Swaps:
             raise Unavailable(f"the policy server did not answer to reload: {error!r}", code="reload_failed") from error
         except ValidationError as error:
             raise ProtocolError("the policy server's reply to reload is not in the protocol") from error
+
+    def _credentials(self, run: RunRecord) -> dict[str, str]:
+        """The policy job's own token, which it alone shares with us; a server that an operator registered gets none."""
+        if run.policy_job_id is None or run.policy_attempt is None:
+            return {}
+        token = self._tokens.issue(run.policy_job_id, run.run_id, JobRole.POLICY, run.policy_attempt)
+        return {"Authorization": f"Bearer {token}"}
 
     async def _apply(self, run: RunRecord, version: PolicyVersion, reply: EngineReloadReply, swap_ms: float) -> None:
         lag_ms = (self._clock() - version.published_at).total_seconds() * 1000

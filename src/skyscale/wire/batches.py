@@ -104,6 +104,17 @@ class LeasedGroup(Reply):
     trajectories: list[Trajectory]
 
 
+class RolloutWindow(Reply):
+    """All training rollouts pushed since the lease before this one, those without a signal included."""
+
+    groups: int
+    flat_groups: int
+    """Groups of equal reward, which are never leased."""
+    trajectories: int
+    mean_reward: float | None
+    """Null when nothing was pushed."""
+
+
 class SampleReply(Reply):
     """A batch: trajectories without a lease, or groups with one."""
 
@@ -112,6 +123,8 @@ class SampleReply(Reply):
     """Trajectories in this reply, in groups or alone."""
     lease_id: str | None
     groups: list[LeasedGroup]
+    rollouts: RolloutWindow | None = None
+    """With a lease: what the policy earned lately; the batch alone is biased, since flat groups are not in it."""
 
 
 class LeaseRequest(Request):

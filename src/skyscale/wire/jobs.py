@@ -55,7 +55,7 @@ class JobAssignment(Reply):
     artifact_root: str
     """Root of the artifact store, for example `file:///var/lib/skyscale/artifacts`."""
     heartbeat_s: float
-    """How often to send heartbeats; three missed ones make the job lost."""
+    """How often to send heartbeats."""
 
 
 class Heartbeat(Request):

@@ -16,7 +16,7 @@ router = APIRouter(prefix="/api/training", tags=["training"], responses=RESPONSE
 @router.post(
     "/metrics",
     summary="Report a training step",
-    description="Kept with the run and shown as `skyscale_training_*`. `job_id` names a trainer job, or the run itself.",
+    description="Kept with the run and shown as `skyscale_training_*`. `job_id` names a trainer job or the run.",
     operation_id="report_training_metrics",
     status_code=202,
     openapi_extra=body_of(TrainingMetrics),

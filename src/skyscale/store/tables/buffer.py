@@ -38,6 +38,7 @@ buffer_groups = Table(
     Column("reward_sum", Float, nullable=False),
     Column("lease_id", String(80)),
     Index("ix_buffer_groups_run_state", "run_id", "purpose", "state", "sequence"),
+    Index("ix_buffer_groups_pushed", "run_id", "pushed_at"),
     Index("ix_buffer_groups_request", "run_id", "request_id"),
     Index("ix_buffer_groups_lease", "lease_id"),
 )
@@ -57,6 +58,7 @@ buffer_leases = Table(
     Column("trainer_id", String(200), nullable=False),
     Column("state", String(16), nullable=False),
     Column("num_groups", Integer, nullable=False),
+    Column("granted_at", Time, nullable=False),
     Column("expires_at", Time, nullable=False),
     Index("ix_buffer_leases_run_state", "run_id", "state"),
 )

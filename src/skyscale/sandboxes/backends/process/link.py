@@ -85,7 +85,7 @@ class ZygoteLink:
 
     def _on_readable(self) -> None:
         try:
-            data, descriptors, _, _ = socket.recv_fds(self._control, _MAX_MESSAGE, 1)
+            data, descriptors, _, _ = socket.recv_fds(self._control, _MAX_MESSAGE, 1, socket.MSG_CMSG_CLOEXEC)
         except BlockingIOError:
             return
         except OSError:
@@ -100,7 +100,7 @@ class ZygoteLink:
             self.layers = message["hello"]
             self._hello.set_result(None)
         elif "spawned" in message:
-            self._on_spawned(message, descriptors[0])
+            self._on_spawned(message, descriptors)
         elif "failed" in message:
             sandbox = self.sandboxes.pop(message["failed"], None)
             if sandbox is not None:
@@ -110,12 +110,14 @@ class ZygoteLink:
             if sandbox is not None:
                 sandbox.exited(int(message["status"]))
 
-    def _on_spawned(self, message: dict[str, Any], pidfd: int) -> None:
+    def _on_spawned(self, message: dict[str, Any], descriptors: list[int]) -> None:
         sandbox = self.sandboxes.get(message["spawned"])
-        if sandbox is None:
-            os.close(pidfd)
+        if sandbox is not None and descriptors:
+            sandbox.spawned(int(message["pid"]), descriptors[0])
+        elif sandbox is not None:  # its channel's end makes the process end itself
+            sandbox.broke("the control plane has no file descriptor left")
         else:
-            sandbox.spawned(int(message["pid"]), pidfd)
+            os.close(descriptors[0])
 
     def _died(self) -> None:
         if not self.is_alive:

@@ -74,6 +74,8 @@ class ProcessSandbox:
         self._close_pidfd()
         if not self._is_ready:
             self.broke(f"it ended while it was made ready (status {status}): {self._text(1)[:300]}")
+        elif not self._is_used and not self._is_closed:
+            self.broke(f"it ended while it waited (status {status})")
 
     def broke(self, reason: str) -> None:
         """Our side of it is broken; whoever uses it gets a SandboxFailure."""
@@ -117,6 +119,7 @@ class ProcessSandbox:
             raise SandboxFailure("a sandbox is used once")
         self._is_used = True
         self._reader.max_value = limits.result_bytes
+        self._reader.max_frames = len(job.get("arguments", ())) + 3  # ready, loaded, done
         self._output_limit = limits.output_bytes
         started = self._loop.time()
         for descriptor in self._outputs:
@@ -141,9 +144,10 @@ class ProcessSandbox:
             "max_processes": limits.max_processes, "filtered": self.layers.get("seccomp") == "yes",
         }  # fmt: skip
         body = json.dumps(job).encode()
-        # a process that died already shows as the end of the channel, which explains more than EPIPE
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        try:
             await self._loop.sock_sendall(self._channel, len(body).to_bytes(4, "big") + body)
+        except (BrokenPipeError, ConnectionResetError):  # no candidate's code has run yet: this is our failure
+            self.broke("it ended before it took its job")
 
     async def _explain_end(self) -> None:
         """The channel ended without `done`: what the exit status has to say."""

@@ -1,0 +1,129 @@
+"""A folder as an artifact store.
+
+A put writes a temporary file in `.incoming`, syncs it, renames it into place and syncs the folder, so a name in the
+tree always stands for whole, durable bytes. A delete renames the folder into `.incoming` first, so that it vanishes at
+once. Files left in `.incoming` by a crash are garbage that no key reaches.
+"""
+
+import hashlib
+import os
+import secrets
+import shutil
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from skyscale.artifacts.store import Digest, checked_key
+from skyscale.errors import Invalid, NotFound
+
+_CHUNK_BYTES = 1 << 20
+_INCOMING = ".incoming"
+"""Begins with a dot, which no key may."""
+
+
+class LocalStore:
+    """Artifacts below one local folder, which is made on the first put."""
+
+    def __init__(self, root_uri: str) -> None:
+        parts = urlsplit(root_uri)
+        if parts.netloc not in ("", "localhost"):
+            raise Invalid(f"{root_uri!r} names another machine; a local store is file:///absolute/path")
+        self._root = Path(url2pathname(parts.path))
+        if not self._root.is_absolute() or ".." in self._root.parts:
+            raise Invalid(f"{root_uri!r} is not an absolute path")
+
+    def put_file(self, key: str, path: Path) -> Digest:
+        """See `ArtifactStore.put_file`."""
+        target = self._path(key)
+        temporary = self._incoming()
+        with path.open("rb") as source, temporary.open("xb", buffering=0) as sink:
+            digest = hashlib.sha256()
+            size_bytes = 0
+            while chunk := source.read(_CHUNK_BYTES):
+                digest.update(chunk)
+                size_bytes += sink.write(chunk)
+            os.fsync(sink.fileno())
+        _rename_durably(temporary, target)
+        return Digest(size_bytes, digest.hexdigest())
+
+    def put_bytes(self, key: str, data: bytes) -> Digest:
+        """See `ArtifactStore.put_bytes`."""
+        target = self._path(key)
+        temporary = self._incoming()
+        with temporary.open("xb") as sink:
+            sink.write(data)
+            sink.flush()
+            os.fsync(sink.fileno())
+        _rename_durably(temporary, target)
+        return Digest(len(data), hashlib.sha256(data).hexdigest())
+
+    def get_bytes(self, key: str) -> bytes:
+        """See `ArtifactStore.get_bytes`."""
+        return self._existing(key).read_bytes()
+
+    def fetch(self, key: str, into: Path) -> Path:
+        """See `ArtifactStore.fetch`: the store's own file, nothing is copied."""
+        del into
+        return self._existing(key)
+
+    def exists(self, key: str) -> bool:
+        """See `ArtifactStore.exists`."""
+        return self._path(key).is_file()
+
+    def list(self, prefix: str) -> list[str]:
+        """See `ArtifactStore.list`."""
+        folder = self._path(prefix) if prefix else self._root
+        files = (path.relative_to(self._root) for path in folder.rglob("*") if path.is_file())
+        return sorted(path.as_posix() for path in files if path.parts[0] != _INCOMING)
+
+    def delete_prefix(self, prefix: str) -> None:
+        """See `ArtifactStore.delete_prefix`."""
+        doomed = self._incoming()
+        try:
+            self._path(prefix).rename(doomed)
+        except FileNotFoundError:
+            return
+        if doomed.is_dir():
+            shutil.rmtree(doomed)
+        else:
+            doomed.unlink()
+
+    def uri(self, key: str) -> str:
+        """See `ArtifactStore.uri`."""
+        return self._path(key).as_uri()
+
+    def _path(self, key: str) -> Path:
+        return self._root / checked_key(key)
+
+    def _existing(self, key: str) -> Path:
+        path = self._path(key)
+        if not path.is_file():
+            raise NotFound(f"no artifact {key!r} in {self._root.as_uri()}")
+        return path
+
+    def _incoming(self) -> Path:
+        folder = self._root / _INCOMING
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder / secrets.token_hex(8)
+
+
+def _rename_durably(temporary: Path, target: Path) -> None:
+    _make_folder_durably(target.parent)
+    temporary.replace(target)
+    _sync_folder(target.parent)
+
+
+def _make_folder_durably(folder: Path) -> None:
+    if folder.is_dir():
+        return
+    _make_folder_durably(folder.parent)
+    folder.mkdir(exist_ok=True)
+    _sync_folder(folder.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

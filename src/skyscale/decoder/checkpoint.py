@@ -1,0 +1,173 @@
+"""Hugging Face folders to decoders and back, bit for bit.
+
+Names and shapes of every tensor are checked before anything is changed, so a wrong folder leaves a live model as it
+was. Only safetensors are read: nothing from a model folder is ever unpickled.
+"""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from skyscale.decoder.config import DecoderConfig
+from skyscale.decoder.model import Decoder
+from skyscale.errors import Invalid
+
+COPIED = (
+    "generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json",
+    "merges.txt", "added_tokens.json", "chat_template.jinja", "tokenizer.model",
+)  # fmt: skip
+"""Files beside the weights that make a folder loadable."""
+
+
+def load_decoder(folder: Path, *, dtype: torch.dtype = torch.float32, device: str | torch.device = "cpu") -> Decoder:
+    """The model in `folder`, its weights in `dtype` on `device`.
+
+    Raises:
+        Invalid: an unsupported architecture, or weights that are missing, misshapen, unreadable or not finite.
+    """
+    config = DecoderConfig.from_folder(folder)
+    weights = read_weights(config, folder, dtype=dtype, device=device)
+    with torch.device("meta"):
+        decoder = Decoder(config)
+    decoder.load_state_dict(weights, assign=True)
+    for parameter in decoder.parameters():
+        parameter.requires_grad_()
+    return decoder
+
+
+def read_weights(
+    config: DecoderConfig, folder: Path, *, dtype: torch.dtype, device: str | torch.device = "cpu"
+) -> dict[str, Tensor]:
+    """Weights of `folder` under the decoder's own (fused) names, complete and checked.
+
+    Raises:
+        Invalid: weights are missing, left over, misshapen, unreadable or not finite.
+    """
+    found = _read_tensors(folder)
+    if config.is_tied:
+        found.pop("lm_head.weight", None)
+    with torch.device("meta"):
+        wanted = {name: parameter.shape for name, parameter in Decoder(config).named_parameters()}
+    weights: dict[str, Tensor] = {}
+    for name, parts in _parts_by_name(config).items():
+        tensors = [_take(found, part, rows, wanted[name], folder) for part, rows in parts]
+        joined = tensors[0] if len(tensors) == 1 else torch.cat(tensors)
+        weights[name] = joined.to(device=device, dtype=dtype)
+        if not bool(torch.isfinite(weights[name]).all()):
+            raise Invalid(f"{folder} has values in {name} that are not finite", code="weights_not_finite")
+    if found:
+        raise Invalid(f"{folder} has weights that this model does not: {_few(found)}", code="weights_mismatch")
+    return weights
+
+
+def copy_weights_(decoder: Decoder, weights: dict[str, Tensor]) -> None:
+    """Overwrite the decoder's parameters in place with the result of `read_weights`."""
+    with torch.no_grad():
+        for name, parameter in decoder.named_parameters():
+            parameter.copy_(weights[name])
+
+
+def load_weights_(decoder: Decoder, folder: Path) -> None:
+    """Overwrite the decoder's parameters in place with those of `folder`; on `Invalid` nothing has changed."""
+    dtype, device = decoder.embedding.dtype, decoder.embedding.device
+    copy_weights_(decoder, read_weights(decoder.config, folder, dtype=dtype, device=device))
+
+
+def hf_state_dict(decoder: Decoder) -> dict[str, Tensor]:
+    """The parameters under Hugging Face's (unfused) names: detached views of the decoder's memory."""
+    parameters = dict(decoder.named_parameters())
+    result: dict[str, Tensor] = {}
+    for name, parts in _parts_by_name(decoder.config).items():
+        start = 0
+        for part, rows in parts:
+            stop = start + rows if rows else None
+            result[part] = parameters[name].detach()[start:stop]
+            start += rows
+    return result
+
+
+def save_decoder(decoder: Decoder, folder: Path, base_folder: Path, *, dtype: torch.dtype | None = None) -> None:
+    """Write `folder`: the weights in `dtype` (default: as they are), and configuration and tokenizer of `base_folder`.
+
+    The folder loads in transformers' `AutoModelForCausalLM`; its `config.json` differs from the base's in `dtype` only.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    chosen = dtype or decoder.embedding.dtype
+    tensors = {name: value.to("cpu", chosen, copy=True) for name, value in hf_state_dict(decoder).items()}
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    config = json.loads((base_folder / "config.json").read_text(encoding="utf-8"))
+    config.pop("torch_dtype", None)
+    config["dtype"] = str(chosen).removeprefix("torch.")
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    for name in COPIED:
+        if (base_folder / name).exists():
+            shutil.copyfile(base_folder / name, folder / name)
+
+
+def _parts_by_name(config: DecoderConfig) -> dict[str, list[tuple[str, int]]]:
+    """Our parameter -> Hugging Face parts and their rows, in the order they are stacked; 0 rows means all of it."""
+    names = {"embedding": [("model.embed_tokens.weight", 0)], "final_norm": [("model.norm.weight", 0)]}
+    if not config.is_tied:
+        names["untied_head"] = [("lm_head.weight", 0)]
+    for layer in range(config.num_layers):
+        names.update(_block_parts(config, f"blocks.{layer}.", f"model.layers.{layer}."))
+    return names
+
+
+def _block_parts(config: DecoderConfig, ours: str, theirs: str) -> Iterator[tuple[str, list[tuple[str, int]]]]:
+    rows = config.head_dim
+    qkv = (("q", config.num_heads * rows), ("k", config.num_kv_heads * rows), ("v", config.num_kv_heads * rows))
+    yield f"{ours}input_norm", [(f"{theirs}input_layernorm.weight", 0)]
+    yield f"{ours}qkv", [(f"{theirs}self_attn.{part}_proj.weight", size) for part, size in qkv]
+    if config.has_qkv_bias:
+        yield f"{ours}qkv_bias", [(f"{theirs}self_attn.{part}_proj.bias", size) for part, size in qkv]
+    if config.has_qk_norm:
+        yield f"{ours}q_norm", [(f"{theirs}self_attn.q_norm.weight", 0)]
+        yield f"{ours}k_norm", [(f"{theirs}self_attn.k_norm.weight", 0)]
+    yield f"{ours}out", [(f"{theirs}self_attn.o_proj.weight", 0)]
+    yield f"{ours}mlp_norm", [(f"{theirs}post_attention_layernorm.weight", 0)]
+    yield f"{ours}gate_up", [(f"{theirs}mlp.{part}_proj.weight", config.mlp_size) for part in ("gate", "up")]
+    yield f"{ours}down", [(f"{theirs}mlp.down_proj.weight", 0)]
+
+
+def _take(found: dict[str, Tensor], part: str, rows: int, whole: torch.Size, folder: Path) -> Tensor:
+    """Remove the Hugging Face tensor `part` from `found`, its shape checked against the parameter it goes into."""
+    if part not in found:
+        raise Invalid(f"{folder} lacks the weight {part}", code="weights_mismatch")
+    expected = (rows or whole[0], *whole[1:])
+    tensor = found.pop(part)
+    if tuple(tensor.shape) != expected:
+        raise Invalid(
+            f"{part} in {folder} has shape {list(tensor.shape)}, but the model needs {list(expected)}",
+            code="weights_mismatch",
+        )
+    return tensor
+
+
+def _read_tensors(folder: Path) -> dict[str, Tensor]:
+    index = folder / "model.safetensors.index.json"
+    try:
+        files = sorted(set(json.loads(index.read_text())["weight_map"].values())) if index.exists() else None
+        tensors: dict[str, Tensor] = {}
+        for name in files or ["model.safetensors"]:
+            if Path(name).name != name:
+                raise Invalid(f"{index} names a file outside its folder: {name!r}", code="weights_unreadable")
+            with safe_open(folder / name, framework="pt") as file:
+                names = list(file.keys())
+                # Old exports carry the rotary frequencies, which the configuration decides.
+                kept = [key for key in names if not key.endswith("rotary_emb.inv_freq")]
+                tensors.update({key: file.get_tensor(key) for key in kept})
+    except (OSError, ValueError, KeyError, SafetensorError) as e:
+        raise Invalid(f"cannot read the weights in {folder}: {e}", code="weights_unreadable") from e
+    return tensors
+
+
+def _few(names: dict[str, Tensor]) -> str:
+    shown = ", ".join(sorted(names)[:3])
+    return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"

@@ -1,0 +1,192 @@
+"""The operator's clients: start runs, watch them, stop them.
+
+`Client` blocks, `AsyncClient` does not; they have the same methods. Failures are classes of `skyscale.errors`, with
+`.hint` saying what to do. Passing failures are repeated for `retry_for_s` before they are raised.
+"""
+
+from collections.abc import AsyncGenerator, Generator
+from types import TracebackType
+from typing import Self
+
+from skyscale.sdk import operator_calls as calls
+from skyscale.sdk.following import follow, follow_async
+from skyscale.sdk.transport import AsyncTransport, Transport
+from skyscale.wire.batches import BufferStats
+from skyscale.wire.episodes import EvaluationSample
+from skyscale.wire.jobs import JobCreated, JobDetail, JobPage, TrainingJobCreate
+from skyscale.wire.problems import ProblemPage, PublicProblem
+from skyscale.wire.runs import Event, EventPage, RunCreate, RunCreated, RunPage, RunView
+
+
+class Client:
+    """Blocking calls; threads may share it."""
+
+    def __init__(
+        self, base_url: str, token: str | None = None, timeout_s: float = 30.0, retry_for_s: float = 10.0
+    ) -> None:
+        self.transport = Transport(base_url, token, timeout_s, retry_for_s)
+
+    def create_run(self, body: RunCreate) -> RunCreated:
+        """Start a run (or, with `dry_run`, only validate and resolve it)."""
+        return self.transport.send(calls.create_run(body))
+
+    def list_runs(self, cursor: str | None = None, limit: int | None = None) -> RunPage:
+        """A page of runs, newest first."""
+        return self.transport.send(calls.list_runs(cursor, limit))
+
+    def get_run(self, run_id: str) -> RunView:
+        """Everything there is to know of a run now."""
+        return self.transport.send(calls.get_run(run_id))
+
+    def stop_run(self, run_id: str) -> None:
+        """Ask for the run's end; `get_run` tells when it has come."""
+        self.transport.send(calls.stop_run(run_id))
+
+    def reload_policy(self, run_id: str, version: int | None = None) -> None:
+        """Have the policy server serve a published version, the newest by default."""
+        self.transport.send(calls.reload_policy(run_id, version))
+
+    def events(self, run_id: str, after: int | None = None, limit: int | None = None) -> EventPage:
+        """Events of a run with a `seq` above `after`, oldest first."""
+        return self.transport.send(calls.events(run_id, after, limit))
+
+    def follow_events(self, run_id: str, after: int = 0) -> Generator[Event]:
+        """Events as they happen, each once, until the run has ended."""
+        return follow(self.transport, run_id, after)
+
+    def evaluation(self, run_id: str, version: int) -> list[EvaluationSample]:
+        """Held-out problems as that policy version answered them."""
+        return (self.transport.send(calls.evaluation(run_id, version))).samples
+
+    def problems(
+        self,
+        split: str | None = None,
+        difficulty: str | None = None,
+        cursor: str | None = None,
+        limit: int | None = None,
+    ) -> ProblemPage:
+        """A page of the embedded problems, without their hidden tests."""
+        return self.transport.send(calls.list_problems(split, difficulty, cursor, limit))
+
+    def problem(self, problem_id: str) -> PublicProblem:
+        """One problem, without its hidden tests."""
+        return self.transport.send(calls.get_problem(problem_id))
+
+    def buffer_stats(self, run_id: str) -> BufferStats:
+        """A run's trajectories by what became of them."""
+        return self.transport.send(calls.buffer_stats(run_id))
+
+    def create_job(self, body: TrainingJobCreate) -> JobCreated:
+        """Run any command as a job."""
+        return self.transport.send(calls.create_job(body))
+
+    def jobs(self, run_id: str | None = None, cursor: str | None = None, limit: int | None = None) -> JobPage:
+        """A page of jobs, newest first."""
+        return self.transport.send(calls.list_jobs(run_id, cursor, limit))
+
+    def job(self, job_id: str) -> JobDetail:
+        """A job with the newest part of its log."""
+        return self.transport.send(calls.get_job(job_id))
+
+    def health(self) -> None:
+        """Return if the control plane is up; raise Unavailable otherwise."""
+        self.transport.send(calls.health())
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class AsyncClient:
+    """The same calls without blocking; belongs to one event loop."""
+
+    def __init__(
+        self, base_url: str, token: str | None = None, timeout_s: float = 30.0, retry_for_s: float = 10.0
+    ) -> None:
+        self.transport = AsyncTransport(base_url, token, timeout_s, retry_for_s)
+
+    async def create_run(self, body: RunCreate) -> RunCreated:
+        """Start a run (or, with `dry_run`, only validate and resolve it)."""
+        return await self.transport.send(calls.create_run(body))
+
+    async def list_runs(self, cursor: str | None = None, limit: int | None = None) -> RunPage:
+        """A page of runs, newest first."""
+        return await self.transport.send(calls.list_runs(cursor, limit))
+
+    async def get_run(self, run_id: str) -> RunView:
+        """Everything there is to know of a run now."""
+        return await self.transport.send(calls.get_run(run_id))
+
+    async def stop_run(self, run_id: str) -> None:
+        """Ask for the run's end; `get_run` tells when it has come."""
+        await self.transport.send(calls.stop_run(run_id))
+
+    async def reload_policy(self, run_id: str, version: int | None = None) -> None:
+        """Have the policy server serve a published version, the newest by default."""
+        await self.transport.send(calls.reload_policy(run_id, version))
+
+    async def events(self, run_id: str, after: int | None = None, limit: int | None = None) -> EventPage:
+        """Events of a run with a `seq` above `after`, oldest first."""
+        return await self.transport.send(calls.events(run_id, after, limit))
+
+    def follow_events(self, run_id: str, after: int = 0) -> AsyncGenerator[Event]:
+        """Events as they happen, each once, until the run has ended."""
+        return follow_async(self.transport, run_id, after)
+
+    async def evaluation(self, run_id: str, version: int) -> list[EvaluationSample]:
+        """Held-out problems as that policy version answered them."""
+        return (await self.transport.send(calls.evaluation(run_id, version))).samples
+
+    async def problems(
+        self,
+        split: str | None = None,
+        difficulty: str | None = None,
+        cursor: str | None = None,
+        limit: int | None = None,
+    ) -> ProblemPage:
+        """A page of the embedded problems, without their hidden tests."""
+        return await self.transport.send(calls.list_problems(split, difficulty, cursor, limit))
+
+    async def problem(self, problem_id: str) -> PublicProblem:
+        """One problem, without its hidden tests."""
+        return await self.transport.send(calls.get_problem(problem_id))
+
+    async def buffer_stats(self, run_id: str) -> BufferStats:
+        """A run's trajectories by what became of them."""
+        return await self.transport.send(calls.buffer_stats(run_id))
+
+    async def create_job(self, body: TrainingJobCreate) -> JobCreated:
+        """Run any command as a job."""
+        return await self.transport.send(calls.create_job(body))
+
+    async def jobs(self, run_id: str | None = None, cursor: str | None = None, limit: int | None = None) -> JobPage:
+        """A page of jobs, newest first."""
+        return await self.transport.send(calls.list_jobs(run_id, cursor, limit))
+
+    async def job(self, job_id: str) -> JobDetail:
+        """A job with the newest part of its log."""
+        return await self.transport.send(calls.get_job(job_id))
+
+    async def health(self) -> None:
+        """Return if the control plane is up; raise Unavailable otherwise."""
+        await self.transport.send(calls.health())
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self.transport.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()

@@ -1,0 +1,162 @@
+"""Everything that training needs to go on exactly: weights, optimizer, random state, and which leases are in them.
+
+    runs/<run_id>/checkpoints/v000012/state.safetensors, then checkpoint.json
+
+- The header is written last and holds the state's hash: a checkpoint is complete and whole, or it does not exist.
+- The leases in the header are those whose groups this state has learned from since the checkpoint before it. Publishing
+  the header's version acks them; until then the checkpoint may turn out to be void (see `resume`).
+- Weights are fp32, and a state that is restored continues bit for bit like the one that was captured.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from pydantic import ValidationError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from skyscale.artifacts.store import ArtifactStore
+from skyscale.errors import NotFound
+from skyscale.trainer.step import Learner
+from skyscale.wire.base import Reply
+
+STATE, HEADER = "state.safetensors", "checkpoint.json"
+KEEP = 2
+"""The newest may be void, so the one before it must still be there."""
+
+
+class CheckpointHeader(Reply):
+    """What a checkpoint is."""
+
+    run_id: str
+    version: int
+    """The policy version with these weights."""
+    parent: int
+    num_steps: int
+    """Optimizer steps since the run began."""
+    lease_ids: list[str]
+    manifest_sha256: str
+    """Of the published version with the same weights, so that a sibling of it is recognised."""
+    state_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A copy of a learner's state in CPU memory, which training further does not change."""
+
+    tensors: dict[str, Tensor]
+    """`model/<name>`, `optimizer/<key>/<name>`, `random/cpu`, `random/cuda`."""
+    num_steps: int
+
+    @property
+    def weights(self) -> dict[str, Tensor]:
+        """The model's parameters by name."""
+        return {name[6:]: tensor for name, tensor in self.tensors.items() if name.startswith("model/")}
+
+
+def capture(learner: Learner) -> Snapshot:
+    """Copy the learner's state; a few milliseconds for a small model."""
+    tensors: dict[str, Tensor] = {"random/cpu": torch.get_rng_state()}
+    if learner.device.type == "cuda":
+        tensors["random/cuda"] = torch.cuda.get_rng_state(learner.device)
+    for name, parameter in learner.model.named_parameters():
+        tensors[f"model/{name}"] = parameter.detach().to("cpu", copy=True)
+        for key, value in learner.optimizer.state[parameter].items():
+            tensors[f"optimizer/{key}/{name}"] = value.to("cpu", copy=True)
+    return Snapshot(tensors, learner.num_steps)
+
+
+def restore(learner: Learner, snapshot: Snapshot) -> None:
+    """Overwrite the learner's state."""
+    by_name: dict[str, dict[str, Tensor]] = {}
+    for path, tensor in snapshot.tensors.items():
+        if path.startswith("optimizer/"):
+            _, key, name = path.split("/", 2)
+            by_name.setdefault(name, {})[key] = tensor
+    with torch.no_grad():
+        for name, parameter in learner.model.named_parameters():
+            parameter.copy_(snapshot.tensors[f"model/{name}"])
+    order = [name for name, _ in learner.model.named_parameters()]
+    state = {index: by_name[name] for index, name in enumerate(order) if name in by_name}
+    groups = learner.optimizer.state_dict()["param_groups"]
+    learner.optimizer.load_state_dict({"state": state, "param_groups": groups})
+    learner.num_steps = snapshot.num_steps
+    torch.set_rng_state(snapshot.tensors["random/cpu"])
+    if learner.device.type == "cuda" and "random/cuda" in snapshot.tensors:
+        torch.cuda.set_rng_state(snapshot.tensors["random/cuda"], learner.device)
+
+
+def write_checkpoint(
+    store: ArtifactStore,
+    snapshot: Snapshot,
+    *,
+    run_id: str,
+    version: int,
+    parent: int,
+    lease_ids: list[str],
+    manifest_sha256: str,
+    scratch: Path,
+) -> CheckpointHeader:
+    """Store the snapshot; durable when it returns. An earlier checkpoint of the version is replaced."""
+    prefix = _prefix(run_id, version)
+    store.delete_prefix(f"{prefix}/{HEADER}")
+    state = scratch / STATE
+    save_file(snapshot.tensors, state)
+    digest = store.put_file(f"{prefix}/{STATE}", state)
+    header = CheckpointHeader(
+        run_id=run_id,
+        version=version,
+        parent=parent,
+        num_steps=snapshot.num_steps,
+        lease_ids=lease_ids,
+        manifest_sha256=manifest_sha256,
+        state_sha256=digest.sha256,
+    )
+    store.put_bytes(f"{prefix}/{HEADER}", header.model_dump_json(indent=1).encode())
+    return header
+
+
+def checkpoint_versions(store: ArtifactStore, run_id: str) -> list[int]:
+    """Versions that have a header, newest first."""
+    keys = store.list(f"runs/{run_id}/checkpoints")
+    return sorted((int(key.split("/")[-2][1:]) for key in keys if key.endswith(f"/{HEADER}")), reverse=True)
+
+
+def read_checkpoint(
+    store: ArtifactStore, run_id: str, version: int, scratch: Path
+) -> tuple[CheckpointHeader, Snapshot] | None:
+    """The checkpoint, or None when it is not whole."""
+    prefix = _prefix(run_id, version)
+    try:
+        header = CheckpointHeader.model_validate_json(store.get_bytes(f"{prefix}/{HEADER}"))
+        path = store.fetch(f"{prefix}/{STATE}", scratch / f"resumed-{STATE}")
+    except (NotFound, ValidationError):
+        return None
+    if _sha256(path) != header.state_sha256:
+        return None
+    # Cloned out of the mapped file, which may be deleted while the tensors live.
+    tensors = {name: tensor.clone() for name, tensor in load_file(path).items()}
+    return header, Snapshot(tensors, header.num_steps)
+
+
+def discard_checkpoint(store: ArtifactStore, run_id: str, version: int) -> None:
+    """Remove a checkpoint, its header first."""
+    store.delete_prefix(f"{_prefix(run_id, version)}/{HEADER}")
+    store.delete_prefix(_prefix(run_id, version))
+
+
+def prune_checkpoints(store: ArtifactStore, run_id: str) -> None:
+    """Remove all but the newest `KEEP`."""
+    for version in checkpoint_versions(store, run_id)[KEEP:]:
+        discard_checkpoint(store, run_id, version)
+
+
+def _prefix(run_id: str, version: int) -> str:
+    return f"runs/{run_id}/checkpoints/v{version:06d}"
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,1 @@
+"""Per-token terms of the objective, one file per formula; pure functions of tensors, summed up in `trainer.step`."""

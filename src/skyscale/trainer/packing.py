@@ -1,0 +1,198 @@
+"""Groups as prefix trees: every distinct prefix of a group is computed once, and the numbers stay exactly the same.
+
+The completions of a group share the prompt and, usually, much of their beginnings. Sorted, they are the depth-first
+walk of a tree of tokens, and that walk is the packed row:
+
+    prompt  p0 p1          row       p0 p1 a  b  d          (c and e predict nothing, so they are not inputs)
+    a b c                  position  0  1  2  3  3
+    a d e                  last      4  4  4  3  4          (a token is seen by the tokens i with j <= i <= last[j])
+
+- A token attends to its ancestors and itself, so its hidden state is that of the plain sequence it lies on.
+- A node is a distinct (prefix, next token) pair; its log-probability is computed once, from `source_K` and `target_K`.
+  Each token of each trajectory points to its node with `node_N` and has its own engine logprob and advantage.
+- Rows of similar length share a micro-batch; a micro-batch never exceeds the token budget unless one row does.
+
+Letters: B rows, T tokens of the longest row, K nodes, N completion tokens.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from skyscale.trainer.advantages import group_advantage
+from skyscale.wire.batches import LeasedGroup, Trajectory
+from skyscale.wire.episodes import Outcome
+
+
+@dataclass(slots=True)
+class Row:
+    """One packed row: a prompt and completions below it."""
+
+    ids: list[int]
+    positions: list[int]
+    last: list[int]
+    source: list[int] = field(default_factory=list[int])
+    target: list[int] = field(default_factory=list[int])
+    node: list[int] = field(default_factory=list[int])
+    engine_logprobs: list[float] = field(default_factory=list[float])
+    advantages: list[float] = field(default_factory=list[float])
+    versions: list[int] = field(default_factory=list[int])
+
+
+@dataclass(frozen=True, slots=True)
+class MicroBatch:
+    """Rows of similar length as tensors on one device."""
+
+    ids_BT: Tensor
+    positions_BT: Tensor
+    last_BT: Tensor
+    source_K: Tensor
+    """Index into the flattened [B*T] hidden states."""
+    target_K: Tensor
+    node_N: Tensor
+    engine_logprob_N: Tensor
+    advantage_N: Tensor
+    version_N: Tensor
+
+    @property
+    def num_tokens(self) -> int:
+        """Completion tokens."""
+        return self.node_N.numel()
+
+    def mask(self) -> Tensor:
+        """Who sees whom, bool [B, 1, T, T], true where query i may attend to key j."""
+        index_T = torch.arange(self.ids_BT.shape[1], device=self.ids_BT.device)
+        causal_TT = index_T[:, None] >= index_T[None, :]
+        return (causal_TT & (self.last_BT[:, None, :] >= index_T[None, :, None])).unsqueeze(1)
+
+
+def pack_group(group: LeasedGroup, max_row_tokens: int) -> list[Row]:
+    """The group's rows: one, or more if the tree is larger than `max_row_tokens` (the prompt is then repeated).
+
+    Episodes that failed for our own reasons are left out, of the baseline too; so are groups without a prompt.
+    """
+    episodes = [t for t in group.trajectories if t.outcome is not Outcome.INFRASTRUCTURE_FAILURE]
+    if len(episodes) < 2 or not group.prompt_ids:
+        return []
+    rewards_G = torch.tensor([t.reward for t in episodes], dtype=torch.float64)
+    advantages = group_advantage(rewards_G).tolist()
+    by_ids: dict[tuple[int, ...], list[tuple[Trajectory, float]]] = {}
+    for episode, advantage in zip(episodes, advantages, strict=True):
+        by_ids.setdefault(tuple(episode.completion_ids), []).append((episode, advantage))
+    completions = sorted(by_ids)
+    builder = _TreeBuilder(group.prompt_ids, max_row_tokens)
+    for ids, following in zip(completions, [*completions[1:], ()], strict=True):
+        builder.add(ids, by_ids[ids], has_child=following[: len(ids)] == ids)
+    return builder.finish()
+
+
+def micro_batches(rows: Iterable[Row], *, max_tokens: int, device: torch.device) -> list[MicroBatch]:
+    """Rows, longest first, cut where padding to the longest would exceed `max_tokens`."""
+    batches: list[list[Row]] = []
+    for row in sorted((row for row in rows if row.node), key=lambda row: -len(row.ids)):
+        if batches and (len(batches[-1]) + 1) * len(batches[-1][0].ids) <= max_tokens:
+            batches[-1].append(row)
+        else:
+            batches.append([row])
+    return [_collate(batch, device) for batch in batches]
+
+
+class _TreeBuilder:
+    """Walks sorted completions and keeps the path from the prompt to the newest token."""
+
+    def __init__(self, prompt_ids: list[int], max_row_tokens: int) -> None:
+        self._prompt_ids = prompt_ids
+        self._max_row_tokens = max_row_tokens
+        self._rows: list[Row] = []
+        self._begin_row()
+
+    def add(self, ids: tuple[int, ...], episodes: list[tuple[Trajectory, float]], *, has_child: bool) -> None:
+        """Add a completion and the episodes (with advantages) that made it; it must sort after the previous one."""
+        shared = _shared_prefix(self._ids, ids)
+        if self._rows[-1].node and len(self._rows[-1].ids) + len(ids) - shared > self._max_row_tokens:
+            self._close_path(0)
+            self._begin_row()
+            shared = 0
+        self._close_path(shared)
+        self._ids = ids
+        self._grow(ids, shared, num_inputs=len(ids) if has_child else len(ids) - 1)
+        row = self._rows[-1]
+        for episode, advantage in episodes:
+            row.node += self._nodes
+            row.engine_logprobs += episode.logprobs
+            row.advantages += [advantage] * len(ids)
+            row.versions += episode.versions
+
+    def _grow(self, ids: tuple[int, ...], shared: int, num_inputs: int) -> None:
+        """Add the nodes below depth `shared`; the first `num_inputs` tokens of `ids` are needed as inputs too."""
+        row = self._rows[-1]
+        for depth in range(shared, len(ids)):
+            row.source.append(self._inputs[depth])
+            row.target.append(ids[depth])
+            self._nodes.append(len(row.target) - 1)
+            if depth < num_inputs:
+                self._inputs.append(len(row.ids))
+                row.ids.append(ids[depth])
+                row.positions.append(len(self._prompt_ids) + depth)
+                row.last.append(-1)
+
+    def finish(self) -> list[Row]:
+        """The rows, complete."""
+        self._close_path(0)
+        return self._rows
+
+    def _begin_row(self) -> None:
+        num_prompt = len(self._prompt_ids)
+        self._rows.append(Row(list(self._prompt_ids), list(range(num_prompt)), [-1] * num_prompt))
+        self._ids: tuple[int, ...] = ()
+        self._nodes: list[int] = []
+        # _inputs[d] is the row index of the token before depth d; _inputs[0] is the prompt's last token.
+        self._inputs = [num_prompt - 1]
+
+    def _close_path(self, depth: int) -> None:
+        """Leave the nodes deeper than `depth`: whatever comes after is not below them."""
+        row = self._rows[-1]
+        for index in self._inputs[depth + 1 :]:
+            row.last[index] = len(row.ids) - 1
+        if depth == 0:
+            row.last[: len(self._prompt_ids)] = [len(row.ids) - 1] * len(self._prompt_ids)
+        del self._inputs[depth + 1 :], self._nodes[depth:]
+
+
+def _shared_prefix(left: Sequence[int], right: Sequence[int]) -> int:
+    for index, (a, b) in enumerate(zip(left, right, strict=False)):
+        if a != b:
+            return index
+    return min(len(left), len(right))
+
+
+def _collate(rows: list[Row], device: torch.device) -> MicroBatch:
+    width = max(len(row.ids) for row in rows)
+    nodes_before = 0
+    source: list[int] = []
+    node: list[int] = []
+    for index, row in enumerate(rows):
+        source += [index * width + position for position in row.source]
+        node += [nodes_before + n for n in row.node]
+        nodes_before += len(row.target)
+
+    def padded(lists: Iterable[list[int]], fill: int) -> Tensor:
+        return torch.tensor([values + [fill] * (width - len(values)) for values in lists], device=device)
+
+    def joined(lists: Iterable[list[float]] | Iterable[list[int]], dtype: torch.dtype) -> Tensor:
+        return torch.tensor([value for values in lists for value in values], dtype=dtype, device=device)
+
+    return MicroBatch(
+        ids_BT=padded((row.ids for row in rows), 0),
+        positions_BT=padded((row.positions for row in rows), 0),
+        # Padding sees padding, so that no row of the softmax is empty; nothing else does, since it comes last.
+        last_BT=padded((row.last for row in rows), width - 1),
+        source_K=torch.tensor(source, device=device),
+        target_K=joined((row.target for row in rows), torch.int64),
+        node_N=torch.tensor(node, device=device),
+        engine_logprob_N=joined((row.engine_logprobs for row in rows), torch.float32),
+        advantage_N=joined((row.advantages for row in rows), torch.float32),
+        version_N=joined((row.versions for row in rows), torch.int64),
+    )

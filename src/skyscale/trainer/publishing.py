@@ -1,0 +1,127 @@
+"""From a snapshot to a published version: files, checkpoint, announcement, in this order and one version at a time.
+
+    snapshot -> version folder (complete, unannounced) -> checkpoint (durable) -> POST policies (acks the leases)
+
+- A crash before the POST leaves a checkpoint ahead of the server, which `resume` announces or discards.
+- A version without a checkpoint acks nothing: its leases stay held and go with the next version that has one.
+- It runs in a thread of its own, so that in asynchronous runs the next batch is trained meanwhile.
+"""
+
+import time
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from skyscale.artifacts.store import ArtifactStore
+from skyscale.artifacts.versions import Published, prune_versions, publish_version
+from skyscale.decoder.checkpoint import save_decoder
+from skyscale.decoder.config import DecoderConfig
+from skyscale.decoder.model import Decoder
+from skyscale.sdk.jobs import JobClient
+from skyscale.trainer.checkpoint import Snapshot, prune_checkpoints, write_checkpoint
+from skyscale.wire.policies import PolicyPublish
+
+SPARED_S = 15.0
+"""A version younger than this is not deleted: a policy server may be fetching it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A version to be."""
+
+    version: int
+    parent: int
+    snapshot: Snapshot
+    lease_ids: list[str]
+    """Leases consumed since the last checkpoint."""
+    has_checkpoint: bool
+
+
+class Publisher:
+    """Publishes the versions of one run."""
+
+    def __init__(
+        self,
+        client: JobClient,
+        store: ArtifactStore,
+        *,
+        run_id: str,
+        config: DecoderConfig,
+        base_folder: Path,
+        scratch: Path,
+        keep_versions: int,
+        dtype: torch.dtype | None,
+    ) -> None:
+        self._client = client
+        self._store = store
+        self._run_id = run_id
+        self._config = config
+        self._base_folder = base_folder
+        self._scratch = scratch
+        self._keep_versions = keep_versions
+        self._dtype = dtype
+        self._recent: deque[tuple[float, int]] = deque()
+
+    def publish(self, candidate: Candidate) -> None:
+        """Make the candidate durable and announce it.
+
+        Raises:
+            Conflict: the server refuses it (`lease_fenced`, or another version was announced): its state is void.
+        """
+        published = self._write_folder(candidate)
+        if candidate.has_checkpoint:
+            self.checkpoint(candidate, published)
+        self.announce(candidate, published, candidate.lease_ids if candidate.has_checkpoint else [])
+        self._prune(candidate.version)
+
+    def republish(self, candidate: Candidate) -> None:
+        """Announce a version whose checkpoint exists already. Raises Conflict like `publish`."""
+        self.announce(candidate, self._write_folder(candidate), candidate.lease_ids)
+
+    def checkpoint_again(self, candidate: Candidate) -> None:
+        """Make the state of a version that is published already durable."""
+        self.checkpoint(candidate, self._write_folder(candidate))
+
+    def checkpoint(self, candidate: Candidate, published: Published) -> None:
+        """Make the candidate's state durable."""
+        write_checkpoint(
+            self._store,
+            candidate.snapshot,
+            run_id=self._run_id,
+            version=candidate.version,
+            parent=candidate.parent,
+            lease_ids=candidate.lease_ids,
+            manifest_sha256=published.manifest_sha256,
+            scratch=self._scratch,
+        )
+
+    def announce(self, candidate: Candidate, published: Published, lease_ids: list[str]) -> None:
+        """Tell the control plane, which acks the leases in the same transaction."""
+        body = PolicyPublish(
+            version=candidate.version,
+            parent=candidate.parent,
+            manifest_uri=published.manifest_uri,
+            manifest_sha256=published.manifest_sha256,
+            lease_ids=lease_ids,
+        )
+        self._client.publish(self._run_id, body)
+
+    def _write_folder(self, candidate: Candidate) -> Published:
+        with torch.device("meta"):
+            decoder = Decoder(self._config)
+        decoder.load_state_dict(candidate.snapshot.weights, assign=True)
+        folder = self._scratch / "version"
+        save_decoder(decoder, folder, self._base_folder, dtype=self._dtype)
+        return publish_version(
+            self._store, run_id=self._run_id, version=candidate.version, parent=candidate.parent, folder=folder
+        )
+
+    def _prune(self, version: int) -> None:
+        now = time.monotonic()
+        self._recent.append((now, version))
+        while self._recent[0][0] < now - SPARED_S:
+            self._recent.popleft()
+        prune_versions(self._store, self._run_id, self._keep_versions, {recent for _, recent in self._recent})
+        prune_checkpoints(self._store, self._run_id)

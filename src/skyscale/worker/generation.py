@@ -1,0 +1,84 @@
+"""What is asked of the policy server and what it answers. Pure.
+
+The call is OpenAI's chat completion with token ids and logprobs. Flat `token_logprobs` are preferred to OpenAI's
+`logprobs.content[].logprob` when the reply has them: they are the same numbers in a tenth of the bytes.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from skyscale.errors import ProtocolError
+from skyscale.sdk.call import Call
+from skyscale.wire.episodes import GroupTicket
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """One sampled completion; one logprob and one version per token."""
+
+    text: str
+    token_ids: list[int]
+    logprobs: list[float]
+    versions: list[int]
+    is_truncated: bool
+    """It ended because the token limit was reached."""
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """The completions of a group and the prompt they share."""
+
+    prompt_ids: list[int]
+    completions: list[Completion]
+
+
+def chat_call(ticket: GroupTicket, model: str) -> Call[Generation]:
+    """The request for all completions of a group at once."""
+    body = {
+        "model": model,
+        "messages": ticket.messages,
+        "n": ticket.group_size,
+        "temperature": ticket.temperature,
+        "max_tokens": ticket.max_new_tokens,
+        "seed": ticket.seed,
+        "logprobs": True,
+        "return_token_ids": True,
+    }
+
+    def parse(content: bytes) -> Generation:
+        generation = read_reply(content)
+        if len(generation.completions) != ticket.group_size:
+            raise ProtocolError(f"asked for {ticket.group_size} completions, got {len(generation.completions)}")
+        return generation
+
+    return Call("POST", "/v1/chat/completions", parse, body=orjson.dumps(body))
+
+
+def read_reply(content: bytes) -> Generation:
+    """The reply's completions in the order of their index. Raises ProtocolError for anything malformed."""
+    try:
+        body: dict[str, Any] = orjson.loads(content)
+        choices: list[dict[str, Any]] = sorted(body["choices"], key=_index)
+        prompt_ids: list[int] = body.get("prompt_token_ids") or choices[0]["prompt_token_ids"]
+        default_version: int = body.get("policy_version") or 0
+        return Generation(prompt_ids, [_completion(choice, default_version) for choice in choices])
+    except (orjson.JSONDecodeError, KeyError, IndexError, TypeError, AttributeError) as error:
+        raise ProtocolError(f"the policy server's reply lacks {error}") from error
+
+
+def _index(choice: dict[str, Any]) -> int:
+    return choice["index"]
+
+
+def _completion(choice: dict[str, Any], default_version: int) -> Completion:
+    token_ids: list[int] = choice["token_ids"]
+    logprobs: list[float] | None = choice.get("token_logprobs")
+    if logprobs is None:
+        logprobs = [token["logprob"] for token in choice["logprobs"]["content"]]
+    versions: list[int] = choice.get("versions") or [default_version] * len(token_ids)
+    if not len(token_ids) == len(logprobs) == len(versions):
+        raise ProtocolError(f"{len(token_ids)} tokens came with {len(logprobs)} logprobs and {len(versions)} versions")
+    text: str = choice["message"]["content"] or ""
+    return Completion(text, token_ids, logprobs, versions, choice["finish_reason"] == "length")

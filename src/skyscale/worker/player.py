@@ -1,0 +1,115 @@
+"""One group from ticket to push.
+
+- A group is pushed whole or not at all; a group that cannot be finished is abandoned with an event and its slot
+  expires on the server. A failure of ours never becomes a reward.
+- Verdicts are carried as given; the one change is that a scored episode whose completion hit the token limit is
+  `truncated`, which the environment cannot know.
+- Generation and judging stop being retried when the ticket expires; the push is retried for longer, because what
+  was played is worth keeping and the server decides whether it still counts.
+"""
+
+import sys
+import time
+
+from pydantic import ValidationError
+
+from skyscale.errors import Gone, ProtocolError, SkyscaleError
+from skyscale.sdk.jobs import AsyncJobClient
+from skyscale.wire.batches import GroupPush, Trajectory
+from skyscale.wire.episodes import MAX_CODE_CHARS, GroupTicket, Outcome, Verdict
+from skyscale.wire.runs import EventCreate
+from skyscale.worker.extract import extract_code
+from skyscale.worker.generation import Completion, Generation, chat_call
+from skyscale.worker.meter import Meter
+from skyscale.worker.policy_link import PolicyLink
+
+
+class Player:
+    """Plays the groups of one run."""
+
+    def __init__(self, client: AsyncJobClient, policy: PolicyLink, meter: Meter, *, run_id: str, model: str) -> None:
+        self._client = client
+        self._policy = policy
+        self._meter = meter
+        self._run_id = run_id
+        self._model = model
+        self.component = "worker"
+
+    async def play(self, ticket: GroupTicket, expires_at: float) -> None:
+        """Play and push the group, or abandon it. `expires_at` is in monotonic seconds."""
+        try:
+            await self._play(ticket, expires_at)
+        except Gone:
+            self._meter.abandoned += 1  # the run or the ticket has ended: nobody misses the group
+        except SkyscaleError as error:
+            self._meter.abandoned += 1
+            await self._tell_abandoned(ticket, error)
+
+    async def _play(self, ticket: GroupTicket, expires_at: float) -> None:
+        started = time.monotonic()
+        generation = await self._policy.send(chat_call(ticket, self._model), expires_at)
+        generated = time.monotonic()
+        codes = [_submission(completion.text) for completion in generation.completions]
+        reply = await self._client.step(ticket.group_id, codes, retry_for_s=max(0.0, expires_at - generated))
+        judged = time.monotonic()
+        await self._client.push(self._group(ticket, generation, codes, reply.verdicts))
+        self._meter.finished(
+            trajectories=len(codes),
+            play_s=time.monotonic() - started,
+            policy_s=generated - started,
+            sandbox_s=judged - generated,
+        )
+
+    def _group(
+        self, ticket: GroupTicket, generation: Generation, codes: list[str], verdicts: list[Verdict]
+    ) -> GroupPush:
+        if len(verdicts) != len(codes):
+            raise ProtocolError(f"{len(codes)} programs came back with {len(verdicts)} verdicts")
+        episodes = enumerate(zip(generation.completions, codes, verdicts, strict=True))
+        try:
+            return GroupPush(
+                run_id=self._run_id,
+                group_id=ticket.group_id,
+                problem_id=ticket.problem_id,
+                prompt_ids=generation.prompt_ids,
+                trajectories=[trajectory(f"{ticket.group_id}.{index}", *parts) for index, parts in episodes],
+            )
+        except ValidationError as error:
+            raise ProtocolError(f"the group cannot be recorded: {error.errors()[0]['msg']}") from error
+
+    async def _tell_abandoned(self, ticket: GroupTicket, error: SkyscaleError) -> None:
+        message = f"gave up group {ticket.group_id} of problem {ticket.problem_id}: {error.detail}"
+        print(message, file=sys.stderr, flush=True)  # noqa: T201 - the job's log
+        event = EventCreate(
+            component=self.component,
+            level="warning",
+            kind="group.abandoned",
+            message=message[:4000],
+            data={"group_id": ticket.group_id, "code": error.code, "hint": error.hint},
+        )
+        try:
+            await self._client.event(self._run_id, event)
+        except SkyscaleError as unheard:
+            print(f"the event could not be sent: {unheard}", file=sys.stderr, flush=True)  # noqa: T201 - the job's log
+
+
+def _submission(text: str) -> str:
+    # The environment refuses longer programs, and the length penalty makes any program of this size worth 0 anyway.
+    return extract_code(text)[:MAX_CODE_CHARS]
+
+
+def trajectory(episode_id: str, completion: Completion, code: str, verdict: Verdict) -> Trajectory:
+    """The record of one episode."""
+    is_cut = completion.is_truncated and verdict.outcome is Outcome.SCORED
+    return Trajectory(
+        episode_id=episode_id,
+        code=code,
+        text=completion.text,
+        completion_ids=completion.token_ids,
+        logprobs=completion.logprobs,
+        versions=completion.versions,
+        reward=verdict.reward,
+        outcome=Outcome.TRUNCATED if is_cut else verdict.outcome,
+        passed_tests=verdict.passed_tests,
+        total_tests=verdict.total_tests,
+    )

@@ -1,0 +1,158 @@
+"""What every artifact store promises, checked against each leaf; `_STORES` is where a new leaf joins."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from skyscale.artifacts.store import ArtifactStore, checked_key, open_store, open_uri
+from skyscale.artifacts.versions import open_version, prune_versions, publish_version
+from skyscale.errors import Invalid, NotFound, ProtocolError
+
+_STORES: dict[str, Callable[[Path], str]] = {"file": lambda tmp_path: (tmp_path / "a store").as_uri()}
+
+
+@pytest.fixture(params=sorted(_STORES))
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> ArtifactStore:
+    return open_store(_STORES[request.param](tmp_path))
+
+
+def _folder(tmp_path: Path, weights: bytes) -> Path:
+    folder = tmp_path / "to publish"
+    folder.mkdir(exist_ok=True)
+    (folder / "config.json").write_text("{}")
+    (folder / "model.safetensors").write_bytes(weights)
+    return folder
+
+
+def _local_path(store: ArtifactStore, key: str, tmp_path: Path) -> Path:
+    return store.fetch(key, tmp_path / "fetched" / key)
+
+
+def test_bytes_and_files_come_back_as_they_were_put(store: ArtifactStore, tmp_path: Path):
+    source = tmp_path / "source"
+    source.write_bytes(os.urandom(3_000_001))
+    by_file = store.put_file("a/b/file.bin", source)
+    by_bytes = store.put_bytes("a/b/bytes.bin", source.read_bytes())
+    assert by_file == by_bytes
+    assert by_file.size_bytes == 3_000_001
+    assert store.get_bytes("a/b/file.bin") == source.read_bytes()
+    assert _local_path(store, "a/b/bytes.bin", tmp_path).read_bytes() == source.read_bytes()
+
+
+def test_putting_again_replaces_whole_bytes(store: ArtifactStore):
+    store.put_bytes("k", b"long old bytes")
+    store.put_bytes("k", b"new")
+    assert store.get_bytes("k") == b"new"
+
+
+def test_missing_keys_are_not_found(store: ArtifactStore, tmp_path: Path):
+    store.put_bytes("folder/k", b"x")
+    assert not store.exists("folder")
+    assert not store.exists("folder/other")
+    with pytest.raises(NotFound):
+        store.get_bytes("folder")
+    with pytest.raises(NotFound):
+        _local_path(store, "nothing", tmp_path)
+
+
+def test_listing_is_by_folder_and_sorted(store: ArtifactStore):
+    for key in ("runs/b/2", "runs/b/1", "runs/bb/1", "other"):
+        store.put_bytes(key, b"x")
+    assert store.list("runs/b") == ["runs/b/1", "runs/b/2"]
+    assert store.list("") == ["other", "runs/b/1", "runs/b/2", "runs/bb/1"]
+    assert store.list("absent") == []
+
+
+def test_deleting_a_prefix_spares_its_neighbours(store: ArtifactStore):
+    for key in ("runs/b/1", "runs/bb/1"):
+        store.put_bytes(key, b"x")
+    store.delete_prefix("runs/b")
+    store.delete_prefix("runs/absent")
+    assert store.list("") == ["runs/bb/1"]
+    store.delete_prefix("runs/bb/1")
+    assert store.list("") == []
+
+
+def test_a_uri_opens_the_same_bytes_elsewhere(store: ArtifactStore):
+    store.put_bytes("runs/r/manifest.json", b"x")
+    elsewhere, key = open_uri(store.uri("runs/r/manifest.json"))
+    assert elsewhere.get_bytes(key) == b"x"
+
+
+@pytest.mark.parametrize("key", ["", "/etc/x", "../x", "a/../../x", "a//b", "a/.hidden", ".incoming/x", "a\0b", "a/"])
+def test_keys_that_could_leave_the_store_are_refused(store: ArtifactStore, key: str):
+    with pytest.raises(Invalid):
+        store.put_bytes(key, b"x")
+
+
+@given(st.text(alphabet="a.b/-\\~ \n", max_size=12))
+def test_an_accepted_key_stays_below_any_root(key: str):
+    try:
+        checked_key(key)
+    except Invalid:
+        return
+    root = Path("/root of store")
+    assert os.path.normpath(root / key).startswith(f"{root}/")
+
+
+def test_a_scheme_without_a_store_is_refused_by_name():
+    with pytest.raises(Invalid, match="gopher"):
+        open_store("gopher://host/x")
+    with pytest.raises(Invalid, match="another machine"):
+        open_store("file://host/x")
+
+
+def test_a_published_version_opens_verified(store: ArtifactStore, tmp_path: Path):
+    published = publish_version(store, run_id="rl-a", version=1, parent=0, folder=_folder(tmp_path, b"w" * 10))
+    opened = open_version(published.manifest_uri, tmp_path / "cache")
+    assert (opened.manifest.version, opened.manifest.parent, opened.manifest.run_id) == (1, 0, "rl-a")
+    assert (opened.path / "model.safetensors").read_bytes() == b"w" * 10
+    assert {file.name for file in opened.manifest.files} == {"config.json", "model.safetensors"}
+
+
+def test_publishing_the_same_files_again_keeps_the_manifest_and_other_files_replace_it(
+    store: ArtifactStore, tmp_path: Path
+):
+    first = publish_version(store, run_id="rl-a", version=1, parent=0, folder=_folder(tmp_path, b"one"))
+    again = publish_version(store, run_id="rl-a", version=1, parent=0, folder=_folder(tmp_path, b"one"))
+    other = publish_version(store, run_id="rl-a", version=1, parent=0, folder=_folder(tmp_path, b"two"))
+    assert first == again
+    assert other.manifest_sha256 != first.manifest_sha256
+    assert (open_version(other.manifest_uri, tmp_path / "c").path / "model.safetensors").read_bytes() == b"two"
+
+
+@pytest.mark.parametrize("damage", [b"V" * 10, b"w" * 9, None])
+def test_a_damaged_version_is_refused_by_the_name_of_its_file(
+    store: ArtifactStore, tmp_path: Path, damage: bytes | None
+):
+    published = publish_version(store, run_id="rl-a", version=1, parent=0, folder=_folder(tmp_path, b"w" * 10))
+    key = "runs/rl-a/versions/v000001/model.safetensors"
+    if damage is None:
+        store.delete_prefix(key)
+    else:
+        store.put_bytes(key, damage)
+    with pytest.raises(ProtocolError, match=r"model\.safetensors"):
+        open_version(published.manifest_uri, tmp_path / "cache")
+
+
+def test_a_version_without_its_manifest_does_not_open(store: ArtifactStore, tmp_path: Path):
+    published = publish_version(store, run_id="rl-a", version=1, parent=0, folder=_folder(tmp_path, b"w"))
+    store.put_bytes("runs/rl-a/versions/v000001/manifest.json", b'{"run_id": 3}')
+    with pytest.raises(ProtocolError, match=r"manifest\.json"):
+        open_version(published.manifest_uri, tmp_path / "cache")
+    store.delete_prefix("runs/rl-a/versions/v000001/manifest.json")
+    with pytest.raises(ProtocolError, match=r"manifest\.json"):
+        open_version(published.manifest_uri, tmp_path / "cache")
+
+
+def test_pruning_keeps_the_newest_and_those_in_use(store: ArtifactStore, tmp_path: Path):
+    folder = _folder(tmp_path, b"w")
+    for version in range(1, 7):
+        publish_version(store, run_id="rl-a", version=version, parent=version - 1, folder=folder)
+    assert prune_versions(store, "rl-a", 2, in_use={2}) == [1, 3, 4]
+    left = {key.split("/")[3] for key in store.list("runs/rl-a")}
+    assert left == {"v000002", "v000005", "v000006"}
