@@ -18,7 +18,6 @@ from fastapi import FastAPI
 from skyscale.api.app import create_app
 from skyscale.api.services import running
 from skyscale.settings import Settings
-from skyscale.store.tables import metadata
 
 POSTGRES_START_S = 30
 
@@ -83,10 +82,7 @@ def settings(database_url: str, tmp_path: Path) -> Settings:
 async def app(settings: Settings) -> AsyncGenerator[FastAPI]:
     """The app with its reconcilers running; `app.state.services` holds the parts."""
     application = create_app(settings)
-    parts = application.state.services
-    async with parts.database.write() as connection:
-        await connection.run_sync(metadata.create_all)
-    async with running(parts):
+    async with running(application.state.services):
         yield application
 
 

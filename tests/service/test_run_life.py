@@ -17,7 +17,6 @@ from skyscale.api.app import create_app
 from skyscale.api.serve import _listen  # pyright: ignore[reportPrivateUsage]
 from skyscale.api.services import build, running
 from skyscale.settings import Settings
-from skyscale.store.tables import metadata
 from skyscale.wire.jobs import JobRole
 
 ACTORS = str(Path(__file__).with_name("actors.py"))
@@ -40,8 +39,6 @@ async def control_plane(settings: Settings) -> AsyncGenerator[httpx.AsyncClient]
     listener = _listen("127.0.0.1", 0)
     parts.address.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     server = uvicorn.Server(uvicorn.Config(create_app(settings, parts), lifespan="off", log_level="warning"))
-    async with parts.database.write() as connection:
-        await connection.run_sync(metadata.create_all)
     async with running(parts):
         serving = asyncio.create_task(server.serve([listener]))
         try:
@@ -120,8 +117,6 @@ async def test_a_killed_policy_server_comes_back_and_catches_up(settings: Settin
 async def test_a_job_that_fails_for_good_fails_the_run_with_its_reason(settings: Settings) -> None:
     broken = COMMANDS | {JobRole.POLICY: (sys.executable, "-c", "raise SystemExit('no such model')")}
     parts = build(settings.model_copy(update={"max_attempts": 1}), broken)
-    async with parts.database.write() as connection:
-        await connection.run_sync(metadata.create_all)
     async with running(parts):
         transport = httpx.ASGITransport(create_app(settings, parts))
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from skyscale.api.app import create_app
 from skyscale.api.services import Services, build
 from skyscale.settings import Settings
-from skyscale.store.tables import metadata
+from skyscale.store.migrate import upgrade
 from skyscale.wire.jobs import JobRole
 
 RUN = "rl-one"
@@ -24,8 +24,7 @@ PUBLISH = {"version": 1, "parent": 0, "manifest_uri": "file:///x/manifest.json",
 async def parts(settings: Settings) -> AsyncGenerator[Services]:
     """The parts without their reconcilers, so that nothing moves by itself."""
     services = build(settings)
-    async with services.database.write() as connection:
-        await connection.run_sync(metadata.create_all)
+    await upgrade(services.database)
     yield services
     await services.http.aclose()
     await services.database.close()

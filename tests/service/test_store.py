@@ -1,0 +1,67 @@
+"""The database: migrations and transactions, on both kinds."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, text
+
+from skyscale.errors import Invalid
+from skyscale.store.engine import Database
+from skyscale.store.migrate import upgrade
+from skyscale.store.tables import metadata
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncGenerator[Database]:
+    opened = Database(database_url)
+    yield opened
+    await opened.close()
+
+
+def _differences(connection: Connection) -> list[object]:
+    return compare_metadata(MigrationContext.configure(connection), metadata)
+
+
+async def test_the_migrations_make_exactly_the_tables(database: Database) -> None:
+    await upgrade(database)
+    async with database.read() as connection:
+        assert await connection.run_sync(_differences) == []
+
+
+async def test_several_processes_may_start_at_once(database: Database, database_url: str) -> None:
+    others = [Database(database_url) for _ in range(3)]
+    await asyncio.gather(*(upgrade(each) for each in (database, *others)))
+    for each in others:
+        await each.close()
+    async with database.read() as connection:
+        versions = (await connection.execute(text("SELECT count(*) FROM alembic_version"))).scalar_one()
+    assert versions == 1
+
+
+async def test_what_waits_for_a_commit_is_called_after_it_and_never_without_it(database: Database) -> None:
+    called: list[str] = []
+    async with database.write() as connection:
+        database.after_commit(connection, lambda: called.append("committed"))
+        assert called == []
+    with pytest.raises(ZeroDivisionError):
+        async with database.write() as connection:
+            database.after_commit(connection, lambda: called.append("rolled back"))
+            raise ZeroDivisionError
+    assert called == ["committed"]
+
+
+async def test_a_number_that_is_too_large_is_the_callers_mistake(database: Database) -> None:
+    await upgrade(database)
+    with pytest.raises(Invalid):
+        async with database.write() as connection:
+            await connection.execute(text("INSERT INTO event_counters (run_id, seq) VALUES ('x', :n)"), {"n": 10**30})
+
+
+async def test_a_database_that_is_not_there_is_reported_and_not_waited_for() -> None:
+    nowhere = Database("postgresql+asyncpg://nobody@127.0.0.1:1/none")
+    async with asyncio.timeout(5):
+        assert not await nowhere.answers()
+    await nowhere.close()
