@@ -158,11 +158,14 @@ async def test_metrics_are_kept_and_shown(client: httpx.AsyncClient, parts: Serv
     as_json = {"content-type": "application/json"}
     assert (await client.post("/api/training/metrics", content=nan, headers=as_json)).status_code == 202
     view = (await client.get(f"/api/rl/runs/{RUN}")).json()
-    assert [(p["step"], p["loss"], p["metrics"]) for p in view["metrics"]] == [(1, 0.25, {"entropy": 1.5}), (2, None, {"y": 2})]
+    assert [(p["step"], p["loss"], p["metrics"]) for p in view["metrics"]] == [
+        (1, 0.25, {"entropy": 1.5}),
+        (2, None, {"y": 2}),
+    ]
     text = (await client.get("/metrics")).text
     assert 'skyscale_training_episode_reward{run_id="rl-one"} 0.5' in text
     assert 'skyscale_http_requests_total{method="POST",route="/api/training/metrics",status="202"} 2.0' in text
-    worker = await client.post("/api/training/metrics", json=body, headers=token(parts, JobRole.WORKER))
+    worker = await client.post("/api/training/metrics", json=body | {"job_id": RUN}, headers=token(parts, JobRole.WORKER))
     assert worker.status_code == 403
 
 
@@ -183,10 +186,11 @@ async def _stream(app: FastAPI, headers: dict[str, str], num_lines: int) -> list
     """The first lines of the event stream; httpx's ASGI transport would wait for its end."""
     received: list[bytes] = []
     enough = asyncio.Event()
+    requests = iter([{"type": "http.request", "body": b"", "more_body": False}])
 
     async def receive() -> dict[str, object]:
-        if not received:
-            return {"type": "http.request", "body": b"", "more_body": False}
+        for request in requests:
+            return request
         await enough.wait()
         return {"type": "http.disconnect"}
 

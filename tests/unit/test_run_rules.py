@@ -65,7 +65,9 @@ def test_max_steps_is_reached_at_that_version_and_not_before() -> None:
 def test_hours_count_from_the_first_rollout() -> None:
     assert rules.limit_reached(spec(max_hours=1), progress(9), NOW) is None
     assert rules.limit_reached(spec(max_hours=1), progress(started=NOW - timedelta(minutes=59)), NOW) is None
-    assert "max_hours" in (rules.limit_reached(spec(max_hours=1), progress(started=NOW - timedelta(hours=1)), NOW) or "")
+    assert "max_hours" in (
+        rules.limit_reached(spec(max_hours=1), progress(started=NOW - timedelta(hours=1)), NOW) or ""
+    )
 
 
 def test_the_reward_target_needs_five_versions() -> None:
@@ -152,6 +154,8 @@ def test_the_policy_url_of_a_local_run_cannot_point_elsewhere(url: str) -> None:
         addresses.check(url, "local")
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:8000", "http://localhost:1", "http://[::1]:80", "https://127.8.8.8:1/a"])
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:8000", "http://localhost:1", "http://[::1]:80", "https://127.8.8.8:1/a"]
+)
 def test_the_policy_url_of_a_local_run_is_on_this_machine(url: str) -> None:
     addresses.check(url, "local")

@@ -168,8 +168,10 @@ class Dispatcher:
         if provider and reason and decision.verdict in ("retry", "failed") and job.facts.attempt > 0:
             words = rules.last_words(await provider.logs(job.view.job_id, 8192))
             reason = f"{reason}: {words}" if words else reason
-        values: dict[str, object] = {"status": outcome.status.value, "failures": outcome.failures, "crashes": outcome.crashes,
-                  "due_at": outcome.due_at, "reason": reason, "exit_code": code}  # fmt: skip
+        values: dict[str, object] = {
+            "status": outcome.status.value, "failures": outcome.failures, "crashes": outcome.crashes,
+            "due_at": outcome.due_at, "reason": reason, "exit_code": code,
+        }  # fmt: skip
         if outcome.status in rules.FINAL:
             values["ended_at"] = now
             if job.request is not None:

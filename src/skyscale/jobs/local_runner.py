@@ -2,15 +2,17 @@
 
 Started by path with an isolated interpreter (standard library only, about 20 ms), leader of its own session:
 
-    python -I -S local_runner.py <folder> <attempt> <command...>
+    SKYSCALE_JOB_COMMAND='["python", "-m", ...]' python -I -S local_runner.py <folder> <attempt>
 
 - Holds `<folder>/lock` for its life and its child's, so two attempts of a job never run at once, whoever starts them.
 - Writes `exit-<attempt>`, the exit code, when the command has ended; then ends what is left of its group.
+- The command is not among its arguments, so that whoever lists processes sees each job once.
 - SIGTERM is passed on to the group once. If this process is killed, the kernel kills the command.
 """
 
 import ctypes
 import fcntl
+import json
 import os
 import signal
 import sys
@@ -79,4 +81,4 @@ def _say(text: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], sys.argv[2], sys.argv[3:]))
+    sys.exit(main(sys.argv[1], sys.argv[2], json.loads(os.environ.pop("SKYSCALE_JOB_COMMAND"))))

@@ -14,6 +14,8 @@ from pathlib import Path
 
 PROC = Path("/proc")
 FOLDER_VARIABLE = "SKYSCALE_JOB_FOLDER"
+EXEC_WAITS = 200
+"""Looks, 5 ms apart, at a process that is being exec'ed on a starved machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +64,24 @@ def of_folder(folder: Path, attempt: int | None = None) -> list[Process]:
     for entry in os.scandir(PROC):
         if not entry.name.isdigit():
             continue
-        try:
-            environ = Path(entry.path, "environ").read_bytes()
-        except OSError:
-            continue  # another user's, or gone since
+        environ = _environment(Path(entry.path))
         if marks <= set(environ.split(b"\0")) and (process := identify(int(entry.name))):
             found.append(process)
     return found
+
+
+def _environment(proc: Path) -> bytes:
+    """The environment a process was started with; empty when it is another user's, has none, or is gone."""
+    for _ in range(EXEC_WAITS):
+        try:
+            environ = (proc / "environ").read_bytes()
+            # In the middle of exec a process has a program but neither environment nor arguments yet: look again.
+            if environ or (proc / "cmdline").read_bytes() or not (proc / "exe").readlink():
+                return environ
+        except OSError:
+            return b""
+        time.sleep(0.005)
+    return b""
 
 
 def kill_all(folder: Path, deadline_s: float) -> bool:

@@ -19,6 +19,9 @@ from skyscale.wire.jobs import JobRole, JobStatus, JobView
 WEAKER: dict[str, tuple[str, ...]] = {"run": (), "finish": ("run",), "stop": ("run", "finish")}
 """What may be overwritten by a wish."""
 
+BRIEF = [column for column in jobs.c if column.name != "spec"]
+"""What is read several times a second leaves out the one large document."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobRecord:
@@ -29,6 +32,7 @@ class JobRecord:
     handle: str | None
     lock_token: str | None
     spec: dict[str, Any] | None
+    """Only from `get`."""
     request: dict[str, Any] | None
     request_sha256: str | None
     policy_version: int | None
@@ -56,21 +60,21 @@ async def get(connection: AsyncConnection, job_id: str) -> JobRecord | None:
 
 async def live(connection: AsyncConnection) -> list[JobRecord]:
     """Jobs that are not in a final state, oldest first: what the scheduler looks at."""
-    statement = select(jobs).where(jobs.c.status.in_([status.value for status in LIVE])).order_by(jobs.c.seq)
+    statement = select(*BRIEF).where(jobs.c.status.in_([status.value for status in LIVE])).order_by(jobs.c.seq)
     return await _read(connection, statement)
 
 
 async def of_run(connection: AsyncConnection, run_id: str) -> list[JobRecord]:
     """All jobs of a run in the order policy, trainer, workers by index."""
     order = case((jobs.c.role == "policy", 0), (jobs.c.role == "trainer", 1), else_=2)
-    return await _read(connection, select(jobs).where(jobs.c.run_id == run_id).order_by(order, jobs.c.index))
+    return await _read(connection, select(*BRIEF).where(jobs.c.run_id == run_id).order_by(order, jobs.c.index))
 
 
 async def page(
     connection: AsyncConnection, filters: JobFilter, before_seq: int | None, limit: int
 ) -> list[tuple[int, JobRecord]]:
     """Jobs with their sequence numbers, newest first."""
-    statement = select(jobs).order_by(jobs.c.seq.desc()).limit(limit)
+    statement = select(*BRIEF).order_by(jobs.c.seq.desc()).limit(limit)
     if filters.run_id is not None:
         statement = statement.where(jobs.c.run_id == filters.run_id)
     if filters.role is not None:
@@ -161,7 +165,7 @@ def _record(row: RowMapping) -> JobRecord:
         view=JobView(execution_id=f"exec-{row['job_id']}", role=role, status=status, **shared, **view),
         handle=row["handle"],
         lock_token=row["lock_token"],
-        spec=row["spec"],
+        spec=row.get("spec"),
         request=row["request"],
         request_sha256=row["request_sha256"],
         policy_version=row["policy_version"],

@@ -67,10 +67,7 @@ class Scheduler:
 
     async def start(self) -> None:
         """Take over what an earlier scheduler left, and begin to look after it."""
-        if self._db.is_sqlite:
-            # One process owns a SQLite file, so whoever held these locks is dead; on PostgreSQL they lapse.
-            async with self._db.write() as connection:
-                await queries.break_locks(connection)
+        await self._break_locks()
         self._listening_since = self._last_look = self._clock()
         async with self._db.read() as connection:
             running = [job for job in await queries.live(connection) if job.facts.status is JobStatus.RUNNING]
@@ -92,6 +89,7 @@ class Scheduler:
     async def shutdown(self) -> None:
         """Stop looking, and end every process on this host; their jobs are queued for the next start."""
         await self.stop()
+        await self._break_locks()
         async with self._db.read() as connection:
             jobs = await queries.live(connection)
         here = [job for job in jobs if self._is_here(job) and job.facts.status is not JobStatus.QUEUED]
@@ -117,6 +115,12 @@ class Scheduler:
                 task = asyncio.create_task(self._do.carry_out(job, decision))
                 self._busy[job.view.job_id] = task
                 task.add_done_callback(lambda _, job_id=job.view.job_id: self._done(job_id))
+
+    async def _break_locks(self) -> None:
+        if self._db.is_sqlite:
+            # One process owns a SQLite file, so whoever held these locks is dead; on PostgreSQL they lapse.
+            async with self._db.write() as connection:
+                await queries.break_locks(connection)
 
     async def _run(self) -> None:
         while True:

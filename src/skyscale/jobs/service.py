@@ -235,7 +235,7 @@ def _health(job: JobRecord, now: datetime) -> ProcessHealth:
         role=view.role.value,
         index=view.index,
         status=view.status.value,
-        detail=view.detail or view.reason or "",
+        detail=(view.detail if view.status is JobStatus.RUNNING else view.reason) or "",
         attempt=view.attempt,
         heartbeat_age_s=max(0.0, (now - beat).total_seconds()) if beat else None,
         metrics=job.metrics,

@@ -6,6 +6,8 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import RowMapping, Select, and_, insert, or_, select, update
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from skyscale.runs.rules import ENDED, version_to_serve
@@ -85,9 +87,11 @@ async def get_by_key(connection: AsyncConnection, key: str) -> RunRecord | None:
     return await _one(connection, select(*_COLUMNS).where(runs.c.idempotency_key == key))
 
 
-async def insert_run(connection: AsyncConnection, values: Mapping[str, object]) -> None:
-    """Write a new run."""
-    await connection.execute(insert(runs).values(**values))
+async def insert_run(connection: AsyncConnection, values: Mapping[str, object]) -> bool:
+    """Write a new run; False when its id or idempotency key was taken meanwhile."""
+    insert_into = sqlite_insert if connection.dialect.name == "sqlite" else postgresql_insert
+    statement = insert_into(runs).values(**values).on_conflict_do_nothing().returning(runs.c.run_id)
+    return (await connection.execute(statement)).first() is not None
 
 
 async def change(connection: AsyncConnection, run_id: str, now: datetime, values: Mapping[str, object]) -> None:

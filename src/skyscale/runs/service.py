@@ -73,25 +73,20 @@ class RunService:
         if request.dry_run:
             return RunCreated(run_id=spec.run_id, status=RunStatus.STARTING, spec=spec)
         digest = hashlib.sha256(request.model_dump_json().encode()).hexdigest()
+        now = self._clock()
+        row = {
+            "run_id": spec.run_id, "request_sha256": digest, "idempotency_key": key,
+            "spec": spec.model_dump(mode="json"), "status": RunStatus.STARTING.value, "has_jobs": 0,
+            "serving_version": 0, "newest_version": 0, "evaluation_asked": -1, "evaluation_done": -1,
+            "created_at": now, "updated_at": now,
+        }  # fmt: skip
         async with self._db.write() as connection:
-            earlier = await self._earlier(connection, request.run_id, key)
-            if earlier is not None:
-                if earlier.request_sha256 != digest:
-                    raise Conflict(f"{earlier.run_id} was created by another request", code="run_exists")
-                return RunCreated(run_id=earlier.run_id, status=earlier.status, spec=earlier.spec)
-            now = self._clock()
-            await queries.insert_run(
-                connection,
-                {
-                    "run_id": spec.run_id, "request_sha256": digest, "idempotency_key": key,
-                    "spec": spec.model_dump(mode="json"), "status": RunStatus.STARTING.value, "has_jobs": 0,
-                    "serving_version": 0, "newest_version": 0, "evaluation_asked": -1, "evaluation_done": -1,
-                    "created_at": now, "updated_at": now,
-                },
-            )  # fmt: skip
+            if not await queries.insert_run(connection, row):
+                return await self._earlier(connection, spec.run_id, key, digest)
             await self._buffer.open(connection, spec)
             message = f"run of {spec.base_model} with {spec.num_workers} worker(s) on {spec.provider}"
             await self._record(connection, spec.run_id, "coordinator", "run.created", message)
+            self._db.after_commit(connection, lambda: self.on_change(spec.run_id))
         return RunCreated(run_id=spec.run_id, status=RunStatus.STARTING, spec=spec)
 
     async def stop(self, run_id: str) -> RunStatus:
@@ -218,11 +213,14 @@ class RunService:
     def _parts(self) -> endings.Parts:
         return endings.Parts(self._jobs, self._buffer, self._events)
 
-    async def _earlier(self, connection: AsyncConnection, run_id: str | None, key: str | None) -> RunRecord | None:
-        by_id = await queries.get(connection, run_id) if run_id is not None else None
-        if by_id is not None or key is None:
-            return by_id
-        return await queries.get_by_key(connection, key)
+    async def _earlier(self, connection: AsyncConnection, run_id: str, key: str | None, digest: str) -> RunCreated:
+        earlier = await queries.get(connection, run_id)
+        if earlier is None and key is not None:
+            earlier = await queries.get_by_key(connection, key)
+        if earlier is None or earlier.request_sha256 != digest:
+            name = run_id if earlier is None else earlier.run_id
+            raise Conflict(f"{name} was created by another request", code="run_exists", hint="Choose another id.")
+        return RunCreated(run_id=earlier.run_id, status=earlier.status, spec=earlier.spec)
 
     async def _finish_at_once(self, connection: AsyncConnection, run: RunRecord, version: int, now: datetime) -> None:
         # In the publishing transaction, so that no step beyond max_steps is ever taken.

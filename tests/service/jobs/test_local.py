@@ -101,6 +101,7 @@ async def test_the_token_is_on_no_command_line(tmp_path: Path) -> None:
     lines = [psutil.Process(each.pid).cmdline() for each in processes.of_folder(tmp_path / JOB)]
     assert len(lines) == 2
     assert "s3cr3t" not in str(lines)
+    assert str(lines).count("sleep(60)") == 1, "only the command shows the command"
     await provider.stop(JOB, None, 0)
 
 

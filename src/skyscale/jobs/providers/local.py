@@ -100,7 +100,7 @@ class LocalProvider:
             file.write(f"{ATTEMPT_HEADER}{launch.attempt}, {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC ---\n")
         pid = os.posix_spawn(
             sys.executable,
-            [sys.executable, "-I", "-S", str(RUNNER), str(folder), str(launch.attempt), *launch.command],
+            [sys.executable, "-I", "-S", str(RUNNER), str(folder), str(launch.attempt)],
             _environment(launch, folder, os.environ),
             file_actions=[
                 (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
@@ -133,6 +133,7 @@ def _environment(launch: JobLaunch, folder: Path, mine: Mapping[str, str]) -> di
         "SKYSCALE_JOB_TOKEN": launch.token,
         "SKYSCALE_JOB_ID": launch.job_id,
         "SKYSCALE_JOB_ATTEMPT": str(launch.attempt),
+        "SKYSCALE_JOB_COMMAND": json.dumps(list(launch.command)),
         processes.FOLDER_VARIABLE: str(folder),
     }  # fmt: skip
 
@@ -164,6 +165,8 @@ def _stop(folder: Path, process: Process | None, grace_s: float) -> None:
     if process and grace_s > 0:
         process.send(signal.SIGTERM)
         processes.wait_gone(process, grace_s)
+    if process:
+        process.send(signal.SIGKILL)
     if not processes.kill_all(folder, KILL_DEADLINE_S):
         raise Unavailable(f"processes of {folder.name} survive SIGKILL", code="stop_failed")
     if process:
