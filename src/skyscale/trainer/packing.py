@@ -9,7 +9,7 @@ walk of a tree of tokens, and that walk is the packed row:
 
 - A token attends to its ancestors and itself, so its hidden state is that of the plain sequence it lies on.
 - A node is a distinct (prefix, next token) pair; its log-probability is computed once, from `source_K` and `target_K`.
-  Each completion token of each trajectory points to its node with `node_N` and has its own engine logprob and advantage.
+  Each token of each trajectory points to its node with `node_N` and has its own engine logprob and advantage.
 - Rows of similar length share a micro-batch; a micro-batch never exceeds the token budget unless one row does.
 
 Letters: B rows, T tokens of the longest row, K nodes, N completion tokens.

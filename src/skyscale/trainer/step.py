@@ -13,6 +13,7 @@ Letters: N completion tokens, K tree nodes (see `packing`), D width, V vocabular
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
+from math import isfinite
 
 import torch
 import torch.nn.functional as F
@@ -71,7 +72,7 @@ class Learner:
         minibatches = [self._minibatch(chunk) for chunk in _chunks(groups, self.algorithm.minibatches)]
         olds: list[list[Tensor] | None] = [None]
         with torch.no_grad():
-            olds += [[self._logprobs(batch) for batch in batches] for batches in minibatches[1:]]
+            olds += [[self.logprobs(batch) for batch in batches] for batches in minibatches[1:]]
         records: list[TokenRecord] = []
         norms: list[float] = []
         for batches, old in zip(minibatches, olds, strict=True):
@@ -87,7 +88,7 @@ class Learner:
         rows: list[Row] = [row for group in groups for row in pack_group(group, MAX_ROW_TOKENS)]
         return micro_batches(rows, max_tokens=MICRO_BATCH_TOKENS[self.device.type], device=self.device)
 
-    def _logprobs(self, batch: MicroBatch) -> Tensor:
+    def logprobs(self, batch: MicroBatch) -> Tensor:
         """Log-probability of each completion token at the sampling temperature, fp32 [N]."""
         use_bf16 = self.device.type == "cuda"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=use_bf16):
@@ -102,7 +103,7 @@ class Learner:
     def _backward(self, batch: MicroBatch, old_N: Tensor | None, num_tokens: int) -> TokenRecord:
         """Add the micro-batch's share of the minibatch's gradient."""
         algorithm = self.algorithm
-        logprob_N = self._logprobs(batch)
+        logprob_N = self.logprobs(batch)
         old_N = logprob_N.detach() if old_N is None else old_N
         importance = importance_weight(
             old_N,
@@ -132,7 +133,7 @@ class Learner:
         )
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.algorithm, self.num_steps)
-        if norm == norm and norm != float("inf"):
+        if isfinite(norm):
             self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.num_steps += 1
@@ -157,7 +158,7 @@ def _report(
     num_tokens = sum(batch.num_tokens for batches in minibatches for batch in batches)
     computed = sum(batch.ids_BT.numel() for batches in minibatches for batch in batches)
     one_by_one = sum(len(group.prompt_ids) * len(group.trajectories) for group in groups) + num_tokens
-    finite = [norm for norm in norms if norm == norm and norm != float("inf")]
+    finite = [norm for norm in norms if isfinite(norm)]
     flat = sum(len({t.reward for t in group.trajectories}) == 1 for group in groups)
     metrics = token_metrics(records, version) | {
         "grad_norm": finite[-1] if finite else 0.0,
