@@ -10,11 +10,11 @@ from typing import Self
 
 from skyscale.sdk import operator_calls as calls
 from skyscale.sdk.following import follow, follow_async
-from skyscale.sdk.operator_calls import EvaluationAnswer
 from skyscale.sdk.transport import AsyncTransport, Transport
 from skyscale.wire.batches import BufferStats
+from skyscale.wire.episodes import EvaluationSample
 from skyscale.wire.jobs import JobCreated, JobDetail, JobPage, TrainingJobCreate
-from skyscale.wire.problems import PublicProblem
+from skyscale.wire.problems import ProblemPage, PublicProblem
 from skyscale.wire.runs import Event, EventPage, RunCreate, RunCreated, RunPage, RunView
 
 
@@ -54,15 +54,19 @@ class Client:
         """Events as they happen, each once, until the run has ended."""
         return follow(self.transport, run_id, after)
 
-    def evaluation(self, run_id: str, version: int) -> list[EvaluationAnswer]:
+    def evaluation(self, run_id: str, version: int) -> list[EvaluationSample]:
         """Held-out problems as that policy version answered them."""
-        return self.transport.send(calls.evaluation(run_id, version))
+        return (self.transport.send(calls.evaluation(run_id, version))).samples
 
     def problems(
-        self, split: str | None = None, difficulty: str | None = None, limit: int | None = None
-    ) -> list[PublicProblem]:
-        """The problems of the embedded set, without their hidden tests."""
-        return self.transport.send(calls.list_problems(split, difficulty, limit))
+        self,
+        split: str | None = None,
+        difficulty: str | None = None,
+        cursor: str | None = None,
+        limit: int | None = None,
+    ) -> ProblemPage:
+        """A page of the embedded problems, without their hidden tests."""
+        return self.transport.send(calls.list_problems(split, difficulty, cursor, limit))
 
     def problem(self, problem_id: str) -> PublicProblem:
         """One problem, without its hidden tests."""
@@ -137,15 +141,19 @@ class AsyncClient:
         """Events as they happen, each once, until the run has ended."""
         return follow_async(self.transport, run_id, after)
 
-    async def evaluation(self, run_id: str, version: int) -> list[EvaluationAnswer]:
+    async def evaluation(self, run_id: str, version: int) -> list[EvaluationSample]:
         """Held-out problems as that policy version answered them."""
-        return await self.transport.send(calls.evaluation(run_id, version))
+        return (await self.transport.send(calls.evaluation(run_id, version))).samples
 
     async def problems(
-        self, split: str | None = None, difficulty: str | None = None, limit: int | None = None
-    ) -> list[PublicProblem]:
-        """The problems of the embedded set, without their hidden tests."""
-        return await self.transport.send(calls.list_problems(split, difficulty, limit))
+        self,
+        split: str | None = None,
+        difficulty: str | None = None,
+        cursor: str | None = None,
+        limit: int | None = None,
+    ) -> ProblemPage:
+        """A page of the embedded problems, without their hidden tests."""
+        return await self.transport.send(calls.list_problems(split, difficulty, cursor, limit))
 
     async def problem(self, problem_id: str) -> PublicProblem:
         """One problem, without its hidden tests."""

@@ -37,6 +37,12 @@ def _is_stream(response: httpx.Response) -> bool:
     return response.headers.get("content-type", "").startswith("text/event-stream")
 
 
+def _may_have_ended(line: str, event: Event | None) -> bool:
+    # The stream of a run that has ended stays open and silent: a word about the run itself, or a comment sent into
+    # silence, is the moment to leave it and ask.
+    return line.startswith(":") or (event is not None and event.kind.startswith("run."))
+
+
 def _new(page: EventPage, parser: EventStreamParser) -> list[Event]:
     return [event for event in page.events if parser.take(event) is not None]
 
@@ -73,6 +79,8 @@ def _connection(transport: Transport, run_id: str, parser: EventStreamParser) ->
             for line in response.iter_lines():
                 if event := parser.feed(line):
                     yield event
+                if _may_have_ended(line, event):
+                    return
         finally:
             response.close()
     except httpx.TransportError as error:
@@ -112,6 +120,8 @@ async def _connection_async(transport: AsyncTransport, run_id: str, parser: Even
             async for line in response.aiter_lines():
                 if event := parser.feed(line):
                     yield event
+                if _may_have_ended(line, event):
+                    return
         finally:
             await response.aclose()
     except httpx.TransportError as error:

@@ -3,53 +3,14 @@
 Creating a run or a job may be repeated because the client gives it an id before it is sent first.
 """
 
-from collections.abc import Callable
-from typing import TypeVar, cast
-
-import orjson
-from pydantic import BaseModel, ValidationError
-
-from skyscale.errors import ProtocolError
 from skyscale.sdk.call import Call, get, nothing, post, reading
-from skyscale.wire.base import Reply, new_id
+from skyscale.wire.base import new_id
 from skyscale.wire.batches import BufferStats
+from skyscale.wire.episodes import EvaluationSamples
 from skyscale.wire.jobs import JobCreated, JobDetail, JobPage, TrainingJobCreate
 from skyscale.wire.policies import PolicyReload
-from skyscale.wire.problems import PublicProblem
+from skyscale.wire.problems import ProblemPage, PublicProblem
 from skyscale.wire.runs import EventPage, RunCreate, RunCreated, RunPage, RunView
-
-M = TypeVar("M", bound=BaseModel)
-
-
-class EvaluationAnswer(Reply):
-    """One held-out problem as one policy version answered it."""
-
-    problem_id: str
-    text: str
-    """The completion as the model wrote it."""
-    code: str
-    reward: float
-
-
-def _listing(model: type[M]) -> Callable[[bytes], list[M]]:
-    """A parser of lists, bare or as the only list of an object."""
-
-    def parse(content: bytes) -> list[M]:
-        try:
-            return [model.model_validate(row) for row in _rows(orjson.loads(content))]
-        except (orjson.JSONDecodeError, ValidationError) as error:
-            raise ProtocolError(f"the reply is not a list of {model.__name__}") from error
-
-    return parse
-
-
-def _rows(body: object) -> list[object]:
-    if isinstance(body, dict):
-        values = cast("dict[str, list[object] | str | None]", body).values()
-        body = next((value for value in values if isinstance(value, list)), None)
-    if not isinstance(body, list):
-        raise ProtocolError("the reply is not a list")
-    return cast("list[object]", body)
 
 
 def create_run(body: RunCreate) -> Call[RunCreated]:
@@ -84,15 +45,17 @@ def events(run_id: str, after: int | None, limit: int | None) -> Call[EventPage]
     return get(f"/api/rl/runs/{run_id}/events", reading(EventPage), after=after, limit=limit)
 
 
-def evaluation(run_id: str, version: int) -> Call[list[EvaluationAnswer]]:
+def evaluation(run_id: str, version: int) -> Call[EvaluationSamples]:
     """`GET /api/rl/runs/{id}/evaluations/{version}`."""
-    return get(f"/api/rl/runs/{run_id}/evaluations/{version}", _listing(EvaluationAnswer))
+    return get(f"/api/rl/runs/{run_id}/evaluations/{version}", reading(EvaluationSamples))
 
 
-def list_problems(split: str | None, difficulty: str | None, limit: int | None) -> Call[list[PublicProblem]]:
+def list_problems(
+    split: str | None, difficulty: str | None, cursor: str | None, limit: int | None
+) -> Call[ProblemPage]:
     """`GET /api/rl/env/problems`."""
     path = "/api/rl/env/problems"
-    return get(path, _listing(PublicProblem), split=split, difficulty=difficulty, limit=limit)
+    return get(path, reading(ProblemPage), split=split, difficulty=difficulty, cursor=cursor, limit=limit)
 
 
 def get_problem(problem_id: str) -> Call[PublicProblem]:

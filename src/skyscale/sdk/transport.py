@@ -22,6 +22,8 @@ T = TypeVar("T")
 
 FIRST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 2.0
+# A plain 500 is a defect of the server: worth a few attempts, not a minute of hammering.
+MOST_DEFECTS = 4
 # uvicorn closes idle connections after 5 s; ours are given up first, so that a request never races the closing.
 KEEPALIVE_S = 4.0
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -33,13 +35,15 @@ class Patience:
     def __init__(self, retry_for_s: float) -> None:
         self._deadline = time.monotonic() + retry_for_s
         self._next_pause_s = FIRST_PAUSE_S
+        self._defects = 0
 
     def pause_after(self, error: SkyscaleError) -> float:
         """Seconds to wait before the next attempt; raises `error` when there is to be none."""
         pause_s = self._next_pause_s * random.uniform(0.5, 1.5)
         if isinstance(error, TooMany):
             pause_s = max(pause_s, error.retry_after_s)
-        if not is_passing(error) or time.monotonic() + pause_s > self._deadline:
+        self._defects += error.status == 500
+        if not is_passing(error) or self._defects > MOST_DEFECTS or time.monotonic() + pause_s > self._deadline:
             raise error
         self._next_pause_s = min(LONGEST_PAUSE_S, self._next_pause_s * 2)
         return pause_s

@@ -2,37 +2,92 @@
 
 - `write()` is one transaction: it commits when the block ends and rolls back when it raises. On SQLite it begins with
   the write lock (BEGIN IMMEDIATE), so two writers queue instead of failing half way.
-- `read()` is a snapshot that is never committed.
+- `read()` is never committed.
 - Nothing calls out to the network inside either.
 - A committed SQLite transaction is on disk: WAL with synchronous=FULL, one fsync per commit.
+- What must happen only if a transaction committed (waking a waiter) is handed to `after_commit`.
+- What a database cannot hold (U+0000 in PostgreSQL, huge numbers) is the caller's mistake (`Invalid`), never a 500.
+  Documents and columns of type `LongText` have such characters replaced instead, because a model may write anything.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator
+import json
+import math
+import re
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from typing import cast
 
 from sqlalchemy import event
 from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from skyscale.errors import Invalid
+
 BUSY_TIMEOUT_MS = 10_000
 """How long a SQLite connection waits for another process's write before it fails."""
+UNSTORABLE_TEXT = {"22021", "22P05"}
+"""SQLSTATEs of text that the server's encoding cannot hold."""
+_ESCAPED_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
+_ESCAPED_SURROGATE = re.compile(r"(?<!\\)((?:\\\\)*)\\ud[89a-f][0-9a-f]{2}")
 
 
 class Database:
     """The engine and its two kinds of block."""
 
     def __init__(self, url: str) -> None:
+        self.url = url
         self.is_sqlite = url.startswith("sqlite")
-        self.engine: AsyncEngine = create_async_engine(url, pool_size=8, max_overflow=8, pool_timeout=30)
+        self.engine: AsyncEngine = create_async_engine(
+            url, pool_size=8, max_overflow=8, pool_timeout=30, json_serializer=_to_json
+        )
         self._writer = asyncio.Lock()
+        self._callbacks: dict[AsyncConnection, list[Callable[[], None]]] = {}
         if self.is_sqlite:
             event.listen(self.engine.sync_engine, "connect", _prepare_sqlite)
 
     @asynccontextmanager
     async def write(self) -> AsyncGenerator[AsyncConnection]:
         """One transaction that commits at the end of the block."""
+        callbacks: list[Callable[[], None]] = []
+        async with self._begin() as connection:
+            self._callbacks[connection] = callbacks
+            try:
+                with _unstorable_is_invalid():
+                    yield connection
+            finally:
+                self._callbacks.pop(connection, None)
+        for callback in callbacks:
+            callback()
+
+    @asynccontextmanager
+    async def read(self) -> AsyncGenerator[AsyncConnection]:
+        """A connection for reading; changes made through it are rolled back."""
+        async with self.engine.connect() as connection:
+            with _unstorable_is_invalid():
+                yield connection
+
+    def after_commit(self, connection: AsyncConnection, callback: Callable[[], None]) -> None:
+        """Call back once the `write()` block of this connection has committed; never if it rolls back."""
+        self._callbacks[connection].append(callback)
+
+    async def answers(self, within_s: float = 2.0) -> bool:
+        """Whether the database answers a trivial question in time."""
+        try:
+            async with asyncio.timeout(within_s), self.read() as connection:
+                await connection.exec_driver_sql("SELECT 1")
+        except (OSError, TimeoutError, SQLAlchemyError):
+            return False
+        return True
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self.engine.dispose()
+
+    @asynccontextmanager
+    async def _begin(self) -> AsyncGenerator[AsyncConnection]:
         if not self.is_sqlite:
             async with self.engine.begin() as connection:
                 yield connection
@@ -42,15 +97,45 @@ class Database:
             yield connection
             await connection.commit()
 
-    @asynccontextmanager
-    async def read(self) -> AsyncGenerator[AsyncConnection]:
-        """A connection for reading; changes made through it are rolled back."""
-        async with self.engine.connect() as connection:
-            yield connection
 
-    async def close(self) -> None:
-        """Close every connection."""
-        await self.engine.dispose()
+class _unstorable_is_invalid:  # noqa: N801 - reads as a statement where it is used
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: object) -> None:
+        if isinstance(exc, DBAPIError) and getattr(exc.orig, "sqlstate", None) in UNSTORABLE_TEXT:
+            raise Invalid("a text holds a character that the database cannot store (U+0000)") from exc
+        if isinstance(exc, OverflowError) or (isinstance(exc, DBAPIError) and "out of int" in str(exc.orig)):
+            raise Invalid("a number is too large to be stored") from exc
+
+
+def _to_json(value: object) -> str:
+    """ASCII JSON that both databases accept: NUL and unpaired surrogates become U+FFFD, NaN and infinity null."""
+    try:
+        text = json.dumps(value, separators=(",", ":"), allow_nan=False)
+    except ValueError:
+        text = json.dumps(_finite(value), separators=(",", ":"))
+    if "\\u0000" in text:
+        text = _ESCAPED_NUL.sub(r"\1\\ufffd", text)
+    if "\\ud" in text and not _is_unicode(value):
+        text = _ESCAPED_SURROGATE.sub(r"\1\\ufffd", text)
+    return text
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in cast("dict[str, object]", value).items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in cast("list[object]", value)]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _is_unicode(value: object) -> bool:
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _prepare_sqlite(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:

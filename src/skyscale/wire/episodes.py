@@ -144,3 +144,19 @@ class CloseRequest(Request):
     """The body of `POST /api/rl/env/close`."""
 
     sandbox_id: str
+
+
+class EvaluationSample(Reply):
+    """One answer to a held-out problem."""
+
+    problem_id: str
+    text: str
+    """The completion as the model wrote it."""
+    code: str
+    reward: float
+
+
+class EvaluationSamples(Reply):
+    """`GET /api/rl/runs/{id}/evaluations/{version}`: the answers of one evaluation, by problem."""
+
+    samples: list[EvaluationSample]

@@ -80,3 +80,10 @@ class EngineReloadReply(Reply):
     fetch_ms: float
     stall_ms: float
     """How long decoding stood still."""
+
+
+class PolicyPage(Reply):
+    """Published versions of a run, oldest first."""
+
+    run_id: str
+    policies: list[PolicyVersion]

@@ -76,3 +76,11 @@ class PublicProblem(Reply):
     """The public examples only."""
     total_tests: int
     """How many tests decide the reward."""
+
+
+class ProblemPage(Reply):
+    """`GET /api/rl/env/problems`: a page of problems, in the set's order."""
+
+    problems: list[PublicProblem]
+    next_cursor: str | None
+    """Pass as `cursor` to get the next page; null on the last one."""

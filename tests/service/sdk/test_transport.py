@@ -9,7 +9,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from skyscale.errors import Conflict, Gone, NotFound, ProtocolError, SandboxFailure, TooMany, Unavailable
+from skyscale.errors import Conflict, Gone, NotFound, ProtocolError, SandboxFailure, SkyscaleError, TooMany, Unavailable
 from skyscale.sdk.client import AsyncClient, Client
 from skyscale.sdk.jobs import AsyncJobClient, JobClient
 from skyscale.wire.batches import SampleRequest, TrajectoryPush
@@ -103,6 +103,13 @@ def test_patience_ends_at_the_deadline_with_the_last_failure():
     assert 0.1 < time.monotonic() - started < 2
 
 
+def test_a_defect_of_the_server_is_tried_a_few_times_and_not_for_the_whole_time():
+    with scripted(problem(500, "internal_error")) as server:
+        with Client(server.url, retry_for_s=60) as client, pytest.raises(SkyscaleError, match="request req-1"):
+            client.list_runs()
+        assert len(server.asked) == 5
+
+
 def test_gone_is_raised_at_once():
     with scripted(problem(410, "job_ended")) as server:
         with JobClient(server.url, "t", "job-1") as client, pytest.raises(Gone):
@@ -146,3 +153,62 @@ def test_nonsense_in_a_good_reply_is_a_protocol_error_and_not_repeated():
 def test_a_url_without_a_scheme_is_the_callers_mistake():
     with pytest.raises(ValueError, match="http://"):
         Client("127.0.0.1:8080")
+
+
+def event(seq: int, kind: str = "policy.published") -> dict[str, object]:
+    return {
+        "seq": seq, "timestamp": "2026-01-01T00:00:00Z", "run_id": "rl-1", "component": "c", "level": "info",
+        "kind": kind, "message": f"m{seq}", "data": {},
+    }  # fmt: skip
+
+
+def stream(*events: dict[str, object], comment: str = "") -> Reply:
+    text = "".join(f"id: {each['seq']}\ndata: {orjson.dumps(each).decode()}\n\n" for each in events)
+    return Reply(200, f"retry: 1000\n\n{text}{comment}".encode(), content_type="text/event-stream")
+
+
+def run_view(status: str) -> Reply:
+    spec = {
+        "run_id": "rl-1", "base_model": "m", "num_workers": 1, "gpu_model": "cpu", "provider": "local",
+        "problem_set": "embedded", "difficulty": None, "algorithm": {}, "sampling": {}, "evaluation": {},
+        "mode": "async", "seed": 0, "max_steps": None, "max_hours": None, "target_reward": None,
+        "max_concurrent_groups": 3, "checkpoint_every": 1, "keep_versions": 3,
+    }  # fmt: skip
+    view = {
+        "run_id": "rl-1", "status": status, "stage": None, "reason": None, "spec": spec, "trainer_status": "",
+        "worker_statuses": [], "processes": [], "policy_status": "ready", "policy_version": 0, "serving_version": 0,
+        "buffer_size": 0, "trajectories": 0, "metrics": [], "evaluations": [], "event_count": 0, "checkpoint": None,
+        "grafana_url": None, "created_at": "2026-01-01T00:00:00Z", "rollouts_started_at": None, "ended_at": None,
+    }  # fmt: skip
+    return Reply(200, view)
+
+
+def page(*events: dict[str, object]) -> Reply:
+    return Reply(200, {"run_id": "rl-1", "events": list(events)})
+
+
+SCRIPT = (
+    stream(event(3), event(4)),
+    run_view("running"),
+    page(),
+    Reply(hang_up=True),
+    stream(event(4), event(5), event(6, "run.ended"), event(7)),
+    run_view("completed"),
+    page(event(7)),
+    stream(comment=": still here\n\n"),
+    run_view("completed"),
+    page(),
+)
+
+
+def test_following_gives_each_event_once_through_lost_connections_until_the_run_has_ended():
+    with scripted(*SCRIPT) as server, Client(server.url) as client:
+        assert [each.seq for each in client.follow_events("rl-1", after=2)] == [3, 4, 5, 6, 7]
+        asked = [each for each in server.asked if each.headers["accept"] == "text/event-stream"]
+        assert [each.headers["last-event-id"] for each in asked] == ["2", "4", "4", "7"]
+
+
+async def test_following_without_blocking_gives_the_same():
+    with scripted(*SCRIPT) as server:
+        async with AsyncClient(server.url) as client:
+            assert [each.seq async for each in client.follow_events("rl-1", after=2)] == [3, 4, 5, 6, 7]

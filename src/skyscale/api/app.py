@@ -1,0 +1,41 @@
+"""The app: `create_app(settings)` builds every part, its lifespan starts and stops them.
+
+Nothing is global: a process may hold several apps. Routes find the parts through `api.deps`.
+"""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from importlib import import_module
+from pkgutil import iter_modules
+
+from fastapi import APIRouter, FastAPI
+
+from skyscale import __version__
+from skyscale.api import errors, openapi, routes, services
+from skyscale.api.middleware import Boundary
+from skyscale.settings import Settings
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The control plane as an ASGI app."""
+    parts = services.build(settings)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
+        async with services.running(parts):
+            yield
+
+    app = FastAPI(title="Skyscale", version=__version__, lifespan=lifespan, separate_input_output_schemas=False)
+    app.state.services = parts
+    errors.install(app)
+    openapi.install(app)
+    app.add_middleware(Boundary, metrics=parts.metrics, max_body_bytes=settings.max_body_bytes)
+    for router in all_routers():
+        app.include_router(router)
+    return app
+
+
+def all_routers() -> list[APIRouter]:
+    """The `router` of every module in `api/routes`, by name of the module."""
+    names = sorted(module.name for module in iter_modules(routes.__path__))
+    return [import_module(f"{routes.__name__}.{name}").router for name in names]

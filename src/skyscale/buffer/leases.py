@@ -1,0 +1,136 @@
+"""Batches for a trainer: lease, extend, release, ack, publish; each in its caller's transaction.
+
+- A batch is exactly as many groups as were asked for, the oldest by ticket; none while an evaluation is being played.
+- A lease that expired stays good until one of its groups goes elsewhere; from then on it is fenced (`lease_fenced`).
+- Everything that ends a lease may be repeated.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from skyscale.buffer import queries, rules
+from skyscale.buffer.queries import LeaseRow, RunRow
+from skyscale.buffer.rules import LEASE_MOVES, Candidate, GroupState, LeaseState, RunState
+from skyscale.errors import Conflict, Invalid, NotFound
+from skyscale.events.service import EventLog
+from skyscale.wire.base import new_id
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+
+class Leases:
+    """The only writer of leases."""
+
+    def __init__(self, events: EventLog, now: Callable[[], datetime]) -> None:
+        self._events = events
+        self._now = now
+
+    async def take(
+        self, connection: "AsyncConnection", run: RunRow, num_groups: int, lease_s: float, trainer_id: str
+    ) -> tuple[str, list[Candidate]] | None:
+        """A lease of exactly `num_groups` groups, or None when there are not enough. The run's row is locked.
+
+        Raises:
+            Invalid: more groups than the run has slots, so there will never be enough.
+        """
+        if num_groups > run.slots:
+            raise Invalid(f"num_groups: the run never holds more than {run.slots} groups at once")
+        await self.expire(connection, run.run_id)
+        if run.state != RunState.OPEN or await queries.has_open_evaluation(connection, run.run_id):
+            return None
+        waiting = await queries.waiting_groups(connection, run.run_id)
+        taken = await queries.num_taken(connection, run.run_id)
+        choice = rules.choose(waiting, num_groups, run.spec, run.newest_version, taken)
+        granted = None
+        if choice.batch:
+            lease = LeaseRow(new_id("lease"), run.run_id, LeaseState.ACTIVE, num_groups)
+            expires_at = self._now() + timedelta(seconds=lease_s)
+            ids = [group.group_id for group in choice.batch]
+            await queries.insert_lease(connection, lease, trainer_id, expires_at, ids)
+            granted = lease.lease_id, choice.batch
+        if choice.stale:
+            await self._refuse_stale(connection, run, choice.stale)
+        return granted
+
+    async def _refuse_stale(self, connection: "AsyncConnection", run: RunRow, stale: list[Candidate]) -> None:
+        await queries.mark_stale(connection, [group.group_id for group in stale])
+        limit = run.spec.algorithm.max_staleness
+        await self._events.append(
+            connection,
+            run_id=run.run_id,
+            component="buffer",
+            level="warning",
+            kind="buffer.stale",
+            message=f"{len(stale)} groups were more than {limit} versions old when they would be trained on",
+            data={"groups": len(stale), "newest_version": run.newest_version},
+        )
+
+    async def expire(self, connection: "AsyncConnection", run_id: str) -> int:
+        """Return the groups of leases whose time is over; how many leases that were."""
+        expired = await queries.expire_leases(connection, run_id, self._now())
+        if expired:
+            await self._events.append(
+                connection,
+                run_id=run_id,
+                component="buffer",
+                level="warning",
+                kind="buffer.lease_expired",
+                message=f"{expired} leases ended without an ack: their groups wait again",
+                data={"leases": expired},
+            )
+        return expired
+
+    async def extend(self, connection: "AsyncConnection", run_id: str, lease_id: str, lease_s: float) -> None:
+        """Set the end of a lease, from now; revives an expired one that is not fenced."""
+        await self._move(connection, run_id, lease_id, LeaseState.ACTIVE, GroupState.LEASED)
+        await queries.update_lease(connection, lease_id, expires_at=self._now() + timedelta(seconds=lease_s))
+
+    async def release(self, connection: "AsyncConnection", run_id: str, lease_id: str) -> None:
+        """Give the groups back untrained."""
+        lease = await self._load(connection, run_id, lease_id)
+        if LeaseState.RELEASED not in LEASE_MOVES[lease.state]:
+            raise _wrong_state(lease)
+        if lease.state != LeaseState.RELEASED:
+            await queries.update_lease(connection, lease_id, state=LeaseState.RELEASED)
+            await queries.move_groups(connection, lease_id, state=GroupState.WAITING, lease_id=None)
+
+    async def ack(self, connection: "AsyncConnection", run_id: str, lease_id: str) -> None:
+        """Consume the groups; their slots are freed by the next publish."""
+        await self._move(connection, run_id, lease_id, LeaseState.ACKED, GroupState.ACKED)
+
+    async def publish(self, connection: "AsyncConnection", run_id: str, lease_ids: Sequence[str]) -> None:
+        """Consume the groups of these leases and free all slots of consumed groups."""
+        for lease_id in dict.fromkeys(lease_ids):
+            await self._move(connection, run_id, lease_id, LeaseState.PUBLISHED, GroupState.CONSUMED)
+        await queries.consume_acked(connection, run_id)
+
+    async def _move(
+        self, connection: "AsyncConnection", run_id: str, lease_id: str, to: LeaseState, groups_to: GroupState
+    ) -> None:
+        lease = await self._load(connection, run_id, lease_id)
+        if to not in LEASE_MOVES[lease.state]:
+            raise _wrong_state(lease)
+        if lease.state == LeaseState.PUBLISHED or lease.state == to:
+            return
+        if await queries.num_of_lease(connection, lease_id) < lease.num_groups:
+            raise Conflict(
+                f"lease {lease_id!r} expired and its groups went to another",
+                code="lease_fenced",
+                hint="Drop what was computed from this lease and take a new one.",
+            )
+        await queries.update_lease(connection, lease_id, state=to)
+        await queries.move_groups(connection, lease_id, state=groups_to)
+
+    async def _load(self, connection: "AsyncConnection", run_id: str, lease_id: str) -> LeaseRow:
+        lease = await queries.load_lease(connection, lease_id)
+        if lease is None or lease.run_id != run_id:
+            raise NotFound(f"run {run_id!r} has no lease {lease_id!r}", code="lease_not_found")
+        return lease
+
+
+def _wrong_state(lease: LeaseRow) -> Conflict:
+    return Conflict(
+        f"lease {lease.lease_id!r} is {lease.state}", code="lease_fenced", hint="Take a new lease with `sample`."
+    )

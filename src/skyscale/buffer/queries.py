@@ -1,0 +1,347 @@
+"""SQL of the buffer: runs, groups, pushes, leases.
+
+Every function runs in its caller's transaction. A run's row is locked (PostgreSQL; SQLite has one writer) by whoever
+counts slots, so that two processes cannot both grant the last one.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import and_, bindparam, func, insert, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from skyscale.buffer.rules import HOLDS_SLOT, Candidate, GroupState, LeaseState, RunState
+from skyscale.store.tables.buffer import buffer_groups as groups
+from skyscale.store.tables.buffer import buffer_leases as leases
+from skyscale.store.tables.buffer import buffer_payloads as payloads
+from skyscale.store.tables.buffer import buffer_runs as runs
+from skyscale.store.tables.buffer import buffer_trajectories as singles
+from skyscale.wire.episodes import Purpose
+from skyscale.wire.runs import RunSpec
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """A run as the buffer knows it."""
+
+    run_id: str
+    state: RunState
+    spec: RunSpec
+    slots: int
+    newest_version: int
+    next_sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class GroupRow:
+    """A group without its payload."""
+
+    group_id: str
+    run_id: str
+    sequence: int
+    purpose: Purpose
+    problem_id: str
+    version: int
+    seed: int
+    state: GroupState
+    expires_at: datetime | None
+
+
+_GROUP = (
+    groups.c.group_id,
+    groups.c.run_id,
+    groups.c.sequence,
+    groups.c.purpose,
+    groups.c.problem_id,
+    groups.c.version,
+    groups.c.seed,
+    groups.c.state,
+    groups.c.expires_at,
+)
+
+
+def _group(row: Sequence[Any]) -> GroupRow:
+    group_id, run_id, sequence, purpose, problem_id, version, seed, state, expires_at = row
+    return GroupRow(
+        group_id, run_id, sequence, Purpose(purpose), problem_id, version, seed, GroupState(state), expires_at
+    )
+
+
+async def insert_run(connection: AsyncConnection, spec: RunSpec, slots: int) -> None:
+    """A run that is open for rollouts, at version 0."""
+    values = {"run_id": spec.run_id, "state": RunState.OPEN, "spec": spec.model_dump(mode="json"), "slots": slots}
+    await connection.execute(insert(runs).values(**values, newest_version=0, next_sequence=0))
+
+
+async def load_run(connection: AsyncConnection, run_id: str, *, lock: bool = False) -> RunRow | None:
+    """The run, its row locked until the transaction ends if asked."""
+    query = select(runs).where(runs.c.run_id == run_id)
+    row = (await connection.execute(query.with_for_update() if lock else query)).first()
+    if row is None:
+        return None
+    spec = RunSpec.model_validate(row.spec)
+    return RunRow(row.run_id, RunState(row.state), spec, row.slots, row.newest_version, row.next_sequence)
+
+
+async def update_run(connection: AsyncConnection, run_id: str, **values: object) -> None:
+    """Set columns of a run."""
+    await connection.execute(update(runs).where(runs.c.run_id == run_id).values(**values))
+
+
+async def run_states(connection: AsyncConnection, run_ids: Iterable[str]) -> dict[str, RunState]:
+    """State of each run that exists."""
+    query = select(runs.c.run_id, runs.c.state).where(runs.c.run_id.in_(sorted(run_ids)))
+    return {run_id: RunState(state) for run_id, state in await connection.execute(query)}
+
+
+async def insert_groups(connection: AsyncConnection, rows: list[dict[str, object]]) -> None:
+    """New groups; `rows` name the columns that differ from an unpushed group's."""
+    blank = {"kept": 0, "dropped": 0, "reward_sum": 0.0}
+    await connection.execute(insert(groups), [blank | row for row in rows])
+
+
+async def groups_of_request(connection: AsyncConnection, run_id: str, request_id: str) -> list[GroupRow]:
+    """Groups that a ticket request was granted and that are still open, in order."""
+    query = select(*_GROUP).where(
+        groups.c.run_id == run_id, groups.c.request_id == request_id, groups.c.state == GroupState.OPEN
+    )
+    return [_group(row) for row in await connection.execute(query.order_by(groups.c.sequence))]
+
+
+async def expire_tickets(connection: AsyncConnection, run_id: str, now: datetime) -> int:
+    """End open tickets whose time is over: train groups lose their slot, evaluation groups are planned again."""
+    changed = 0
+    for purpose, state in ((Purpose.TRAIN, GroupState.EXPIRED), (Purpose.EVAL, GroupState.PLANNED)):
+        mine = and_(groups.c.run_id == run_id, groups.c.purpose == purpose)
+        due = and_(mine, groups.c.state == GroupState.OPEN, groups.c.expires_at < now)
+        changed += (await connection.execute(update(groups).where(due).values(state=state))).rowcount
+    return changed
+
+
+async def num_holding_slots(connection: AsyncConnection, run_id: str) -> int:
+    """Train groups that hold a slot."""
+    query = select(func.count()).where(
+        groups.c.run_id == run_id, groups.c.purpose == Purpose.TRAIN, groups.c.state.in_(HOLDS_SLOT)
+    )
+    return (await connection.execute(query)).scalar_one()
+
+
+async def planned_evaluations(connection: AsyncConnection, run_id: str, limit: int) -> list[GroupRow]:
+    """Evaluation groups that nobody plays, oldest version first."""
+    query = select(*_GROUP).where(
+        groups.c.run_id == run_id, groups.c.purpose == Purpose.EVAL, groups.c.state == GroupState.PLANNED
+    )
+    return [
+        _group(row)
+        for row in await connection.execute(query.order_by(groups.c.version, groups.c.sequence).limit(limit))
+    ]
+
+
+async def has_open_evaluation(connection: AsyncConnection, run_id: str) -> bool:
+    """Whether evaluation groups are planned or being played."""
+    unfinished = groups.c.state.in_((GroupState.PLANNED, GroupState.OPEN))
+    query = select(groups.c.group_id).where(groups.c.run_id == run_id, groups.c.purpose == Purpose.EVAL, unfinished)
+    return (await connection.execute(query.limit(1))).first() is not None
+
+
+async def open_groups(
+    connection: AsyncConnection, group_ids: Sequence[str], request_id: str, expires_at: datetime
+) -> None:
+    """Give planned groups out on tickets."""
+    values = {"state": GroupState.OPEN, "request_id": request_id, "expires_at": expires_at}
+    await connection.execute(update(groups).where(groups.c.group_id.in_(group_ids)).values(**values))
+
+
+async def load_groups(
+    connection: AsyncConnection, group_ids: Iterable[str], *, lock: bool = True
+) -> dict[str, GroupRow]:
+    """Groups by id; with `lock` nobody else changes them until the transaction ends."""
+    query = select(*_GROUP).where(groups.c.group_id.in_(sorted(group_ids)))
+    rows = await connection.execute(query.with_for_update() if lock else query)
+    return {row[0]: _group(row) for row in rows}
+
+
+_STORE = (
+    update(groups)
+    .where(groups.c.group_id == bindparam("id_"))
+    .values({name: bindparam(name) for name in ("state", "pushed_at", "kept", "dropped", "min_version", "reward_sum")})
+)
+
+
+async def store_groups(
+    connection: AsyncConnection, rows: list[dict[str, object]], contents: list[dict[str, object]]
+) -> None:
+    """What pushes say of their groups (`id_` and the columns of `_STORE`), and the payloads."""
+    await connection.execute(_STORE, rows)
+    await connection.execute(insert(payloads), contents)
+
+
+async def known_trajectories(connection: AsyncConnection, keys: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Those of the (run id, trajectory id) pairs that are stored."""
+    either = [and_(singles.c.run_id == run_id, singles.c.trajectory_id == id_) for run_id, id_ in keys]
+    query = select(singles.c.run_id, singles.c.trajectory_id).where(or_(*either))
+    return {(run_id, id_) for run_id, id_ in await connection.execute(query)}
+
+
+async def store_trajectories(connection: AsyncConnection, rows: list[dict[str, object]]) -> None:
+    """Single trajectories, waiting to be sampled."""
+    await connection.execute(insert(singles), rows)
+
+
+async def take_trajectories(connection: AsyncConnection, run_id: str, limit: int) -> list[tuple[str, bytes, datetime]]:
+    """The oldest unsampled single trajectories (id, payload, time of push), consumed by this transaction."""
+    query = select(singles.c.row_id, singles.c.trajectory_id, singles.c.payload, singles.c.created_at).where(
+        singles.c.run_id == run_id, singles.c.consumed.is_(False)
+    )
+    locked = query.order_by(singles.c.row_id).limit(limit).with_for_update(skip_locked=True)
+    rows = (await connection.execute(locked)).all()
+    if rows:
+        taken = and_(singles.c.run_id == run_id, singles.c.row_id.in_([row.row_id for row in rows]))
+        await connection.execute(update(singles).where(taken).values(consumed=True))
+    return [(row.trajectory_id, row.payload, row.created_at) for row in rows]
+
+
+async def count_trajectories(connection: AsyncConnection, run_id: str) -> tuple[int, int]:
+    """(unsampled, sampled) single trajectories."""
+    query = select(singles.c.consumed, func.count()).where(singles.c.run_id == run_id).group_by(singles.c.consumed)
+    counts = {bool(consumed): int(number) for consumed, number in await connection.execute(query)}
+    return counts.get(False, 0), counts.get(True, 0)
+
+
+async def count_groups(connection: AsyncConnection, run_id: str) -> dict[GroupState, tuple[int, int, int]]:
+    """Train groups by state: (groups, kept trajectories, dropped trajectories)."""
+    query = (
+        select(groups.c.state, func.count(), func.sum(groups.c.kept), func.sum(groups.c.dropped))
+        .where(groups.c.run_id == run_id, groups.c.purpose == Purpose.TRAIN)
+        .group_by(groups.c.state)
+    )
+    rows = await connection.execute(query)
+    return {GroupState(state): (number, int(kept), int(dropped)) for state, number, kept, dropped in rows}
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationCount:
+    """The groups of one evaluation, summed up."""
+
+    version: int
+    num_groups: int
+    num_done: int
+    num_episodes: int
+    reward_sum: float
+    last_push: datetime | None
+
+
+async def count_evaluations(
+    connection: AsyncConnection, run_id: str, version: int | None = None
+) -> list[EvaluationCount]:
+    """Evaluations of a run, by version."""
+    done = func.count().filter(groups.c.state == GroupState.EVALUATED)
+    sums = (func.count(), done, func.sum(groups.c.kept), func.sum(groups.c.reward_sum), func.max(groups.c.pushed_at))
+    query = select(groups.c.version, *sums).where(groups.c.run_id == run_id, groups.c.purpose == Purpose.EVAL)
+    if version is not None:
+        query = query.where(groups.c.version == version)
+    rows = await connection.execute(query.group_by(groups.c.version).order_by(groups.c.version))
+    return [EvaluationCount(v, n, d, int(kept), float(reward), at) for v, n, d, kept, reward, at in rows]
+
+
+async def evaluation_payloads(connection: AsyncConnection, run_id: str, version: int) -> list[bytes]:
+    """What was pushed for one evaluation, in the order of its problems."""
+    query = (
+        select(payloads.c.payload)
+        .join(groups, groups.c.group_id == payloads.c.group_id)
+        .where(groups.c.run_id == run_id, groups.c.purpose == Purpose.EVAL, groups.c.version == version)
+        .order_by(groups.c.sequence)
+    )
+    return list((await connection.execute(query)).scalars())
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseRow:
+    """A lease."""
+
+    lease_id: str
+    run_id: str
+    state: LeaseState
+    num_groups: int
+
+
+async def insert_lease(
+    connection: AsyncConnection, lease: LeaseRow, trainer_id: str, expires_at: datetime, group_ids: Sequence[str]
+) -> None:
+    """A new active lease of these groups."""
+    values = {"lease_id": lease.lease_id, "run_id": lease.run_id, "state": lease.state, "num_groups": lease.num_groups}
+    await connection.execute(insert(leases).values(**values, trainer_id=trainer_id, expires_at=expires_at))
+    taken = {"state": GroupState.LEASED, "lease_id": lease.lease_id}
+    await connection.execute(update(groups).where(groups.c.group_id.in_(group_ids)).values(**taken))
+
+
+async def load_lease(connection: AsyncConnection, lease_id: str) -> LeaseRow | None:
+    """The lease, its row locked until the transaction ends."""
+    row = (await connection.execute(select(leases).where(leases.c.lease_id == lease_id).with_for_update())).first()
+    return None if row is None else LeaseRow(row.lease_id, row.run_id, LeaseState(row.state), row.num_groups)
+
+
+async def update_lease(connection: AsyncConnection, lease_id: str, **values: object) -> None:
+    """Set columns of a lease."""
+    await connection.execute(update(leases).where(leases.c.lease_id == lease_id).values(**values))
+
+
+async def expire_leases(connection: AsyncConnection, run_id: str, now: datetime) -> int:
+    """End leases whose time is over; their groups wait again but still name the lease. Returns how many ended."""
+    due = and_(leases.c.run_id == run_id, leases.c.state == LeaseState.ACTIVE, leases.c.expires_at < now)
+    ids = list((await connection.execute(select(leases.c.lease_id).where(due))).scalars())
+    if ids:
+        await connection.execute(update(leases).where(leases.c.lease_id.in_(ids)).values(state=LeaseState.EXPIRED))
+        held = and_(groups.c.lease_id.in_(ids), groups.c.state == GroupState.LEASED)
+        await connection.execute(update(groups).where(held).values(state=GroupState.WAITING))
+    return len(ids)
+
+
+async def num_of_lease(connection: AsyncConnection, lease_id: str) -> int:
+    """Groups that still name this lease: fewer than it took when somebody else took one."""
+    query = select(func.count()).where(groups.c.lease_id == lease_id)
+    return (await connection.execute(query)).scalar_one()
+
+
+async def move_groups(connection: AsyncConnection, of_lease: str, **values: object) -> None:
+    """Set columns of all groups that name this lease."""
+    await connection.execute(update(groups).where(groups.c.lease_id == of_lease).values(**values))
+
+
+async def consume_acked(connection: AsyncConnection, run_id: str) -> None:
+    """Free the slots of groups that were acked before this publish."""
+    acked = and_(groups.c.run_id == run_id, groups.c.purpose == Purpose.TRAIN, groups.c.state == GroupState.ACKED)
+    await connection.execute(update(groups).where(acked).values(state=GroupState.CONSUMED))
+
+
+async def waiting_groups(connection: AsyncConnection, run_id: str) -> list[Candidate]:
+    """Trainable groups in sequence order; never more than there are slots."""
+    query = select(groups.c.group_id, groups.c.kept, groups.c.min_version, groups.c.lease_id).where(
+        groups.c.run_id == run_id, groups.c.purpose == Purpose.TRAIN, groups.c.state == GroupState.WAITING
+    )
+    rows = await connection.execute(query.order_by(groups.c.sequence))
+    return [Candidate(id_, kept, version, lease_id is not None) for id_, kept, version, lease_id in rows]
+
+
+async def num_taken(connection: AsyncConnection, run_id: str) -> int:
+    """Groups that are leased or acked and not yet part of a published version."""
+    query = select(func.count()).where(
+        groups.c.run_id == run_id,
+        groups.c.purpose == Purpose.TRAIN,
+        groups.c.state.in_((GroupState.LEASED, GroupState.ACKED)),
+    )
+    return (await connection.execute(query)).scalar_one()
+
+
+async def mark_stale(connection: AsyncConnection, group_ids: Sequence[str]) -> None:
+    """Refuse groups for their age; a lease that expired with one of them can no longer be published."""
+    values = {"state": GroupState.STALE, "lease_id": None}
+    await connection.execute(update(groups).where(groups.c.group_id.in_(group_ids)).values(**values))
+
+
+async def load_payloads(connection: AsyncConnection, group_ids: Sequence[str]) -> dict[str, bytes]:
+    """The stored JSON of each group."""
+    query = select(payloads.c.group_id, payloads.c.payload).where(payloads.c.group_id.in_(group_ids))
+    return {str(group_id): bytes(payload) for group_id, payload in await connection.execute(query)}

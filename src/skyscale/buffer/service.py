@@ -1,0 +1,224 @@
+"""The buffer as other rooms and the API see it.
+
+- A method with a `connection` takes part in its caller's transaction; the others are one transaction each.
+- Whoever counts slots holds the lock of the run's row, so slots are never given twice.
+- Waiting calls (`sample` with `wait_s`) are woken by commits of this process and poll for those of others.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import orjson
+
+from skyscale.buffer import queries, rules
+from skyscale.buffer.admission import Admission
+from skyscale.buffer.leases import Leases
+from skyscale.buffer.parsing import check_id, parse_push
+from skyscale.buffer.queries import EvaluationCount, GroupRow, RunRow
+from skyscale.buffer.rules import GroupState, RunState
+from skyscale.buffer.verdicts import JudgedRewards
+from skyscale.buffer.wakeup import Wakeup, wait_for
+from skyscale.buffer.writer import PushWriter
+from skyscale.errors import Invalid, NotFound
+from skyscale.events.service import EventLog
+from skyscale.store.engine import Database
+from skyscale.wire.base import utc_now
+from skyscale.wire.batches import BufferStats, LeaseRequest, PushReply, SampleRequest
+from skyscale.wire.runs import RunSpec
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from skyscale.buffer.admission import Draw
+    from skyscale.buffer.parsing import ParsedPush
+
+
+class BufferService:
+    """The only writer of groups, slots and leases."""
+
+    def __init__(self, database: Database, events: EventLog, now: Callable[[], datetime] = utc_now) -> None:
+        self.judged = JudgedRewards()
+        """What the environment judged, for checking the rewards of pushes."""
+        self.wakeup = Wakeup()
+        self._database = database
+        self._now = now
+        self.admission = Admission(now)
+        self._leases = Leases(events, now)
+        self._writer = PushWriter(database, self.wakeup, now)
+
+    async def open(self, connection: "AsyncConnection", spec: RunSpec) -> None:
+        """Let a new run play."""
+        await queries.insert_run(connection, spec, rules.num_slots(spec))
+
+    async def stop_training(self, connection: "AsyncConnection", run_id: str) -> None:
+        """No more train tickets and batches; evaluation goes on. A closed run stays closed."""
+        run = await self.load(connection, run_id, lock=True)
+        if run.state == RunState.OPEN:
+            await queries.update_run(connection, run_id, state=RunState.FINISHING)
+        self._ring(connection, run_id)
+
+    async def close(self, connection: "AsyncConnection", run_id: str) -> None:
+        """Refuse everything from now on; what is stored can still be read."""
+        await self.load(connection, run_id, lock=True)
+        await queries.update_run(connection, run_id, state=RunState.CLOSED)
+        self._ring(connection, run_id)
+
+    async def published(
+        self, connection: "AsyncConnection", run_id: str, version: int, lease_ids: Sequence[str]
+    ) -> None:
+        """A version was published that consumed these leases: ack them and free their slots. May be repeated.
+
+        Raises:
+            Conflict: `lease_fenced`, a group of a lease has gone to another meanwhile.
+        """
+        run = await self.load(connection, run_id, lock=True)
+        await self._leases.publish(connection, run_id, lease_ids)
+        if version > run.newest_version:
+            await queries.update_run(connection, run_id, newest_version=version)
+        self._ring(connection, run_id)
+
+    async def push(self, body: bytes) -> PushReply:
+        """Store what `POST /api/rl/buffer/push` carries; it is on disk when this returns."""
+        return await self.store(parse_push(body))
+
+    async def store(self, push: "ParsedPush") -> PushReply:
+        """Store a parsed push; rewards are compared with what was judged."""
+        for group in push.groups:
+            self.judged.check(group.push)
+        reply = await self._writer.write(push)
+        for group in push.groups:
+            self.judged.forget(group.push.group_id)
+        return reply
+
+    async def sample(self, request: SampleRequest) -> bytes:
+        """The JSON of a `SampleReply`; stored JSON is passed on as it was stored.
+
+        Raises:
+            Invalid: one of `lease_s` and `num_groups` without the other.
+        """
+        check_id("run_id", request.run_id)
+        if (request.lease_s is None) != (request.num_groups is None):
+            raise Invalid("num_groups and lease_s: give both for a lease, or neither")
+        deadline = asyncio.get_running_loop().time() + request.wait_s
+        while True:
+            bell = self.wakeup.bell(request.run_id)
+            async with self._database.write() as connection:
+                reply = await self._sample(connection, request)
+            if reply is not None:
+                return reply
+            if not await wait_for(bell, deadline):
+                return _batch_json(None, [], 0)
+
+    async def _sample(self, connection: "AsyncConnection", request: SampleRequest) -> bytes | None:
+        run = await self.load(connection, request.run_id, lock=True)
+        if request.num_groups is None or request.lease_s is None:
+            rows = await queries.take_trajectories(connection, request.run_id, request.batch_size)
+            if rows or request.wait_s == 0 or run.state != RunState.OPEN:
+                return _trajectories_json(request.run_id, rows)
+            return None
+        taken = await self._leases.take(connection, run, request.num_groups, request.lease_s, request.trainer_id)
+        if taken is None:
+            return None if run.state == RunState.OPEN else _batch_json(None, [], 0)
+        lease_id, batch = taken
+        payloads = await queries.load_payloads(connection, [group.group_id for group in batch])
+        return _batch_json(lease_id, [payloads[group.group_id] for group in batch], sum(g.kept for g in batch))
+
+    async def ack(self, request: LeaseRequest) -> None:
+        """Consume a lease without publishing yet."""
+        async with self._database.write() as connection:
+            await self._leases.ack(connection, request.run_id, request.lease_id)
+
+    async def release(self, request: LeaseRequest) -> None:
+        """Return a lease's groups to the queue."""
+        async with self._database.write() as connection:
+            await self._leases.release(connection, request.run_id, request.lease_id)
+            self._ring(connection, request.run_id)
+
+    async def extend(self, request: LeaseRequest) -> None:
+        """Keep a lease for `lease_s` from now."""
+        async with self._database.write() as connection:
+            await self._leases.extend(connection, request.run_id, request.lease_id, request.lease_s)
+
+    async def stats(self, run_id: str) -> BufferStats:
+        """Trajectories of a run by what became of them."""
+        check_id("run_id", run_id)
+        async with self._database.read() as connection:
+            run = await self.load(connection, run_id)
+            counts = await queries.count_groups(connection, run_id)
+            unsampled, sampled = await queries.count_trajectories(connection, run_id)
+        kept = {state: counts.get(state, (0, 0, 0))[1] for state in GroupState}
+        pushed = sum(kept + dropped for _, kept, dropped in counts.values())
+        return BufferStats(
+            run_id=run_id,
+            size=kept[GroupState.WAITING] + unsampled,
+            leased=kept[GroupState.LEASED],
+            consumed=kept[GroupState.ACKED] + kept[GroupState.CONSUMED] + sampled,
+            flat=kept[GroupState.FLAT],
+            stale=kept[GroupState.STALE],
+            failed=kept[GroupState.FAILED] + sum(dropped for _, _, dropped in counts.values()),
+            groups_in_play=counts.get(GroupState.OPEN, (0, 0, 0))[0],
+            slots=run.slots,
+            pushed=pushed + unsampled + sampled,
+        )
+
+    async def load(self, connection: "AsyncConnection", run_id: str, *, lock: bool = False) -> RunRow:
+        """The run; with `lock` nobody else counts its slots until the transaction ends.
+
+        Raises:
+            NotFound: `run_not_found`.
+        """
+        run = await queries.load_run(connection, run_id, lock=lock)
+        if run is None:
+            raise NotFound(f"there is no run {run_id!r}", code="run_not_found")
+        return run
+
+    async def ticket(self, group_id: str) -> tuple[RunRow, GroupRow]:
+        """A group and its run, as they are now.
+
+        Raises:
+            NotFound: `group_not_found`.
+        """
+        check_id("group_id", group_id)
+        async with self._database.read() as connection:
+            group = (await queries.load_groups(connection, [group_id], lock=False)).get(group_id)
+            if group is None:
+                raise NotFound(f"there is no group {group_id!r}", code="group_not_found")
+            return await self.load(connection, group.run_id), group
+
+    async def plan_evaluation(
+        self, connection: "AsyncConnection", run_id: str, version: int, draws: "Sequence[Draw]"
+    ) -> None:
+        """Groups of held-out problems to be played before any further train group; a version is planned once."""
+        await self.admission.plan_evaluation(connection, run_id, version, draws)
+        self._ring(connection, run_id)
+
+    async def evaluation_counts(
+        self, connection: "AsyncConnection", run_id: str, version: int | None = None
+    ) -> list[EvaluationCount]:
+        """The evaluations of a run (or the one of a version), finished or not, by version."""
+        return await queries.count_evaluations(connection, run_id, version)
+
+    async def evaluation_payloads(self, run_id: str, version: int) -> list[bytes]:
+        """The groups that were pushed for an evaluation, as stored, in the order of its problems."""
+        check_id("run_id", run_id)
+        async with self._database.read() as connection:
+            await self.load(connection, run_id)
+            return await queries.evaluation_payloads(connection, run_id, version)
+
+    def _ring(self, connection: "AsyncConnection", run_id: str) -> None:
+        self._database.after_commit(connection, lambda: self.wakeup.ring(run_id))
+
+
+def _batch_json(lease_id: str | None, groups: list[bytes], count: int) -> bytes:
+    head = b'{"trajectories":[],"count":%d,"lease_id":%s,"groups":[' % (count, orjson.dumps(lease_id))
+    return head + b",".join(groups) + b"]}"
+
+
+def _trajectories_json(run_id: str, rows: list[tuple[str, bytes, datetime]]) -> bytes:
+    listed = [
+        {"id": id_, "run_id": run_id, **orjson.loads(payload), "created_at": created_at}
+        for id_, payload, created_at in rows
+    ]
+    return orjson.dumps({"trajectories": listed, "count": len(listed), "lease_id": None, "groups": []})

@@ -1,0 +1,69 @@
+"""The door: `skyscale`. Expected trouble is one line with a hint and exit code 1, never a traceback."""
+
+import os
+import sys
+
+import click
+
+from skyscale import __version__
+from skyscale.cli.lazy import LazyGroup
+from skyscale.errors import SkyscaleError
+
+TABLE = {
+    "demo": ("skyscale.cli.demo:demo", "Train a small model before your eyes, in minutes."),
+    "serve": ("skyscale.cli.serve:serve", "Run the control plane."),
+    "runs": ("skyscale.cli.runs:runs", "Create, watch and stop training runs."),
+    "problems": ("skyscale.cli.problems:problems", "Look at what is trained on."),
+    "buffer": ("skyscale.cli.buffer:buffer", "Look into a run's experience buffer."),
+    "jobs": ("skyscale.cli.jobs:jobs", "Look at the processes of runs, and their logs."),
+}
+
+
+def _show_version(ctx: click.Context, _: click.Parameter, is_wanted: bool) -> None:
+    if is_wanted:
+        click.echo(f"skyscale {__version__}")
+        ctx.exit()
+
+
+cli = LazyGroup(
+    name="skyscale",
+    table=TABLE,
+    help="Reinforcement learning as a service, on compute you own.",
+    epilog="The control plane's address is --url or SKYSCALE_URL; its token, where it has one, SKYSCALE_TOKEN.",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    params=[
+        click.Option(
+            ["--version"], is_flag=True, is_eager=True, expose_value=False, help="Show the version.",
+            callback=_show_version,
+        )
+    ],
+)  # fmt: skip
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run the command line and exit with its code."""
+    sys.exit(run(args))
+
+
+def run(args: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    try:
+        result: object = cli.main(args=args, prog_name="skyscale", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except click.Abort:
+        return 130
+    except SkyscaleError as error:
+        click.echo(f"{click.style('error:', fg='red', bold=True)} {error.detail}", err=True)
+        click.echo(f"{click.style(' hint:', fg='cyan')} {error.hint}", err=True)
+        return 1
+    except BrokenPipeError:
+        # The reader (head, less) has gone. Python would complain again when it flushes stdout at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return result if isinstance(result, int) else 0
+
+
+if __name__ == "__main__":
+    main()

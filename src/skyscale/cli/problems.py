@@ -1,0 +1,48 @@
+"""`skyscale problems ...`."""
+
+import click
+
+from skyscale.cli.session import connected, json_option, print_json, print_table, url_option
+
+
+@click.group()
+def problems() -> None:
+    """Look at what is trained on."""
+
+
+@problems.command(name="list")
+@url_option
+@json_option
+@click.option("--split", type=click.Choice(["train", "heldout"]))
+@click.option("--difficulty", type=click.Choice(["easy", "medium", "hard"]))
+@click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True)
+@click.option("--cursor", help="`next_cursor` of the page before.")
+def list_(url: str, as_json: bool, split: str | None, difficulty: str | None, limit: int, cursor: str | None) -> None:
+    """List problems."""
+    with connected(url) as client:
+        page = client.problems(split, difficulty, cursor, limit)
+    if as_json:
+        print_json(page)
+        return
+    found = page.problems
+    rows = [(each.id, each.family, each.difficulty, each.split, each.total_tests, each.prompt[:60]) for each in found]
+    print_table(("PROBLEM", "FAMILY", "DIFFICULTY", "SPLIT", "TESTS", "PROMPT"), rows, empty="no such problems")
+    if page.next_cursor:
+        click.echo(f"more: --cursor {page.next_cursor}")
+
+
+@problems.command()
+@url_option
+@json_option
+@click.argument("problem_id")
+def show(url: str, as_json: bool, problem_id: str) -> None:
+    """Show one problem and its public examples."""
+    with connected(url) as client:
+        found = client.problem(problem_id)
+    if as_json:
+        print_json(found)
+        return
+    click.secho(found.id, bold=True)
+    click.echo(f"{found.family}, {found.difficulty}, {found.split}, {found.total_tests} tests\n\n{found.prompt}")
+    for example in found.test_cases:
+        click.secho(f"  {example}", fg="cyan")

@@ -1,0 +1,65 @@
+"""`skyscale serve`: the control plane in this process, until it is told to stop."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from skyscale.errors import Unavailable
+
+if TYPE_CHECKING:
+    from skyscale.settings import Settings
+
+CANNOT_LISTEN = (errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES)
+
+
+@click.command()
+@click.option("--host", help="Address to listen on; 127.0.0.1 by default (HOST).")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port; 8080 by default, 0 takes a free one (PORT).")
+@click.option("--data-dir", type=click.Path(file_okay=False, path_type=Path), help="Where everything is kept.")
+@click.option("--insecure", is_flag=True, default=None, help="Listen beyond loopback without a token.")
+def serve(**flags: object) -> None:
+    """Run the control plane. Everything it keeps lies in its data folder (.skyscale)."""
+    settings = _settings({name: value for name, value in flags.items() if value is not None})
+    try:
+        from skyscale.api.serve import run_server
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("skyscale"):
+            raise
+        raise Unavailable(
+            f"the control plane needs {error.name}, which is not installed",
+            code="extra_missing",
+            hint="pip install 'skyscale[server]'",
+        ) from error
+    try:
+        run_server(settings, on_ready=lambda url: _announce(url, settings))
+    except OSError as error:
+        if error.errno not in CANNOT_LISTEN:
+            raise
+        raise Unavailable(
+            f"cannot listen on {settings.host}:{settings.port}: {error.strerror or error}",
+            code="address_in_use",
+            hint="choose another --port (0 takes a free one), or stop what listens there",
+        ) from error
+
+
+def _settings(flags: dict[str, object]) -> Settings:
+    from pydantic import ValidationError
+
+    from skyscale.settings import Settings
+
+    try:
+        return Settings(**flags)  # pyright: ignore[reportArgumentType] - values are checked there
+    except ValidationError as error:
+        faults = (each["msg"].removeprefix("Value error, ") for each in error.errors())
+        raise click.UsageError("; ".join(faults)) from error
+
+
+def _announce(url: str, settings: Settings) -> None:
+    click.echo(f"Skyscale is ready at {click.style(url, bold=True)}")
+    click.echo(f"  API reference  {url}/docs")
+    click.echo(f"  data folder    {settings.data_dir.absolute()}")
+    click.echo("Start a run with `skyscale runs create --watch`; Ctrl-C stops the control plane and its jobs.")

@@ -1,0 +1,197 @@
+"""The judge: submitted code and a problem in, a verdict out.
+
+- The sandbox is told inputs and claims values; expected values stay here, and the comparison happens here. Exit codes
+  and printed claims decide nothing.
+- Every submission gets a verdict. Bad code scores 0 with a status; a sandbox that broke is `infrastructure_failure`,
+  which is never a reward, and the caller tries again.
+- `calls` problems take one sandbox, `stdin` problems one per test, so that no run sees another's input.
+- The total is the number of the problem's tests: a missing answer fails, an extra one is ignored.
+"""
+
+import asyncio
+
+from skyscale.envs.assertions import Assertion, parse_assertion
+from skyscale.errors import SandboxFailure
+from skyscale.sandboxes.sandbox import CallResult, CallStatus, Execution, Limits, Sandbox, SandboxBackend
+from skyscale.wire.episodes import MAX_CODE_CHARS, Outcome, TestResult, Verdict
+from skyscale.wire.problems import Problem, StdinTest
+
+FREE_CHARS = 500
+PENALTY_PER_CHAR = 0.0001
+MAX_SHOWN_BYTES = 4096
+MAX_TIMEOUTS = 2
+"""After this many timeouts the remaining runs of a stdin problem count as timeouts: an endless loop costs 10 s, not 50."""
+_MAX_PARSED = 4096
+
+
+def reward_of(passed_tests: int, total_tests: int, num_chars: int) -> float:
+    """passed/total minus a penalty for length beyond `FREE_CHARS`, clamped to [0, 1]."""
+    if total_tests == 0:
+        return 0.0
+    return min(1.0, max(0.0, passed_tests / total_tests - PENALTY_PER_CHAR * max(0, num_chars - FREE_CHARS)))
+
+
+class Judge:
+    """Judges submissions, at most `concurrency` at once."""
+
+    def __init__(self, backend: SandboxBackend, *, concurrency: int, limits: Limits | None = None) -> None:
+        self._backend = backend
+        self._gate = asyncio.Semaphore(concurrency)
+        self._limits = limits or Limits()
+        self._parsed: dict[str, tuple[Problem, list[Assertion]]] = {}
+        self._closing: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Start the backend; raises SandboxFailure when this host cannot isolate code."""
+        await self._backend.start()
+
+    async def stop(self) -> None:
+        """End every sandbox."""
+        await asyncio.gather(*self._closing, return_exceptions=True)
+        await self._backend.stop()
+
+    def report(self) -> dict[str, str]:
+        """The backend's layers of isolation."""
+        return self._backend.report()
+
+    async def judge(self, problem: Problem, code: str) -> Verdict:
+        """The verdict on `code`.
+
+        Raises:
+            ValueError: the problem's own tests cannot be understood.
+        """
+        total = len(problem.test_cases) if problem.style == "calls" else len(problem.stdin_tests)
+        if len(code) > MAX_CODE_CHARS:
+            too_long = TestResult(
+                passed=False, status="syntax_error", detail=f"longer than {MAX_CODE_CHARS} characters"
+            )
+            return _verdict(code, [too_long] * total, Execution(status=CallStatus.SYNTAX_ERROR), 0.0)
+        try:
+            async with self._gate:
+                if problem.style == "calls":
+                    return await self._judge_calls(problem, code)
+                return await self._judge_program(problem, code)
+        except SandboxFailure as failure:
+            return _infrastructure_failure(total, failure)
+
+    async def _judge_calls(self, problem: Problem, code: str) -> Verdict:
+        assertions = self._assertions(problem)
+        entry_point = problem.entry_point or ""
+        sandbox = await self._backend.acquire()
+        try:
+            arguments = [assertion.arguments for assertion in assertions]
+            execution = await sandbox.run_calls(code, entry_point, arguments, self._limits)
+        finally:
+            self._close_soon(sandbox)
+        calls = execution.calls[: len(assertions)]
+        calls += [CallResult(CallStatus.PROTOCOL_VIOLATION)] * (len(assertions) - len(calls))
+        results = [_call_result(assertion, call) for assertion, call in zip(assertions, calls, strict=True)]
+        return _verdict(code, results, execution, execution.duration_ms)
+
+    async def _judge_program(self, problem: Problem, code: str) -> Verdict:
+        executions: list[Execution] = []
+        for test in problem.stdin_tests:
+            hopeless = _hopeless(executions)
+            executions.append(hopeless or await self._run_program(code, test.stdin))
+        results = [_run_result(test, run) for test, run in zip(problem.stdin_tests, executions, strict=True)]
+        shown = next((run for run, result in zip(executions, results, strict=True) if not result.passed), executions[0])
+        return _verdict(code, results, shown, sum(run.duration_ms for run in executions))
+
+    async def _run_program(self, code: str, stdin: str) -> Execution:
+        sandbox = await self._backend.acquire()
+        try:
+            return await sandbox.run_program(code, stdin, self._limits)
+        finally:
+            self._close_soon(sandbox)
+
+    def _close_soon(self, sandbox: Sandbox) -> None:
+        """Destroy it beside the verdict's way, which need not wait for the process to be reaped."""
+        task = asyncio.get_running_loop().create_task(sandbox.close())
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    def _assertions(self, problem: Problem) -> list[Assertion]:
+        known = self._parsed.get(problem.id)
+        if known is not None and known[0] is problem:
+            return known[1]
+        assertions = parse_tests(problem)
+        if len(self._parsed) >= _MAX_PARSED:
+            self._parsed.clear()
+        self._parsed[problem.id] = problem, assertions
+        return assertions
+
+
+def parse_tests(problem: Problem) -> list[Assertion]:
+    """The tests of a `calls` problem.
+
+    Raises:
+        ValueError: no entry point, or a line that is not understood or calls another function.
+    """
+    if not problem.entry_point:
+        raise ValueError(f"problem {problem.id} has style `calls` and no entry_point")
+    assertions = [parse_assertion(line) for line in problem.test_cases]
+    for line, assertion in zip(problem.test_cases, assertions, strict=True):
+        if assertion.entry_point != problem.entry_point:
+            raise ValueError(f"problem {problem.id} tests {problem.entry_point}, but this line does not: {line!r}")
+    return assertions
+
+
+def same_output(actual: str, expected: str) -> bool:
+    """Whether two outputs are equal but for white space at the ends of lines and of the whole."""
+    return _lines(actual) == _lines(expected)
+
+
+def _lines(text: str) -> list[str]:
+    return [line.rstrip() for line in text.rstrip().split("\n")]
+
+
+def _call_result(assertion: Assertion, call: CallResult) -> TestResult:
+    if call.status != CallStatus.OK:
+        return TestResult(passed=False, status=call.status.value, detail=call.detail)
+    if assertion.accepts(call.value):
+        return TestResult(passed=True, status="passed")
+    return TestResult(passed=False, status="wrong_answer", detail="returned another value")
+
+
+def _run_result(test: StdinTest, run: Execution) -> TestResult:
+    if run.status != CallStatus.OK:
+        return TestResult(passed=False, status=run.status.value, detail=run.detail)
+    if same_output(run.stdout, test.stdout):
+        return TestResult(passed=True, status="passed")
+    return TestResult(passed=False, status="wrong_answer", detail="printed something else")
+
+
+def _hopeless(executions: list[Execution]) -> Execution | None:
+    """The end of all further runs, when what was seen decides it."""
+    if executions and executions[0].status == CallStatus.SYNTAX_ERROR:
+        return executions[0]
+    if sum(run.status == CallStatus.TIMEOUT for run in executions) >= MAX_TIMEOUTS:
+        return Execution(status=CallStatus.TIMEOUT, detail=f"not run after {MAX_TIMEOUTS} timeouts")
+    return None
+
+
+def _verdict(code: str, results: list[TestResult], shown: Execution, duration_ms: float) -> Verdict:
+    passed = sum(result.passed for result in results)
+    return Verdict(
+        outcome=Outcome.SCORED,
+        reward=reward_of(passed, len(results), len(code)),
+        done=passed == len(results),
+        passed_tests=passed,
+        total_tests=len(results),
+        tests=results,
+        stdout=_shown(shown.stdout),
+        stderr=_shown(shown.stderr),
+        exit_code=shown.exit_code,
+        duration_ms=duration_ms,
+    )
+
+
+def _shown(text: str) -> str:
+    return text.encode("utf-8", "replace")[:MAX_SHOWN_BYTES].decode("utf-8", "ignore")
+
+
+def _infrastructure_failure(total: int, failure: SandboxFailure) -> Verdict:
+    return Verdict(
+        outcome=Outcome.INFRASTRUCTURE_FAILURE, reward=0.0, done=False, passed_tests=0, total_tests=total, tests=[],
+        stdout="", stderr=f"sandbox failure: {failure.detail}"[:MAX_SHOWN_BYTES], exit_code=0, duration_ms=0.0,
+    )  # fmt: skip

@@ -1,0 +1,160 @@
+"""Problem sets: loading, checking, selecting.
+
+Invariants: a `ProblemSet` is immutable, its ids are unique, every problem has tests of its own style, and every call
+test is a literal comparison; so whoever judges needs no further checks. The hidden tests leave only through `problems`;
+whatever is sent to a caller goes through `public`.
+"""
+
+import ast
+import functools
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from skyscale.errors import Invalid, NotFound
+from skyscale.wire.problems import Difficulty, Problem, PublicProblem, Split
+
+EMBEDDED = "embedded"
+_EMBEDDED_PATH = Path(__file__).parent / "problems" / "embedded.jsonl"
+_MAX_ERRORS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemSet:
+    """An immutable, checked list of problems."""
+
+    name: str
+    """As it was asked for: `embedded` or the file's path."""
+    problems: tuple[Problem, ...]
+    content_hash: str
+    """`sha256:...` over all problems; equal hashes mean equal tests."""
+    by_id: dict[str, Problem] = field(repr=False)
+
+    def get(self, problem_id: str) -> Problem:
+        """The problem of that id; `NotFound` when there is none."""
+        problem = self.by_id.get(problem_id)
+        if problem is None:
+            hint = "GET /api/rl/env/problems lists the ids."
+            raise NotFound(f"Problem set {self.name!r} has no problem {problem_id!r}.", hint=hint)
+        return problem
+
+    def train(self, difficulty: Difficulty | str | None = None) -> tuple[Problem, ...]:
+        """The problems to train on, optionally of one difficulty."""
+        wanted = None if difficulty is None else Difficulty(difficulty)
+        return tuple(p for p in self.problems if p.split is Split.TRAIN and wanted in (None, p.difficulty))
+
+    def heldout(self) -> tuple[Problem, ...]:
+        """The problems that are never trained on."""
+        return tuple(p for p in self.problems if p.split is Split.HELDOUT)
+
+
+def load_problem_set(name_or_path: str | Path = EMBEDDED) -> ProblemSet:
+    """The embedded set, or that of a JSONL file; cached until the file changes.
+
+    Raises `NotFound` for a missing file, and `Invalid` that names up to 20 bad lines.
+    """
+    name = str(name_or_path)
+    path = _EMBEDDED_PATH if name == EMBEDDED else Path(name)
+    if not path.is_file():
+        raise NotFound(f"There is no problem set {name!r}.", hint=f"Use {EMBEDDED!r} or the path of a JSONL file.")
+    stat = path.stat()
+    return _load(name, path.absolute(), stat.st_mtime_ns, stat.st_size)
+
+
+def public(problem: Problem) -> PublicProblem:
+    """What a caller may see: the prompt and the example tests, never the hidden ones."""
+    tests = problem.test_cases or [f"stdin {t.stdin!r} prints {t.stdout!r}" for t in problem.stdin_tests]
+    return PublicProblem(
+        id=problem.id,
+        family=problem.family,
+        prompt=problem.prompt,
+        difficulty=problem.difficulty,
+        split=problem.split,
+        style=problem.style,
+        test_cases=tests[: problem.num_examples],
+        total_tests=len(tests),
+    )
+
+
+@functools.lru_cache(maxsize=8)
+def _load(name: str, path: Path, mtime_ns: int, size: int) -> ProblemSet:
+    del mtime_ns, size  # part of the cache's key only
+    by_id: dict[str, Problem] = {}
+    mistakes: list[str] = []
+    families: dict[str, Split] = {}
+    digest = hashlib.sha256()
+    for number, line in enumerate(path.read_bytes().splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            problem = Problem.model_validate_json(line)
+        except ValidationError as error:
+            mistakes += [f"line {number}: {'.'.join(map(str, e['loc'])) or 'line'}: {e['msg']}" for e in error.errors()]
+            continue
+        mistakes += [f"line {number}: {text}" for text in _mistakes(problem)]
+        if problem.id in by_id:
+            mistakes.append(f"line {number}: id {problem.id!r} is used twice")
+        if families.setdefault(problem.family, problem.split) is not problem.split:
+            mistakes.append(f"line {number}: family {problem.family!r} is in both splits")
+        by_id[problem.id] = problem
+        digest.update(problem.model_dump_json().encode() + b"\n")
+    _refuse(name, mistakes, empty=not by_id)
+    return ProblemSet(name, tuple(by_id.values()), f"sha256:{digest.hexdigest()}", by_id)
+
+
+def _refuse(name: str, mistakes: list[str], *, empty: bool) -> None:
+    if not mistakes and not empty:
+        return
+    shown = mistakes[:_MAX_ERRORS] or ["it has no problems"]
+    more = [f"and {len(mistakes) - _MAX_ERRORS} more"] if len(mistakes) > _MAX_ERRORS else []
+    raise Invalid(
+        f"Problem set {name!r} is refused:\n" + "\n".join(shown + more),
+        hint="docs/problem-format.md describes each field.",
+    )
+
+
+def _mistakes(problem: Problem) -> Iterator[str]:
+    """What the field types alone cannot refuse."""
+    if problem.num_examples > max(len(problem.test_cases), len(problem.stdin_tests)):
+        yield "num_examples: is more than there are tests"
+    if problem.style == "stdin":
+        if problem.test_cases or problem.entry_point is not None:
+            yield "style 'stdin' excludes test_cases and entry_point"
+        if not problem.stdin_tests:
+            yield "stdin_tests: at least one is required"
+        return
+    if problem.stdin_tests:
+        yield "style 'calls' excludes stdin_tests"
+    if not problem.test_cases:
+        yield "test_cases: at least one is required"
+    if problem.entry_point is None or not problem.entry_point.isidentifier():
+        yield "entry_point: the name of the function that the tests call is required"
+        return
+    for index, case in enumerate(problem.test_cases):
+        if not _is_literal_call_test(case, problem.entry_point):
+            yield f"test_cases.{index}: must read `assert {problem.entry_point}(literal, ...) == literal`"
+
+
+def _is_literal_call_test(case: str, entry_point: str) -> bool:
+    try:
+        match ast.parse(case).body:
+            case [
+                ast.Assert(
+                    test=ast.Compare(
+                        left=ast.Call(func=ast.Name(id=name), args=args, keywords=[]),
+                        ops=[ast.Eq()],
+                        comparators=[expected],
+                    ),
+                    msg=None,
+                )
+            ]:
+                for node in (*args, expected):
+                    ast.literal_eval(node)
+                return name == entry_point
+            case _:
+                return False
+    except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError):
+        return False

@@ -1,0 +1,152 @@
+"""Single episodes over HTTP: reset hands out a problem, step judges a program against it, close ends it.
+
+- An episode is bound to its problem when it is reset; a step cannot change it and takes no tests from its caller.
+- The id stands for a place to run code: each step runs in a fresh sandbox, so nothing is held open between calls.
+- Idle episodes end after `IDLE_S`; the number of open ones is bounded.
+"""
+
+import secrets
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from skyscale.buffer.parsing import check_id
+from skyscale.buffer.service import BufferService
+from skyscale.envs.registry import EMBEDDED, ProblemSet, load_problem_set, public
+from skyscale.episodes import queries, rules
+from skyscale.episodes.judging import Judging
+from skyscale.episodes.queries import EpisodeRow
+from skyscale.errors import Gone, Invalid, NotFound, TooMany
+from skyscale.store.engine import Database
+from skyscale.wire.base import new_id, utc_now
+from skyscale.wire.episodes import ResetReply, ResetRequest, StepRequest, Verdict
+from skyscale.wire.problems import Difficulty, Problem, PublicProblem, Split
+
+IDLE_S = 30 * 60
+MAX_OPEN = 1024
+
+
+class MissionService:
+    """Episodes of callers that play by themselves."""
+
+    def __init__(
+        self,
+        database: Database,
+        buffer: BufferService,
+        judging: Judging,
+        now: Callable[[], datetime] = utc_now,
+        max_open: int = MAX_OPEN,
+    ) -> None:
+        self._database = database
+        self._buffer = buffer
+        self._judging = judging
+        self._now = now
+        self._max_open = max_open
+
+    async def reset(self, request: ResetRequest) -> ResetReply:
+        """A new episode of the problem that was named, or of a train problem by seed or chance.
+
+        Raises:
+            NotFound: no such run or problem. Invalid: the problem is of another difficulty, or there is none.
+            TooMany: too many open episodes.
+        """
+        problems = await self._problems(request.run_id)
+        problem = _choose(problems, request)
+        now = self._now()
+        row = EpisodeRow(new_id("sb"), new_id("ep"), problems.name, problem.id, request.run_id, now, None)
+        async with self._database.write() as connection:
+            await queries.close_idle(connection, now - timedelta(seconds=IDLE_S), now)
+            if await queries.num_open(connection) >= self._max_open:
+                raise TooMany(f"{self._max_open} episodes are open: close some", retry_after_s=5.0)
+            await queries.insert_episode(connection, row)
+        return ResetReply(
+            sandbox_id=row.sandbox_id,
+            episode_id=row.episode_id,
+            problem_id=problem.id,
+            prompt=problem.prompt,
+            test_cases=public(problem).test_cases,
+        )
+
+    async def run_of(self, sandbox_id: str) -> str | None:
+        """The run that an episode was reset for. Raises NotFound."""
+        return (await self._load(sandbox_id)).run_id
+
+    async def step(self, request: StepRequest) -> Verdict:
+        """The verdict on a program for the episode's own problem; may be called again until the episode is closed.
+
+        Raises:
+            NotFound: no such sandbox id. Gone: the episode was closed or idle for too long.
+        """
+        episode = await self._load(request.sandbox_id)
+        idle_since = self._now() - timedelta(seconds=IDLE_S)
+        if episode.closed_at is not None or episode.touched_at < idle_since:
+            raise Gone(f"episode {request.sandbox_id!r} has ended", code="episode_closed", hint="Reset a new one.")
+        problem = load_problem_set(episode.problem_set).get(episode.problem_id)
+        (verdict,) = await self._judging.verdicts(problem, [request.code])
+        async with self._database.write() as connection:
+            await queries.touch_episode(connection, request.sandbox_id, self._now())
+        return verdict
+
+    async def close(self, sandbox_id: str) -> None:
+        """End an episode; ending it again changes nothing. Raises NotFound."""
+        await self._load(sandbox_id)
+        async with self._database.write() as connection:
+            await queries.close_episode(connection, sandbox_id, self._now())
+
+    def page(
+        self,
+        *,
+        problem_set: str = EMBEDDED,
+        difficulty: Difficulty | None = None,
+        split: Split | None = None,
+        family: str | None = None,
+        after: str | None = None,
+        limit: int = 100,
+    ) -> tuple[list[PublicProblem], str | None]:
+        """A page of problems in the set's order, and the id to go on after."""
+        matching = [
+            p
+            for p in load_problem_set(problem_set).problems
+            if difficulty in (None, p.difficulty) and split in (None, p.split) and family in (None, p.family)
+        ]
+        start = 0
+        if after is not None:
+            places = {p.id: i for i, p in enumerate(matching)}
+            if after not in places:
+                raise Invalid(f"cursor: {after!r} is not from a page with these filters")
+            start = places[after] + 1
+        page = matching[start : start + limit]
+        has_more = start + limit < len(matching)
+        return [public(p) for p in page], page[-1].id if has_more else None
+
+    def get(self, problem_id: str, problem_set: str = EMBEDDED) -> PublicProblem:
+        """One problem. Raises NotFound."""
+        return public(load_problem_set(problem_set).get(problem_id))
+
+    async def _problems(self, run_id: str | None) -> ProblemSet:
+        if run_id is None:
+            return load_problem_set(EMBEDDED)
+        check_id("run_id", run_id)
+        async with self._database.read() as connection:
+            run = await self._buffer.load(connection, run_id)
+        return load_problem_set(run.spec.problem_set)
+
+    async def _load(self, sandbox_id: str) -> EpisodeRow:
+        check_id("sandbox_id", sandbox_id)
+        async with self._database.read() as connection:
+            episode = await queries.load_episode(connection, sandbox_id)
+        if episode is None:
+            raise NotFound(f"there is no sandbox {sandbox_id!r}", code="sandbox_not_found", hint="Reset an episode.")
+        return episode
+
+
+def _choose(problems: ProblemSet, request: ResetRequest) -> Problem:
+    if request.problem_id is not None:
+        problem = problems.get(request.problem_id)
+        if request.difficulty not in (None, problem.difficulty):
+            raise Invalid(f"difficulty: problem {problem.id!r} is {problem.difficulty}")
+        return problem
+    matching = problems.train(request.difficulty)
+    if not matching:
+        present = ", ".join(sorted({p.difficulty for p in problems.train()}))
+        raise Invalid(f"difficulty: this problem set has no {request.difficulty} train problems, only {present}")
+    return rules.pick(matching, request.seed) if request.seed is not None else secrets.choice(matching)

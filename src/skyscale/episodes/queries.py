@@ -1,0 +1,62 @@
+"""SQL of single episodes."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import and_, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from skyscale.store.tables.episodes import episodes
+
+
+@dataclass(frozen=True, slots=True)
+class EpisodeRow:
+    """A single episode."""
+
+    sandbox_id: str
+    episode_id: str
+    problem_set: str
+    problem_id: str
+    run_id: str | None
+    touched_at: datetime
+    closed_at: datetime | None
+
+
+async def insert_episode(connection: AsyncConnection, row: EpisodeRow) -> None:
+    """A new open episode."""
+    values = {name: getattr(row, name) for name in row.__slots__}
+    await connection.execute(insert(episodes).values(**values, steps=0))
+
+
+async def load_episode(connection: AsyncConnection, sandbox_id: str) -> EpisodeRow | None:
+    """The episode of a sandbox id."""
+    row = (await connection.execute(select(episodes).where(episodes.c.sandbox_id == sandbox_id))).first()
+    if row is None:
+        return None
+    return EpisodeRow(
+        row.sandbox_id, row.episode_id, row.problem_set, row.problem_id, row.run_id, row.touched_at, row.closed_at
+    )
+
+
+async def touch_episode(connection: AsyncConnection, sandbox_id: str, now: datetime) -> None:
+    """Note a step."""
+    mine = episodes.c.sandbox_id == sandbox_id
+    await connection.execute(update(episodes).where(mine).values(touched_at=now, steps=episodes.c.steps + 1))
+
+
+async def close_episode(connection: AsyncConnection, sandbox_id: str, now: datetime) -> None:
+    """End an open episode."""
+    mine = and_(episodes.c.sandbox_id == sandbox_id, episodes.c.closed_at.is_(None))
+    await connection.execute(update(episodes).where(mine).values(closed_at=now))
+
+
+async def close_idle(connection: AsyncConnection, touched_before: datetime, now: datetime) -> None:
+    """End episodes that nobody has used for too long."""
+    idle = and_(episodes.c.closed_at.is_(None), episodes.c.touched_at < touched_before)
+    await connection.execute(update(episodes).where(idle).values(closed_at=now))
+
+
+async def num_open(connection: AsyncConnection) -> int:
+    """Open episodes."""
+    query = select(func.count()).select_from(episodes).where(episodes.c.closed_at.is_(None))
+    return (await connection.execute(query)).scalar_one()

@@ -1,0 +1,165 @@
+"""Groups from the environment's side: tickets, verdicts for a group's programs, evaluations.
+
+- A ticket is granted when the buffer has a slot; evaluation groups come first and train groups wait for them, so an
+  evaluation is played by one version.
+- The problem and the seed of a train group follow from the run's seed and the group's sequence number alone.
+- Rewards that were judged here are remembered by the buffer and compared with what is pushed.
+"""
+
+import asyncio
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import orjson
+
+from skyscale.buffer.admission import Draw
+from skyscale.buffer.parsing import check_id
+from skyscale.buffer.queries import EvaluationCount, GroupRow, RunRow
+from skyscale.buffer.rules import GroupState, RunState
+from skyscale.buffer.service import BufferService
+from skyscale.buffer.wakeup import wait_for
+from skyscale.envs.registry import load_problem_set
+from skyscale.episodes import rules
+from skyscale.episodes.judging import Judging
+from skyscale.episodes.prompts import messages_of
+from skyscale.errors import Conflict, Gone, Invalid
+from skyscale.store.engine import Database
+from skyscale.wire.episodes import GroupTicket, GroupVerdicts, Outcome, Purpose, TicketReply, TicketRequest
+from skyscale.wire.runs import EvaluationResult, RunSpec
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+RETRY_AFTER_S = 0.5
+"""How long a worker that got no ticket is asked to wait."""
+
+
+class EpisodeService:
+    """Tickets, group verdicts and evaluations of runs."""
+
+    def __init__(self, database: Database, buffer: BufferService, judging: Judging, ticket_ttl_s: float) -> None:
+        self._database = database
+        self._buffer = buffer
+        self._judging = judging
+        self._ticket_ttl_s = ticket_ttl_s
+
+    async def tickets(self, request: TicketRequest) -> TicketReply:
+        """Tickets that are free now, or as soon as one is within `wait_s`; none if the run has nothing to play.
+
+        Raises:
+            Gone: `run_closed`.
+        """
+        check_id("run_id", request.run_id)
+        check_id("request_id", request.request_id)
+        deadline = asyncio.get_running_loop().time() + request.wait_s
+        while True:
+            bell = self._buffer.wakeup.bell(request.run_id)
+            run, granted = await self._admit(request)
+            if granted:
+                return TicketReply(groups=[self._ticket(run, group) for group in granted], retry_after_s=0.0)
+            if not await wait_for(bell, deadline):
+                return TicketReply(groups=[], retry_after_s=RETRY_AFTER_S)
+
+    async def _admit(self, request: TicketRequest) -> tuple[RunRow, list[GroupRow]]:
+        async with self._database.write() as connection:
+            run = await self._buffer.load(connection, request.run_id, lock=True)
+            if run.state == RunState.CLOSED:
+                raise Gone(f"run {run.run_id!r} has ended: nothing more is played", code="run_closed")
+            spec = run.spec
+            ids = tuple(p.id for p in load_problem_set(spec.problem_set).train(spec.difficulty))
+
+            def draw(sequence: int) -> Draw:
+                seed = rules.group_seed(spec.seed, Purpose.TRAIN, sequence)
+                return Draw(rules.draw(ids, spec.seed, sequence), seed)
+
+            granted = await self._buffer.admission.admit(
+                connection, run, request.request_id, request.num_groups, self._ticket_ttl_s, draw
+            )
+        return run, granted
+
+    def _ticket(self, run: RunRow, group: GroupRow) -> GroupTicket:
+        spec = run.spec
+        is_eval = group.purpose == Purpose.EVAL
+        assert spec.sampling.max_new_tokens is not None, "a resolved spec has every default"
+        assert group.expires_at is not None, "an open group has an end"
+        return GroupTicket(
+            group_id=group.group_id,
+            problem_id=group.problem_id,
+            messages=messages_of(load_problem_set(spec.problem_set).get(group.problem_id)),
+            group_size=spec.evaluation.samples_per_problem if is_eval else spec.algorithm.group_size,
+            purpose=group.purpose,
+            version=group.version,
+            seed=group.seed,
+            temperature=spec.evaluation.temperature if is_eval else spec.sampling.temperature,
+            max_new_tokens=spec.sampling.max_new_tokens,
+            expires_in_s=max(0.0, (group.expires_at - datetime.now(UTC)).total_seconds()),
+        )
+
+    async def step(self, group_id: str, codes: list[str]) -> GroupVerdicts:
+        """Verdicts for the programs of a group that is being played.
+
+        Raises:
+            NotFound: `group_not_found`.
+            Conflict: `group_not_open`, the group was pushed or its ticket expired.
+            Gone: `run_closed`.
+        """
+        run, group = await self._buffer.ticket(group_id)
+        if run.state == RunState.CLOSED:
+            raise Gone(f"run {run.run_id!r} has ended: nothing more is played", code="run_closed")
+        # A planned evaluation group was on a ticket that expired; its push is still wanted, so its verdicts are too.
+        if group.state not in (GroupState.OPEN, GroupState.PLANNED, GroupState.EXPIRED):
+            raise Conflict(f"group {group_id!r} was already pushed", code="group_not_open")
+        problem = load_problem_set(run.spec.problem_set).get(group.problem_id)
+        verdicts = await self._judging.verdicts(problem, codes)
+        judged = zip(codes, verdicts, strict=True)
+        self._buffer.judged.remember(
+            group_id, {code: v.reward for code, v in judged if v.outcome != Outcome.INFRASTRUCTURE_FAILURE}
+        )
+        return GroupVerdicts(verdicts=verdicts)
+
+    async def run_of(self, group_id: str) -> str:
+        """The run that a group belongs to. Raises NotFound."""
+        return (await self._buffer.ticket(group_id))[0].run_id
+
+    async def request_evaluation(self, connection: "AsyncConnection", spec: RunSpec, version: int) -> None:
+        """Have the held-out problems played by this version before anything else; asking again changes nothing."""
+        if spec.evaluation.num_problems == 0:
+            return
+        heldout = load_problem_set(spec.problem_set).heldout()
+        if not heldout:
+            raise Invalid(
+                f"problem set {spec.problem_set!r} has no held-out problems: set evaluation.num_problems to 0"
+            )
+        chosen = rules.heldout_sample(heldout, spec.seed, spec.evaluation.num_problems)
+        draws = [Draw(p.id, rules.group_seed(spec.seed, Purpose.EVAL, i)) for i, p in enumerate(chosen)]
+        await self._buffer.plan_evaluation(connection, spec.run_id, version, draws)
+
+    async def evaluation(self, connection: "AsyncConnection", run_id: str, version: int) -> EvaluationResult | None:
+        """The result for a version, once all its groups are in."""
+        counts = await self._buffer.evaluation_counts(connection, run_id, version)
+        return _result(counts[0]) if counts else None
+
+    async def evaluations(self, connection: "AsyncConnection", run_id: str) -> list[EvaluationResult]:
+        """All finished evaluations, by version."""
+        results = map(_result, await self._buffer.evaluation_counts(connection, run_id))
+        return [result for result in results if result is not None]
+
+    async def evaluation_samples(self, run_id: str, version: int) -> list[dict[str, object]]:
+        """What the model answered in an evaluation: `problem_id`, `text`, `code`, `reward` of each kept episode."""
+        return [
+            {"problem_id": group["problem_id"], "text": t.get("text", ""), "code": t["code"], "reward": t["reward"]}
+            for group in map(orjson.loads, await self._buffer.evaluation_payloads(run_id, version))
+            for t in group["trajectories"]
+        ]
+
+
+def _result(count: EvaluationCount) -> EvaluationResult | None:
+    if count.num_done < count.num_groups or count.last_push is None:
+        return None
+    return EvaluationResult(
+        version=count.version,
+        reward=count.reward_sum / count.num_episodes if count.num_episodes else 0.0,
+        num_problems=count.num_groups,
+        num_episodes=count.num_episodes,
+        finished_at=count.last_push,
+    )

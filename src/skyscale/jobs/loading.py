@@ -1,0 +1,33 @@
+"""The table of providers, and how one is loaded by its name."""
+
+from collections.abc import Iterable
+from importlib import import_module
+from pathlib import Path
+from typing import cast
+
+from skyscale.errors import Invalid
+from skyscale.jobs.provider import Provider
+
+PROVIDERS = {"local": "skyscale.jobs.providers.local:LocalProvider"}
+"""Name -> class, whose one argument is the folder for jobs' files."""
+
+
+def load_provider(name: str, jobs_dir: Path) -> Provider:
+    """The provider of that name. Raises Invalid for an unknown one, with the names that exist."""
+    target = PROVIDERS.get(name)
+    if target is None:
+        raise unknown_provider(name, PROVIDERS)
+    module, _, cls = target.partition(":")
+    return cast(Provider, getattr(import_module(module), cls)(jobs_dir))
+
+
+def load_providers(data_dir: Path) -> dict[str, Provider]:
+    """Every provider of the table by name, with its files under `data_dir/jobs`."""
+    return {name: load_provider(name, data_dir / "jobs") for name in PROVIDERS}
+
+
+def unknown_provider(name: str, known: Iterable[str]) -> Invalid:
+    """The refusal of a provider that does not exist."""
+    return Invalid(
+        f"there is no provider {name!r}", code="provider_unknown", hint=f"Use one of: {', '.join(sorted(known))}."
+    )

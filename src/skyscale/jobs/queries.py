@@ -1,0 +1,169 @@
+"""All SQL of jobs.
+
+Claims are one guarded UPDATE on both databases: of several schedulers that saw the same row, the one whose UPDATE still
+finds it as it was seen has the job. `apply` changes a row only while its lock token is still ours.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, cast
+
+from sqlalchemy import RowMapping, Select, case, insert, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from skyscale.jobs.rules import LIVE, Desired, JobFacts
+from skyscale.store.tables.jobs import jobs
+from skyscale.wire.jobs import JobRole, JobStatus, JobView
+
+WEAKER: dict[str, tuple[str, ...]] = {"run": (), "finish": ("run",), "stop": ("run", "finish")}
+"""What may be overwritten by a wish."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRecord:
+    """A row, read."""
+
+    facts: JobFacts
+    view: JobView
+    handle: str | None
+    lock_token: str | None
+    spec: dict[str, Any] | None
+    request: dict[str, Any] | None
+    request_sha256: str | None
+    policy_version: int | None
+    metrics: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobFilter:
+    """Which jobs to list."""
+
+    run_id: str | None = None
+    role: JobRole | None = None
+    status: JobStatus | None = None
+
+
+async def insert_job(connection: AsyncConnection, values: Mapping[str, object]) -> None:
+    """Write a new row."""
+    await connection.execute(insert(jobs).values(**values))
+
+
+async def get(connection: AsyncConnection, job_id: str) -> JobRecord | None:
+    """One job."""
+    return next(iter(await _read(connection, select(jobs).where(jobs.c.job_id == job_id))), None)
+
+
+async def live(connection: AsyncConnection) -> list[JobRecord]:
+    """Jobs that are not in a final state, oldest first: what the scheduler looks at."""
+    statement = select(jobs).where(jobs.c.status.in_([status.value for status in LIVE])).order_by(jobs.c.seq)
+    return await _read(connection, statement)
+
+
+async def of_run(connection: AsyncConnection, run_id: str) -> list[JobRecord]:
+    """All jobs of a run in the order policy, trainer, workers by index."""
+    order = case((jobs.c.role == "policy", 0), (jobs.c.role == "trainer", 1), else_=2)
+    return await _read(connection, select(jobs).where(jobs.c.run_id == run_id).order_by(order, jobs.c.index))
+
+
+async def page(
+    connection: AsyncConnection, filters: JobFilter, before_seq: int | None, limit: int
+) -> list[tuple[int, JobRecord]]:
+    """Jobs with their sequence numbers, newest first."""
+    statement = select(jobs).order_by(jobs.c.seq.desc()).limit(limit)
+    if filters.run_id is not None:
+        statement = statement.where(jobs.c.run_id == filters.run_id)
+    if filters.role is not None:
+        statement = statement.where(jobs.c.role == filters.role.value)
+    if filters.status is not None:
+        statement = statement.where(jobs.c.status == filters.status.value)
+    if before_seq is not None:
+        statement = statement.where(jobs.c.seq < before_seq)
+    rows = (await connection.execute(statement)).mappings().all()
+    return [(row["seq"], _record(row)) for row in rows]
+
+
+async def release(connection: AsyncConnection, run_id: str, roles: Collection[JobRole]) -> int:
+    """Let held jobs of a run be dispatched; how many were held."""
+    where = (jobs.c.run_id == run_id, jobs.c.role.in_([role.value for role in roles]), jobs.c.held.is_(True))
+    return (await connection.execute(update(jobs).where(*where).values(held=False))).rowcount
+
+
+async def set_desired(
+    connection: AsyncConnection,
+    desired: Desired,
+    now: datetime,
+    *,
+    run_id: str | None = None,
+    job_id: str | None = None,
+    roles: Collection[JobRole] | None = None,
+) -> int:
+    """Record a wish for the live jobs of a run, or for one job; it never weakens an earlier one."""
+    statement = update(jobs).where(
+        jobs.c.desired.in_(WEAKER[desired]), jobs.c.status.in_([status.value for status in LIVE])
+    )
+    statement = statement.where(jobs.c.run_id == run_id if job_id is None else jobs.c.job_id == job_id)
+    if roles is not None:
+        statement = statement.where(jobs.c.role.in_([role.value for role in roles]))
+    values: dict[str, object] = {"desired": desired}
+    if desired == "finish":
+        values["finish_asked_at"] = now
+    return (await connection.execute(statement.values(values))).rowcount
+
+
+async def heartbeat(connection: AsyncConnection, job_id: str, attempt: int, values: Mapping[str, object]) -> None:
+    """Keep what an attempt said of itself."""
+    await connection.execute(
+        update(jobs).where(jobs.c.job_id == job_id, jobs.c.attempt == attempt).values(dict(values))
+    )
+
+
+async def claim(connection: AsyncConnection, seen: JobRecord, now: datetime, values: Mapping[str, object]) -> bool:
+    """Take a job that is still as it was seen and that nobody else acts on; `values` hold the new lock."""
+    statement = update(jobs).where(
+        jobs.c.job_id == seen.view.job_id,
+        jobs.c.status == seen.facts.status.value,
+        jobs.c.attempt == seen.facts.attempt,
+        jobs.c.desired == seen.facts.desired,
+        or_(jobs.c.lock_token.is_(None), jobs.c.lock_expires_at <= now),
+    )
+    return (await connection.execute(statement.values(dict(values)))).rowcount == 1
+
+
+async def apply(connection: AsyncConnection, job_id: str, lock_token: str, values: Mapping[str, object]) -> bool:
+    """Write the result of an action and let go of the job; False when it was taken from us meanwhile."""
+    statement = update(jobs).where(jobs.c.job_id == job_id, jobs.c.lock_token == lock_token)
+    return (await connection.execute(statement.values(_UNLOCKED | dict(values)))).rowcount == 1
+
+
+async def break_locks(connection: AsyncConnection) -> None:
+    """Forget all claims: for the start of the only scheduler there is, whose predecessor is dead."""
+    await connection.execute(update(jobs).where(jobs.c.lock_token.is_not(None)).values(_UNLOCKED))
+
+
+_UNLOCKED: dict[str, object] = {"lock_token": None, "lock_expires_at": None}
+
+
+async def _read(connection: AsyncConnection, statement: Select[Any]) -> list[JobRecord]:
+    rows: Sequence[RowMapping] = (await connection.execute(statement)).mappings().all()
+    return [_record(row) for row in rows]
+
+
+def _record(row: RowMapping) -> JobRecord:
+    shared = {name: row[name] for name in ("attempt", "started_at")}
+    role, status = JobRole(row["role"]), JobStatus(row["status"])
+    names = ("desired", "held", "due_at", "failures", "crashes", "max_attempts", "timeout_s", "heartbeat_at")
+    facts = {name: row[name] for name in (*names, "finish_asked_at", "lock_expires_at")}
+    names = ("job_id", "run_id", "index", "reason", "provider", "gpu_model", "detail", "created_at", "ended_at")
+    view = {name: row[name] for name in (*names, "exit_code")}
+    return JobRecord(
+        facts=JobFacts(role=role, status=status, **shared, **facts),
+        view=JobView(execution_id=f"exec-{row['job_id']}", role=role, status=status, **shared, **view),
+        handle=row["handle"],
+        lock_token=row["lock_token"],
+        spec=row["spec"],
+        request=row["request"],
+        request_sha256=row["request_sha256"],
+        policy_version=row["policy_version"],
+        metrics=cast(dict[str, float], row["metrics"]),
+    )

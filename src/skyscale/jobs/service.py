@@ -1,0 +1,242 @@
+"""Jobs as the rest of the house sees them: created, released, asked to end, heard from, listed.
+
+- Methods that take a connection are part of their caller's transaction; the others are one transaction each.
+- A wish (`set_desired`) never weakens an earlier one: run < finish < stop.
+- Only the scheduler changes a job's status; this service changes what is wanted and records what jobs say.
+"""
+
+import asyncio
+import hashlib
+import math
+from collections.abc import Callable, Collection, Mapping
+from datetime import datetime
+from typing import Literal
+
+from skyscale.errors import BadRequest, Conflict, Gone, Invalid, NotFound
+from skyscale.events.service import EventLog
+from skyscale.jobs import queries
+from skyscale.jobs.loading import unknown_provider
+from skyscale.jobs.provider import Provider
+from skyscale.jobs.queries import JobFilter, JobRecord
+from skyscale.jobs.rules import Desired
+from skyscale.settings import Settings
+from skyscale.store.engine import AsyncConnection, Database
+from skyscale.wire.base import new_id, utc_now
+from skyscale.wire.jobs import (
+    Heartbeat,
+    JobAssignment,
+    JobCreated,
+    JobDetail,
+    JobPage,
+    JobRole,
+    JobStatus,
+    JobView,
+    TrainingJobCreate,
+)
+from skyscale.wire.runs import ProcessHealth, RunSpec
+
+LOG_BYTES = 64 * 1024
+MAX_PAGE = 200
+RUN_JOB_PREFIXES = ("job-policy-", "job-trainer-", "job-worker-")
+
+
+class JobService:
+    """What may be asked about jobs and of them."""
+
+    def __init__(
+        self,
+        database: Database,
+        events: EventLog,
+        *,
+        providers: Mapping[str, Provider],
+        settings: Settings,
+        model_path: Callable[[str], str] = str,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        """`model_path` turns a run's `base_model` into where the model lies."""
+        self._db = database
+        self._events = events
+        self._providers = providers
+        self._settings = settings
+        self._model_path = model_path
+        self._clock = clock
+        self.changed = asyncio.Event()
+        """Set when the scheduler should look at once."""
+
+    async def create_for_run(
+        self, connection: AsyncConnection, spec: RunSpec, role: JobRole, index: int, *, held: bool
+    ) -> str:
+        """The id of a run's job, created if it is new; a held job waits for `release`."""
+        job_id = f"job-{role.value}-{spec.run_id.removeprefix('rl-')}-{index}"
+        if await queries.get(connection, job_id) is None:
+            values = self._new_row(job_id, role, spec.provider, spec.gpu_model, self._settings.max_attempts)
+            values |= {"run_id": spec.run_id, "index": index, "held": held, "spec": spec.model_dump(mode="json")}
+            await queries.insert_job(connection, values)
+            self._wake_after(connection)
+        return job_id
+
+    async def release(self, connection: AsyncConnection, run_id: str, roles: Collection[JobRole]) -> None:
+        """Let the run's held jobs of these roles be dispatched."""
+        if await queries.release(connection, run_id, roles):
+            self._wake_after(connection)
+
+    async def set_desired(
+        self, connection: AsyncConnection, run_id: str, desired: Desired, roles: Collection[JobRole] | None = None
+    ) -> None:
+        """Say what is wanted of the run's live jobs, of all roles or of these."""
+        if await queries.set_desired(connection, desired, self._clock(), run_id=run_id, roles=roles):
+            self._wake_after(connection)
+
+    async def list_for_run(self, connection: AsyncConnection, run_id: str) -> list[ProcessHealth]:
+        """How each process of the run is, policy first."""
+        now = self._clock()
+        return [_health(job, now) for job in await queries.of_run(connection, run_id)]
+
+    async def views_for_run(self, connection: AsyncConnection, run_id: str) -> list[JobView]:
+        """The run's jobs, policy first."""
+        return [job.view for job in await queries.of_run(connection, run_id)]
+
+    async def failed_job(self, connection: AsyncConnection, run_id: str) -> JobView | None:
+        """A job of the run that is out of attempts, if there is one."""
+        failed = (view for view in await self.views_for_run(connection, run_id) if view.status is JobStatus.FAILED)
+        return next(failed, None)
+
+    async def heartbeat(self, job_id: str, attempt: int, beat: Heartbeat) -> Literal["run", "finish"]:
+        """Record a heartbeat; what is wanted of the process. Raises Gone when it must end."""
+        async with self._db.write() as connection:
+            job = await _existing(connection, job_id)
+            desired = _alive_desire(job, attempt)
+            values: dict[str, object] = {
+                "heartbeat_at": self._clock(),
+                "detail": beat.detail,
+                "metrics": {name: value for name, value in beat.metrics.items() if math.isfinite(value)},
+            }
+            if beat.policy_version is not None:
+                values["policy_version"] = beat.policy_version
+            await queries.heartbeat(connection, job_id, attempt, values)
+        return desired
+
+    async def create_custom(self, body: TrainingJobCreate) -> JobCreated:
+        """A job of its own; the same body with the same id again is the same job.
+
+        Raises Invalid for a provider that is unknown or cannot run this, Conflict for another body under the same id.
+        """
+        self._check_custom(body)
+        job_id, digest = body.job_id or new_id("job"), hashlib.sha256(body.model_dump_json().encode()).hexdigest()
+        async with self._db.write() as connection:
+            existing = await queries.get(connection, job_id)
+            if existing is None:
+                values = self._new_row(job_id, JobRole.CUSTOM, body.provider, body.gpu_model, body.max_attempts)
+                values |= {"request": body.model_dump(mode="json"), "request_sha256": digest}
+                await queries.insert_job(connection, values | {"timeout_s": body.timeout_s})
+                self._wake_after(connection)
+            elif existing.request_sha256 != digest:
+                raise Conflict(f"{job_id} exists with another body", code="job_exists", hint="Choose another job_id.")
+        status = existing.view.status if existing else JobStatus.QUEUED
+        return JobCreated(execution_id=f"exec-{job_id}", job_id=job_id, status=status)
+
+    async def cancel(self, job_id: str) -> JobView:
+        """Ask a custom job to stop; a job that has ended stays as it is. Raises Conflict for a job of a run."""
+        async with self._db.write() as connection:
+            job = await _existing(connection, job_id)
+            if job.view.run_id is not None:
+                hint = f"Stop the run: DELETE /api/rl/runs/{job.view.run_id}."
+                raise Conflict(f"{job_id} belongs to {job.view.run_id}", code="job_of_run", hint=hint)
+            await queries.set_desired(connection, "stop", self._clock(), job_id=job_id)
+            self._wake_after(connection)
+        return job.view
+
+    async def detail(self, job_id: str) -> JobDetail:
+        """A job with the last 64 KiB of its log."""
+        async with self._db.read() as connection:
+            job = await _existing(connection, job_id)
+        provider = self._providers.get(job.view.provider)
+        return JobDetail(job=job.view, logs=await provider.logs(job_id, LOG_BYTES) if provider else "")
+
+    async def assignment(self, job_id: str) -> JobAssignment:
+        """What the job's process must know. Raises Conflict for a custom job, which has none."""
+        async with self._db.read() as connection:
+            job = await _existing(connection, job_id)
+        if job.spec is None or job.view.run_id is None:
+            raise Conflict(f"{job_id} runs its caller's command and has no assignment", code="no_assignment")
+        spec = RunSpec.model_validate(job.spec)
+        return JobAssignment(
+            job_id=job_id,
+            run_id=job.view.run_id,
+            role=job.view.role,
+            index=job.view.index,
+            attempt=job.view.attempt,
+            spec=spec,
+            model_path=self._model_path(spec.base_model),
+            artifact_root=self._settings.artifact_root,
+            heartbeat_s=self._settings.heartbeat_s,
+        )
+
+    async def list(self, filters: JobFilter | None = None, cursor: str | None = None, limit: int = 50) -> JobPage:
+        """A page of jobs, newest first. Raises BadRequest for a cursor that is not ours."""
+        if cursor is not None and not cursor.isdecimal():
+            raise BadRequest("this cursor is not one of ours", hint="Use `next_cursor` of the page before.")
+        limit = min(limit, MAX_PAGE)
+        async with self._db.read() as connection:
+            before = int(cursor[:18]) if cursor else None
+            rows = await queries.page(connection, filters or JobFilter(), before, limit + 1)
+        more = str(rows[limit - 1][0]) if len(rows) > limit else None
+        return JobPage(jobs=[job.view for _, job in rows[:limit]], next_cursor=more)
+
+    def _new_row(self, job_id: str, role: JobRole, provider: str, gpu: str, max_attempts: int) -> dict[str, object]:
+        now = self._clock()
+        return {
+            "job_id": job_id, "role": role.value, "index": 0, "provider": provider, "gpu_model": gpu,
+            "max_attempts": max_attempts, "desired": "run", "held": False, "status": JobStatus.QUEUED.value,
+            "due_at": now, "created_at": now, "metrics": {},
+        }  # fmt: skip
+
+    def _check_custom(self, body: TrainingJobCreate) -> None:
+        provider = self._providers.get(body.provider)
+        if provider is None:
+            raise unknown_provider(body.provider, self._providers)
+        if body.job_id and body.job_id.startswith(RUN_JOB_PREFIXES):
+            raise Invalid(f"{body.job_id}: this prefix names jobs of runs", hint="Choose another job_id.")
+        if any("\0" in text for text in (*body.command, *body.env_vars, *body.env_vars.values())):
+            raise Invalid("command and env_vars must not hold NUL characters")
+        if any(not name or "=" in name for name in body.env_vars):
+            raise Invalid("names in env_vars must not be empty or hold '='")
+        if body.command and provider.abilities.runs_commands:
+            return
+        if body.docker_image is not None and provider.abilities.runs_images:
+            return
+        hint = "Give `command`, for example ['python', '-c', 'print(1)']."
+        raise Invalid(f"provider {body.provider!r} needs a command to run", code="command_missing", hint=hint)
+
+    def _wake_after(self, connection: AsyncConnection) -> None:
+        self._db.after_commit(connection, self.changed.set)
+
+
+async def _existing(connection: AsyncConnection, job_id: str) -> JobRecord:
+    job = await queries.get(connection, job_id)
+    if job is None:
+        raise NotFound(f"there is no job {job_id}", code="job_not_found", hint="GET /api/training/jobs lists them.")
+    return job
+
+
+def _alive_desire(job: JobRecord, attempt: int) -> Literal["run", "finish"]:
+    facts = job.facts
+    if facts.attempt != attempt:
+        raise Gone(f"attempt {attempt} was given up, this is attempt {facts.attempt}", code="superseded")
+    if facts.desired == "stop" or facts.status not in (JobStatus.STARTING, JobStatus.RUNNING):
+        raise Gone(f"{job.view.job_id} must end: {job.view.reason or facts.status.value}", code="job_ended")
+    return facts.desired
+
+
+def _health(job: JobRecord, now: datetime) -> ProcessHealth:
+    view, beat = job.view, job.facts.heartbeat_at
+    return ProcessHealth(
+        id=view.job_id,
+        role=view.role.value,
+        index=view.index,
+        status=view.status.value,
+        detail=view.detail or view.reason or "",
+        attempt=view.attempt,
+        heartbeat_age_s=max(0.0, (now - beat).total_seconds()) if beat else None,
+        metrics=job.metrics,
+    )

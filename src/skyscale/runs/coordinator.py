@@ -1,0 +1,242 @@
+"""The reconciler of runs: compares what each live run wants with what is, and takes the next step.
+
+    every `reconcile_s`, or woken:   live runs ---> for each: look (read) ---> act (network) ---> apply (one write)
+
+- Every step may be repeated: it looks again under the row's lock before it writes.
+- A network call (is the policy server healthy?) is never made inside a transaction.
+- One run's trouble never holds up another's: they are looked at concurrently, and an error is logged and tried again.
+- What to do next is a question of `rules`; this module asks it and carries out the answer.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import httpx
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from skyscale.runs import endings, limits, queries, rules
+from skyscale.runs.ports import Episodes
+from skyscale.runs.queries import RunRecord
+from skyscale.runs.swaps import Swaps
+from skyscale.store.engine import Database
+from skyscale.telemetry.metrics import Metrics
+from skyscale.wire.jobs import JobRole, JobStatus
+from skyscale.wire.runs import ProcessHealth, RunStatus
+
+log = logging.getLogger(__name__)
+HEALTH_TIMEOUT_S = 2.0
+ALIVE = {JobStatus.STARTING.value, JobStatus.RUNNING.value}
+OVER = {JobStatus.SUCCEEDED.value, JobStatus.FAILED.value, JobStatus.CANCELLED.value}
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What the coordinator acts on."""
+
+    database: Database
+    parts: endings.Parts
+    episodes: Episodes
+    swaps: Swaps
+    http: httpx.AsyncClient
+    metrics: Metrics
+    clock: Callable[[], datetime]
+
+
+class Coordinator:
+    """One loop for all runs."""
+
+    def __init__(self, world: World, reconcile_s: float) -> None:
+        self._world = world
+        self._reconcile_s = reconcile_s
+        self._changed = asyncio.Event()
+
+    def wake(self, run_id: str) -> None:
+        """Look at this run without waiting for the next round."""
+        self._world.swaps.wake(run_id)
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Reconcile until cancelled."""
+        while True:
+            self._changed.clear()
+            await self.reconcile_all()
+            try:
+                async with asyncio.timeout(self._reconcile_s):
+                    await self._changed.wait()
+            except TimeoutError:
+                continue
+
+    async def reconcile_all(self) -> None:
+        """One round over all live runs."""
+        try:
+            async with self._world.database.read() as connection:
+                live = await queries.live(connection)
+            results = await asyncio.gather(*(self.reconcile(run) for run in live), return_exceptions=True)
+        except Exception:
+            log.exception("the round over all runs failed; the next one tries again")
+            return
+        for run, result in zip(live, results, strict=True):
+            if isinstance(result, Exception):
+                log.error("reconciling %s failed; the next round tries again", run.run_id, exc_info=result)
+
+    async def reconcile(self, run: RunRecord) -> None:
+        """Take a run's next step, if there is one."""
+        world = self._world
+        async with world.database.read() as connection:
+            processes = await world.parts.jobs.list_for_run(connection, run.run_id)
+            failed = await world.parts.jobs.failed_job(connection, run.run_id)
+        if run.status is RunStatus.STOPPING:
+            await self._stopping(run, processes)
+            return
+        if failed is not None:
+            reason = f"{failed.job_id} gave up after {failed.attempt} attempts: {failed.reason or 'no reason given'}"
+            await self._end(run, RunStatus.FAILED, f"{reason}; its log: GET /api/training/jobs/{failed.job_id}")
+            return
+        late = rules.overdue(run.status, run.created_at, run.policy_url is not None, world.clock())
+        if late is not None:
+            await self._end(run, RunStatus.FAILED, late)
+            return
+        if not run.has_jobs:
+            await self._create_jobs(run)
+            return
+        if run.policy_url is not None and run.policy_job_id is not None and not _is_alive(run, processes):
+            await self._policy_lost(run)
+        elif run.policy_url is not None and run.policy_healthy_at is None:
+            await self._greet_policy(run)
+        elif run.status is RunStatus.RUNNING:
+            await self._running(run, processes)
+
+    async def _create_jobs(self, run: RunRecord) -> None:
+        async with self._world.database.write() as connection:
+            now = await queries.get(connection, run.run_id, lock=True)
+            if now is None or now.has_jobs or now.status is not RunStatus.STARTING:
+                return
+            create = self._world.parts.jobs.create_for_run
+            await create(connection, run.spec, JobRole.POLICY, 0, held=False)
+            await create(connection, run.spec, JobRole.TRAINER, 0, held=True)
+            for index in range(run.spec.num_workers):
+                await create(connection, run.spec, JobRole.WORKER, index, held=True)
+            await self._change(connection, run, {"has_jobs": 1})
+            await self._tell(connection, run, "run.jobs_created", "policy server wanted; the others wait for it")
+
+    async def _greet_policy(self, run: RunRecord) -> None:
+        try:
+            answer = await self._world.http.get(f"{run.policy_url}/health", timeout=HEALTH_TIMEOUT_S)
+        except httpx.HTTPError:
+            return  # not up yet; the start's deadline and the job's heartbeats bound this
+        if answer.status_code != 200:
+            return
+        async with self._world.database.write() as connection:
+            now = await queries.get(connection, run.run_id, lock=True)
+            if now is None or _policy_of(now) != _policy_of(run) or now.policy_healthy_at is not None:
+                return
+            values: dict[str, object] = {"policy_healthy_at": self._world.clock()}
+            is_first = now.status is RunStatus.STARTING
+            if is_first:
+                values["status"] = rules.move(now.status, RunStatus.RUNNING).value
+                await self._world.parts.jobs.release(connection, run.run_id, {JobRole.TRAINER, JobRole.WORKER})
+            await self._change(connection, run, values)
+            if is_first:
+                await limits.ask_for_evaluation(self._world.episodes, connection, now, self._world.clock())
+            await self._tell(connection, run, "policy.healthy", f"policy server at {run.policy_url} is ready")
+            if is_first:
+                await self._tell(connection, run, "run.running", "workers and trainer are released")
+        self._world.swaps.wake(run.run_id)
+
+    async def _policy_lost(self, run: RunRecord) -> None:
+        async with self._world.database.write() as connection:
+            now = await queries.get(connection, run.run_id, lock=True)
+            if now is None or _policy_of(now) != _policy_of(run):
+                return
+            await self._change(connection, run, {"policy_url": None, "policy_healthy_at": None})
+            message = "the policy server's process ended; workers wait until its successor has registered"
+            await self._tell(connection, run, "policy.lost", message, level="warning")
+
+    async def _running(self, run: RunRecord, processes: Sequence[ProcessHealth]) -> None:
+        world = self._world
+        if run.serving_version != run.version_to_serve:
+            world.swaps.wake(run.run_id)
+        await limits.note_rollouts(world.database, world.parts.buffer, world.metrics, run, world.clock())
+        if rules.finishing_overdue(run.finishing_since, world.clock()):
+            late = f"{run.finish_reason}; the final evaluation was not reached in time"
+            await self._end(run, RunStatus.COMPLETED, late)
+        elif run.evaluating is not None:
+            await limits.note_evaluation(world.database, world.episodes, world.parts.events, run, world.clock())
+        else:
+            await self._towards_the_end(run, processes)
+
+    async def _towards_the_end(self, run: RunRecord, processes: Sequence[ProcessHealth]) -> None:
+        trainer_ended = all(p.status in OVER for p in processes if p.role == JobRole.TRAINER.value)
+        if run.finish_reason is None:
+            await self._maybe_finish(run, trainer_ended)
+        elif trainer_ended and run.serving_version == run.newest_version and not await self._evaluate_if_due(run):
+            await self._end(run, RunStatus.COMPLETED, run.finish_reason)
+
+    async def _maybe_finish(self, run: RunRecord, trainer_ended: bool) -> None:
+        world = self._world
+        reason = await limits.reached(world.database, run, world.clock())
+        if reason is None and trainer_ended:
+            reason = f"the trainer ended by itself after version {run.newest_version}"
+        if reason is None:
+            await self._evaluate_if_due(run)
+            return
+        async with world.database.write() as connection:
+            now = await queries.get(connection, run.run_id, lock=True)
+            if now is not None and now.status is RunStatus.RUNNING and now.finish_reason is None:
+                await endings.begin_finishing(world.parts, connection, now, reason, world.clock())
+
+    async def _evaluate_if_due(self, run: RunRecord) -> bool:
+        if not limits.is_evaluation_due(run) or run.serving_version != run.newest_version:
+            return False
+        async with self._world.database.write() as connection:
+            now = await queries.get(connection, run.run_id, lock=True)
+            if now is not None and now.status is RunStatus.RUNNING and now.newest_version == run.newest_version:
+                await limits.ask_for_evaluation(self._world.episodes, connection, now, self._world.clock())
+        return True
+
+    async def _stopping(self, run: RunRecord, processes: Sequence[ProcessHealth]) -> None:
+        world = self._world
+        if any(process.status not in OVER for process in processes):
+            if rules.stopping_overdue(run.stopping_since, world.clock()):
+                async with world.database.write() as connection:
+                    await world.parts.jobs.set_desired(connection, run.run_id, "stop", None)
+            return
+        async with world.database.write() as connection:
+            now = await queries.get(connection, run.run_id, lock=True)
+            if now is None or now.status is not RunStatus.STOPPING or now.ending is None:
+                return
+            values: dict[str, object] = {
+                "status": rules.move(now.status, now.ending).value, "ended_at": world.clock(), "policy_url": None,
+                "policy_healthy_at": None,
+            }  # fmt: skip
+            await self._change(connection, run, values)
+            level = "error" if now.ending is RunStatus.FAILED else "info"
+            await self._tell(connection, run, f"run.{now.ending.value}", now.reason or now.ending.value, level=level)
+        world.metrics.forget_run(run.run_id)
+
+    async def _end(self, run: RunRecord, ending: RunStatus, reason: str) -> None:
+        async with self._world.database.write() as connection:
+            now = await queries.get(connection, run.run_id, lock=True)
+            if now is not None and now.status in (RunStatus.STARTING, RunStatus.RUNNING):
+                await endings.begin(self._world.parts, connection, now, ending, reason, self._world.clock())
+
+    async def _change(self, connection: AsyncConnection, run: RunRecord, values: dict[str, object]) -> None:
+        await queries.change(connection, run.run_id, self._world.clock(), values)
+
+    async def _tell(
+        self, connection: AsyncConnection, run: RunRecord, kind: str, message: str, level: str = "info"
+    ) -> None:
+        await self._world.parts.events.append(
+            connection, run_id=run.run_id, component="coordinator", kind=kind, message=message, level=level
+        )
+
+
+def _policy_of(run: RunRecord) -> tuple[str | None, int | None]:
+    return run.policy_url, run.policy_attempt
+
+
+def _is_alive(run: RunRecord, processes: Sequence[ProcessHealth]) -> bool:
+    return any(p.id == run.policy_job_id and p.attempt == run.policy_attempt and p.status in ALIVE for p in processes)

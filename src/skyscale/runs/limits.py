@@ -1,0 +1,73 @@
+"""How far a run is: its first rollout, its evaluations, its own limits."""
+
+from datetime import datetime
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from skyscale.events.service import EventLog
+from skyscale.runs import queries, rules
+from skyscale.runs.ports import Buffer, Episodes
+from skyscale.runs.queries import RunRecord
+from skyscale.store.engine import Database
+from skyscale.telemetry.metrics import Metrics
+
+
+async def note_rollouts(database: Database, buffer: Buffer, metrics: Metrics, run: RunRecord, now: datetime) -> None:
+    """Show the buffer's size, and record when the first training group was given out."""
+    stats = await buffer.stats(run.run_id)
+    metrics.rl_buffer_size.labels(run.run_id).set(stats.size)
+    if run.rollouts_started_at is None and stats.groups_in_play + stats.pushed > 0:
+        async with database.write() as connection:
+            await queries.change(connection, run.run_id, now, {"rollouts_started_at": now})
+
+
+def is_evaluation_due(run: RunRecord) -> bool:
+    """Whether the newest version is to be evaluated now."""
+    return run.evaluating is None and rules.evaluation_due(
+        run.spec.evaluation,
+        newest=run.newest_version,
+        asked=run.evaluation_asked,
+        is_finishing=run.finish_reason is not None,
+    )
+
+
+async def ask_for_evaluation(episodes: Episodes, connection: AsyncConnection, run: RunRecord, now: datetime) -> None:
+    """Have the newest version evaluated, if that is due."""
+    if is_evaluation_due(run):
+        await queries.change(connection, run.run_id, now, {"evaluation_asked": run.newest_version})
+        await episodes.request_evaluation(connection, run.spec, run.newest_version)
+
+
+async def note_evaluation(
+    database: Database, episodes: Episodes, events: EventLog, run: RunRecord, now: datetime
+) -> None:
+    """If the open evaluation is complete, record it and let the run go on."""
+    version = run.evaluation_asked
+    async with database.read() as connection:
+        result = await episodes.evaluation(connection, run.run_id, version)
+    if result is None:
+        return
+    async with database.write() as connection:
+        again = await queries.get(connection, run.run_id, lock=True)
+        if again is None or again.evaluating != version:
+            return
+        await queries.change(connection, run.run_id, now, {"evaluation_done": version})
+        await events.append(
+            connection, run_id=run.run_id, component="env", kind="evaluation.finished",
+            message=f"version {version} scores {result.reward:.3f} on {result.num_problems} held-out problems",
+            data={"version": version, "reward": result.reward, "num_episodes": result.num_episodes},
+        )  # fmt: skip
+
+
+async def reached(database: Database, run: RunRecord, now: datetime) -> str | None:
+    """Which of its limits the run has reached, in words."""
+    rewards: list[float] = []
+    if run.spec.target_reward is not None:
+        async with database.read() as connection:
+            points = await queries.newest_metrics(connection, run.run_id, 4 * rules.TARGET_REWARD_VERSIONS)
+        by_step = {point.step: point.episode_reward for point in points if point.episode_reward is not None}
+        rewards = [by_step[step] for step in sorted(by_step, reverse=True)]
+    progress = rules.Progress(
+        newest_version=run.newest_version, rollouts_started_at=run.rollouts_started_at, recent_rewards=rewards
+    )
+    return rules.limit_reached(run.spec, progress, now)

@@ -1,0 +1,82 @@
+"""What the run's coordinator needs of its neighbours, in its own words; the services of those rooms fit as they are."""
+
+from collections.abc import Collection, Sequence
+from typing import Literal, Protocol
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from skyscale.wire.batches import BufferStats
+from skyscale.wire.jobs import JobRole, JobView
+from skyscale.wire.runs import EvaluationResult, ProcessHealth, RunSpec
+
+
+class Jobs(Protocol):
+    """The processes of runs."""
+
+    async def create_for_run(
+        self, connection: AsyncConnection, spec: RunSpec, role: JobRole, index: int, *, held: bool
+    ) -> str:
+        """Want a process of this role; held ones wait for `release`. Returns its job id."""
+        ...
+
+    async def release(self, connection: AsyncConnection, run_id: str, roles: Collection[JobRole]) -> None:
+        """Let held jobs of these roles start."""
+        ...
+
+    async def set_desired(
+        self,
+        connection: AsyncConnection,
+        run_id: str,
+        desired: Literal["run", "finish", "stop"],
+        roles: Collection[JobRole] | None = None,
+    ) -> None:
+        """Say what is wanted of the run's jobs of these roles, or of all."""
+        ...
+
+    async def list_for_run(self, connection: AsyncConnection, run_id: str) -> list[ProcessHealth]:
+        """Every job of the run and what it last said of itself."""
+        ...
+
+    async def failed_job(self, connection: AsyncConnection, run_id: str) -> JobView | None:
+        """A job of the run that is out of attempts, if any."""
+        ...
+
+
+class Buffer(Protocol):
+    """Groups waiting to be trained on."""
+
+    async def open(self, connection: AsyncConnection, spec: RunSpec) -> None:
+        """Begin to take in groups of this run."""
+        ...
+
+    async def close(self, connection: AsyncConnection, run_id: str) -> None:
+        """Refuse whatever still comes."""
+        ...
+
+    async def stop_training(self, connection: AsyncConnection, run_id: str) -> None:
+        """Give no more tickets for training."""
+        ...
+
+    async def published(self, connection: AsyncConnection, run_id: str, version: int, lease_ids: Sequence[str]) -> None:
+        """Ack these leases and free their slots. Raises Conflict `lease_fenced` for a lease given to another."""
+        ...
+
+    async def stats(self, run_id: str) -> BufferStats:
+        """What became of the run's trajectories so far."""
+        ...
+
+
+class Episodes(Protocol):
+    """Evaluations are played like training groups, by the same workers."""
+
+    async def request_evaluation(self, connection: AsyncConnection, spec: RunSpec, version: int) -> None:
+        """Have held-out problems played by this version; no training tickets until it is complete."""
+        ...
+
+    async def evaluation(self, connection: AsyncConnection, run_id: str, version: int) -> EvaluationResult | None:
+        """Its result, or None while it is being played."""
+        ...
+
+    async def evaluations(self, connection: AsyncConnection, run_id: str) -> list[EvaluationResult]:
+        """All finished ones, by version."""
+        ...

@@ -1,0 +1,58 @@
+"""From what a caller asked to what the run is: every default filled in, every value checked. Pure."""
+
+import re
+from collections.abc import Collection
+
+from skyscale.errors import Invalid
+from skyscale.wire.runs import RunCreate, RunSpec
+
+STARTER = "skyscale/starter"
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+GPU_MODELS = frozenset(
+    {"cpu", "any", "t4", "l4", "l40s", "a10g", "a100", "a100-40", "a100-80", "h100", "h200", "b200"}
+    | {"rtx3060", "rtx3090", "rtx4090", "rtx5090"}
+)
+"""Names that the providers between them understand."""
+STARTER_LEARNING_RATE = 5e-4
+"""The starter has about a million parameters; larger models need, and get, far smaller steps."""
+LARGE_LEARNING_RATE = 1e-6
+STARTER_MAX_NEW_TOKENS = 48
+LARGE_MAX_NEW_TOKENS = 512
+
+
+def resolve(request: RunCreate, run_id: str) -> RunSpec:
+    """The run's immutable specification."""
+    is_starter = request.base_model == STARTER
+    algorithm, sampling = request.algorithm, request.sampling
+    if algorithm.learning_rate is None:
+        rate = STARTER_LEARNING_RATE if is_starter else LARGE_LEARNING_RATE
+        algorithm = algorithm.model_copy(update={"learning_rate": rate})
+    if request.mode == "synchronous":
+        algorithm = algorithm.model_copy(update={"max_staleness": 0})
+    if sampling.max_new_tokens is None:
+        tokens = STARTER_MAX_NEW_TOKENS if is_starter else LARGE_MAX_NEW_TOKENS
+        sampling = sampling.model_copy(update={"max_new_tokens": tokens})
+    given = {name: getattr(request, name) for name in RunSpec.model_fields if name != "run_id"}
+    return RunSpec.model_validate(given | {"run_id": run_id, "algorithm": algorithm, "sampling": sampling})
+
+
+def check(spec: RunSpec, providers: Collection[str]) -> None:
+    """Raise Invalid, naming the field, for a value that cannot work; asks nothing of the disk."""
+    if spec.gpu_model not in GPU_MODELS:
+        raise Invalid(f"gpu_model: {spec.gpu_model!r} is unknown; known are {', '.join(sorted(GPU_MODELS))}")
+    if spec.provider not in providers:
+        raise Invalid(f"provider: {spec.provider!r} is unknown; known are {', '.join(sorted(providers))}")
+    if not is_path(spec.base_model) and not HUB_ID.fullmatch(spec.base_model):
+        raise Invalid(
+            f"base_model: {spec.base_model!r} is neither {STARTER}, nor a folder, nor a Hugging Face id like org/name"
+        )
+    algorithm = spec.algorithm
+    if algorithm.minibatches > algorithm.groups_per_step:
+        raise Invalid("algorithm.minibatches must not exceed algorithm.groups_per_step: a batch is cut by whole groups")
+    if algorithm.importance_low > algorithm.importance_high:
+        raise Invalid("algorithm.importance_low must not exceed algorithm.importance_high")
+
+
+def is_path(base_model: str) -> bool:
+    """Whether the model is named by a folder rather than an id."""
+    return base_model.startswith(("/", "./", "../", "~"))

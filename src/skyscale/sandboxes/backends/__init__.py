@@ -1,0 +1,1 @@
+"""Sandbox backends: leaves that `loading.py` names; nobody imports them directly."""

@@ -1,0 +1,200 @@
+"""The backend "process": zygotes that keep isolated, single-use sandboxes warm.
+
+- Taking a sandbox asks for the next one at once, so the pool refills while the taken one works.
+- A zygote that dies is started again; sandboxes of the dead one raise SandboxFailure, and whoever waits gets another.
+- `start` refuses a host where a required layer of isolation is not in force. Every layer is tried, none is assumed:
+  the first sandbox's own report is checked, and its identity is read from /proc by us.
+"""
+
+import asyncio
+import itertools
+import os
+import re
+from collections import deque
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from skyscale.errors import SandboxFailure
+from skyscale.sandboxes.backends.process.link import ZygoteLink
+from skyscale.sandboxes.backends.process.sandbox import ProcessSandbox
+from skyscale.sandboxes.sandbox import Limits
+from skyscale.wire.base import new_id
+
+REQUIRED = (
+    "user namespace", "pid namespace", "mount namespace", "network namespace", "ipc namespace", "private root",
+    "private tmp", "no capabilities", "no new privileges", "resource limits", "seccomp", "verified from outside",
+)  # fmt: skip
+"""Layers without which `start` refuses; landlock, an own uid and cgroups are further lines of defence."""
+ACQUIRE_TIMEOUT_S = 15.0
+_RESTART_PAUSE_S = 0.2
+"""Keeps a zygote that cannot live from taking a core."""
+
+
+class ProcessBackend:
+    """Sandboxes as forked processes in Linux namespaces."""
+
+    name = "process"
+
+    def __init__(self, *, slots: int = 2, allow_weak: bool = False) -> None:
+        self._num_zygotes = max(1, min(slots, os.cpu_count() or 1))
+        self._num_warm = max(2, min(2 * slots, slots + 2))
+        self._allow_weak = allow_weak
+        self._links: list[ZygoteLink] = []
+        self._warm: deque[ProcessSandbox] = deque()
+        self._waiting: deque[asyncio.Future[ProcessSandbox]] = deque()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._layers: dict[str, str] = {}
+        self._is_stopping = False
+        self._turn = itertools.count()
+
+    async def start(self) -> None:
+        """Start the zygotes, make the first sandbox, and check what isolates it.
+
+        Raises:
+            SandboxFailure: a zygote does not start, or a required layer is missing here.
+        """
+        self._is_stopping = False
+        try:
+            self._links = [self._new_link(index) for index in range(self._num_zygotes)]
+            await asyncio.gather(*(link.start() for link in self._links))
+            await self._check_first()
+        except BaseException:
+            await self.stop()
+            raise
+        for _ in range(self._num_warm):
+            self._spawn()
+
+    async def _check_first(self) -> None:
+        self._spawn()
+        first = await self._next()
+        self._layers = {**first.layers, **_seen_from_outside(first.pid), "memory cgroup": _NO_CGROUP}
+        await first.close()
+        missing = [f"{name} ({self._layers.get(name, 'not tried')})" for name in REQUIRED if not self._has(name)]
+        if missing and not self._allow_weak:
+            raise SandboxFailure(
+                f"this host lacks isolation that running unknown code needs: {'; '.join(missing)}",
+                code="sandbox_isolation_missing",
+                hint="Allow user namespaces (kernel.unprivileged_userns_clone=1, or --security-opt seccomp=unconfined "
+                "for a container), or choose another sandbox backend.",
+            )
+
+    def _has(self, layer: str) -> bool:
+        return self._layers.get(layer) == "yes"
+
+    async def acquire(self) -> ProcessSandbox:
+        """A fresh sandbox, from the warm pool when one is ready.
+
+        Raises:
+            SandboxFailure: none could be made in time.
+        """
+        if self._is_stopping or not self._links:
+            raise SandboxFailure("the sandbox backend is not running")
+        self._spawn()
+        while self._warm:
+            sandbox = self._warm.popleft()
+            if sandbox.failure is None:
+                return sandbox
+            await sandbox.close()
+            self._spawn()
+        return await self._next()
+
+    async def _next(self) -> ProcessSandbox:
+        future: asyncio.Future[ProcessSandbox] = asyncio.get_running_loop().create_future()
+        self._waiting.append(future)
+        try:
+            async with asyncio.timeout(ACQUIRE_TIMEOUT_S):
+                sandbox = await future
+        except TimeoutError as error:
+            raise SandboxFailure(f"no sandbox became ready in {ACQUIRE_TIMEOUT_S:.0f} s") from error
+        if sandbox.failure is not None:
+            await sandbox.close()
+            raise SandboxFailure(f"the sandbox could not be made: {sandbox.failure}")
+        return sandbox
+
+    def _spawn(self) -> None:
+        """Ask the next living zygote for one more sandbox."""
+        alive = [link for link in self._links if link.is_alive]
+        if not alive or self._is_stopping:
+            return
+        link = alive[next(self._turn) % len(alive)]
+        link.spawn(ProcessSandbox(new_id("sb"), self._on_ready))
+
+    def _on_ready(self, sandbox: ProcessSandbox) -> None:
+        while self._waiting:
+            future = self._waiting.popleft()
+            if not future.done():
+                future.set_result(sandbox)
+                return
+        if sandbox.failure is None and not self._is_stopping:
+            self._warm.append(sandbox)
+        else:
+            self._keep(sandbox.close())
+
+    def _on_death(self, link: ZygoteLink) -> None:
+        if not self._is_stopping and link in self._links:
+            self._keep(self._replace(link))
+
+    async def _replace(self, link: ZygoteLink) -> None:
+        """Start a zygote in the dead one's place, until one lives or the backend stops."""
+        await link.reap()
+        while not self._is_stopping:
+            await asyncio.sleep(_RESTART_PAUSE_S)
+            fresh = self._new_link(link.index)
+            self._links[self._links.index(link)] = fresh
+            link = fresh
+            try:
+                await fresh.start()
+            except SandboxFailure:
+                continue
+            break
+        for _ in range(max(self._num_warm - len(self._warm), len(self._waiting))):
+            self._spawn()
+
+    def _new_link(self, index: int) -> ZygoteLink:
+        return ZygoteLink(index, Limits().tmp_bytes, self._on_death)
+
+    def _keep(self, work: "asyncio.Future[None] | object") -> None:
+        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)  # type: ignore[arg-type]
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def stop(self) -> None:
+        """End every sandbox and helper process; nothing is left behind."""
+        self._is_stopping = True
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for link in self._links:
+            sandboxes = list(link.sandboxes.values())
+            await link.stop()
+            for sandbox in sandboxes:
+                await sandbox.close()
+        while self._warm:
+            await self._warm.popleft().close()
+        self._links = []
+
+    def report(self) -> dict[str, str]:
+        """Each isolation layer and whether it is in force here."""
+        return dict(self._layers)
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+
+_NO_CGROUP = "no: not used; without fork the address-space limit bounds the episode"
+
+
+def _seen_from_outside(pid: int) -> dict[str, str]:
+    """What the kernel says of a waiting sandbox: no capabilities, no new privileges, seccomp on."""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
+    fields = dict(re.findall(r"^(CapEff|CapBnd|NoNewPrivs|Seccomp):\s*(\S+)", status, re.MULTILINE))
+    wanted = {"CapEff": "0" * 16, "CapBnd": "0" * 16, "NoNewPrivs": "1", "Seccomp": "2"}
+    wrong = [f"{name} is {fields.get(name)}" for name, value in wanted.items() if fields.get(name) != value]
+    return {"verified from outside": f"no: {', '.join(wrong)}" if wrong else "yes"}

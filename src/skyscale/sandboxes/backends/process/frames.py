@@ -1,0 +1,72 @@
+"""Frames from the episode, cut out of a byte stream that may be hostile; pure.
+
+A frame is a 4-byte big-endian length and `kind\nstatus\ndetail\nvalue` in UTF-8. Nothing in it is trusted: lengths are
+bounded, unknown words are violations, the value is text that only gets compared.
+"""
+
+from dataclasses import dataclass
+
+from skyscale.sandboxes.sandbox import CallStatus
+
+KINDS = frozenset({"ready", "loaded", "call", "done"})
+CLAIMABLE = {
+    status.value: status
+    for status in (
+        CallStatus.OK, CallStatus.EXCEPTION, CallStatus.MEMORY, CallStatus.UNSUPPORTED_VALUE,
+        CallStatus.NO_ENTRY_POINT, CallStatus.SYNTAX_ERROR,
+    )
+}  # fmt: skip
+"""What the inside may say of itself; timeouts, kills and violations are ours to state."""
+_OVERHEAD = 1024
+MAX_DETAIL = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One claim of the episode."""
+
+    kind: str
+    status: CallStatus
+    detail: str
+    value: str
+
+
+class FrameViolation(Exception):
+    """The episode's process does not speak the protocol."""
+
+
+class FrameReader:
+    """Bytes in, frames out."""
+
+    def __init__(self) -> None:
+        self.max_value = 64 * 1024
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> list[Frame]:
+        """The frames that these bytes complete.
+
+        Raises:
+            FrameViolation: too long, not text, or not in the vocabulary.
+        """
+        self._buffer += data
+        frames: list[Frame] = []
+        while len(self._buffer) >= 4:
+            size = int.from_bytes(self._buffer[:4], "big")
+            if size > self.max_value + _OVERHEAD:
+                raise FrameViolation("frame too long")
+            if len(self._buffer) < 4 + size:
+                break
+            frames.append(_parsed(bytes(self._buffer[4 : 4 + size])))
+            del self._buffer[: 4 + size]
+        return frames
+
+
+def _parsed(payload: bytes) -> Frame:
+    try:
+        parts = payload.decode("utf-8").split("\n", 3)
+    except UnicodeDecodeError as error:
+        raise FrameViolation("frame is not text") from error
+    if len(parts) != 4 or parts[0] not in KINDS or parts[1] not in CLAIMABLE:
+        raise FrameViolation("unknown frame")
+    detail = "".join(c if c.isprintable() else "?" for c in parts[2][:MAX_DETAIL])
+    return Frame(parts[0], CLAIMABLE[parts[1]], detail, parts[3])

@@ -1,0 +1,159 @@
+"""The control plane's end of one zygote process.
+
+- The zygote is started with an empty environment (but the hash seed) and without site-packages; it gets one socket.
+- A death of the zygote is told once to `on_death` and to every sandbox that it was the parent of: those are broken.
+"""
+
+import asyncio
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from skyscale.errors import SandboxFailure
+from skyscale.sandboxes.backends.process.sandbox import ProcessSandbox
+
+START_TIMEOUT_S = 20.0
+"""A cold disk and a busy machine; warm it takes 0.1 s."""
+STOP_TIMEOUT_S = 5.0
+_ROOT = Path(__file__).resolve().parents[3]
+_BOOT = (
+    "import sys; sys.path.insert(0, {root!r}); from sandboxes.backends.process.zygote.main import main; "
+    "del sys.path[0]; main({fd}, {index}, {tmp_bytes})"
+)
+_MAX_MESSAGE = 8192
+
+
+class ZygoteLink:
+    """One zygote: start it, ask it for sandboxes, hear of their ends."""
+
+    def __init__(self, index: int, tmp_bytes: int, on_death: Callable[["ZygoteLink"], None]) -> None:
+        self.index = index
+        self.layers: dict[str, str] = {}
+        self.is_alive = False
+        self.sandboxes: dict[str, ProcessSandbox] = {}
+        """Every sandbox whose process has not been reaped."""
+        self._tmp_bytes = tmp_bytes
+        self._on_death = on_death
+
+    async def start(self) -> None:
+        """Start the process and wait until it serves.
+
+        Raises:
+            SandboxFailure: it ended or did not answer in time.
+        """
+        self._loop = asyncio.get_running_loop()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._control = ours
+        with theirs:
+            self._process = self._launch(theirs.fileno())
+        ours.setblocking(False)
+        self._hello: asyncio.Future[None] = self._loop.create_future()
+        self.is_alive = True
+        self._loop.add_reader(ours.fileno(), self._on_readable)
+        try:
+            async with asyncio.timeout(START_TIMEOUT_S):
+                await self._hello
+        except TimeoutError as error:
+            await self.stop()
+            raise SandboxFailure(f"the zygote did not answer in {START_TIMEOUT_S:.0f} s") from error
+
+    def _launch(self, control: int) -> subprocess.Popen[bytes]:
+        boot = _BOOT.format(root=str(_ROOT), fd=control, index=self.index, tmp_bytes=self._tmp_bytes)
+        # sys.executable resolved: without site-packages a virtual environment is only a link to its interpreter
+        command = [str(Path(sys.executable).resolve()), "-s", "-S", "-P", "-B", "-X", "utf8", "-c", boot]
+        return subprocess.Popen(
+            command, env={"PYTHONHASHSEED": "0"}, pass_fds=(control,), cwd="/", stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, stderr=None, start_new_session=True,
+        )  # fmt: skip
+
+    def spawn(self, sandbox: ProcessSandbox) -> None:
+        """Ask for the process of `sandbox`; it is told when it is ready or failed."""
+        self.sandboxes[sandbox.sandbox_id] = sandbox
+        message = json.dumps({"spawn": sandbox.sandbox_id}).encode()
+        try:
+            socket.send_fds(self._control, [message], sandbox.child_ends)
+        except OSError as error:
+            del self.sandboxes[sandbox.sandbox_id]
+            sandbox.broke(f"the zygote takes no request: {error}")
+        finally:
+            sandbox.close_child_ends()
+
+    def _on_readable(self) -> None:
+        try:
+            data, descriptors, _, _ = socket.recv_fds(self._control, _MAX_MESSAGE, 1)
+        except BlockingIOError:
+            return
+        except OSError:
+            data, descriptors = b"", []
+        if data:
+            self._on_message(json.loads(data), descriptors)
+        else:
+            self._died()
+
+    def _on_message(self, message: dict[str, Any], descriptors: list[int]) -> None:
+        if "hello" in message:
+            self.layers = message["hello"]
+            self._hello.set_result(None)
+        elif "spawned" in message:
+            self._on_spawned(message, descriptors[0])
+        elif "failed" in message:
+            sandbox = self.sandboxes.pop(message["failed"], None)
+            if sandbox is not None:
+                sandbox.broke(str(message["detail"]))
+        else:
+            sandbox = self.sandboxes.pop(message["exited"], None)
+            if sandbox is not None:
+                sandbox.exited(int(message["status"]))
+
+    def _on_spawned(self, message: dict[str, Any], pidfd: int) -> None:
+        sandbox = self.sandboxes.get(message["spawned"])
+        if sandbox is None:
+            os.close(pidfd)
+        else:
+            sandbox.spawned(int(message["pid"]), pidfd)
+
+    def _died(self) -> None:
+        if not self.is_alive:
+            return
+        self._release()
+        if not self._hello.done():
+            self._hello.set_exception(SandboxFailure("the zygote ended while it started; its errors are on stderr"))
+        for sandbox in list(self.sandboxes.values()):
+            sandbox.broke("its zygote ended")
+        self.sandboxes.clear()
+        self._on_death(self)
+
+    def _release(self) -> None:
+        self.is_alive = False
+        self._loop.remove_reader(self._control.fileno())
+        self._control.close()
+
+    async def stop(self) -> None:
+        """End the zygote, and with it every child; returns when the process is gone."""
+        if self.is_alive:
+            self._release()
+        for sandbox in list(self.sandboxes.values()):
+            sandbox.broke("the backend stopped")
+        self.sandboxes.clear()
+        await self._reap()
+
+    async def _reap(self) -> None:
+        deadline = self._loop.time() + STOP_TIMEOUT_S
+        while self._process.poll() is None:
+            if self._loop.time() > deadline:
+                self._process.kill()
+            await asyncio.sleep(0.005)
+
+    @property
+    def pid(self) -> int:
+        """The zygote's process id."""
+        return self._process.pid
+
+    async def reap(self) -> None:
+        """Wait for a zygote that died by itself."""
+        await self._reap()

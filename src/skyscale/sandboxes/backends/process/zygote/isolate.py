@@ -1,0 +1,245 @@
+"""The layers of isolation: `Base` once per zygote, `Episode` once per episode. Each is tried for real and reported.
+
+- A layer that fails is recorded in `layers` as `no: reason`, never skipped in silence; the backend decides whether what
+  is left is enough.
+- Base: own mount, network, IPC and UTS namespaces, and a root of a few read-only binds: no host file is reachable.
+- Episode: own user, PID and mount namespaces, a uid of its own, private /tmp, no capabilities, landlock, seccomp.
+- clone + uid_map alone leave the kernel's uid unchanged: `setresuid` inside is what changes it.
+- Process groups span PID namespaces: without `setsid` a kill(0) would reach the zygote and the control plane.
+"""
+
+import os
+import resource
+import sys
+from collections.abc import Callable
+
+from . import kernel, landlock, seccomp
+
+YES = "yes"
+_NEW_ROOT = "/tmp"  # noqa: S108  the tmpfs of the new root is mounted over it, in the zygote's own mount namespace
+_SHARED_SPACES = kernel.CLONE_NEWNS | kernel.CLONE_NEWNET | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS
+_UIDS_PER_ZYGOTE = 1000
+_FIRST_UID = 100_001
+
+
+class Base:
+    """The zygote's own isolation, and what its episodes need of it."""
+
+    def __init__(self, index: int) -> None:
+        self.layers: dict[str, str] = {}
+        self.proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        self.has_own_uids = os.geteuid() == 0
+        self._first_uid = _FIRST_UID + index * _UIDS_PER_ZYGOTE
+        self._count = 0
+        self.readable = library_folders()
+        self.clone_flags = 0
+        self.program = b""
+
+    def enter(self) -> None:
+        """Apply every layer that this host allows."""
+        self._enter_namespaces()
+        self._try("private root", lambda: self._build_root())
+        self._probe_clone()
+        self._try("seccomp", self._assemble)
+        self._try("landlock", lambda: landlock.abi())
+
+    def _enter_namespaces(self) -> None:
+        names = "network namespace", "ipc namespace", "uts namespace"
+        reason = YES
+        try:
+            kernel.unshare(_SHARED_SPACES)
+        except OSError:
+            reason = self._enter_as_root_of_own_user_namespace()
+        self.layers.update(dict.fromkeys(names, reason))
+
+    def _enter_as_root_of_own_user_namespace(self) -> str:
+        uid, gid = os.geteuid(), os.getegid()
+        try:
+            kernel.unshare(kernel.CLONE_NEWUSER | _SHARED_SPACES)
+            _write_maps(self.proc, "self", f"0 {uid} 1", f"0 {gid} 1")
+        except OSError as error:
+            return f"no: {error}"
+        self.has_own_uids = False
+        return YES
+
+    def _build_root(self) -> None:
+        kernel.mount("none", "/", None, kernel.MS_REC | kernel.MS_PRIVATE)
+        sources = {path: os.open(path, os.O_PATH | os.O_CLOEXEC) for path in [*self.readable, "/dev/null"]}
+        flags = kernel.MS_NOSUID | kernel.MS_NODEV
+        kernel.mount("sandbox", _NEW_ROOT, "tmpfs", flags, "size=256k,nr_inodes=256,mode=755")
+        os.makedirs(_NEW_ROOT + "/tmp", exist_ok=True)  # noqa: PTH103  pathlib is not worth its import here
+        for path, descriptor in sources.items():
+            _bind(descriptor, path, _NEW_ROOT + path)
+        kernel.pivot_into(_NEW_ROOT)
+        for folder in self.readable:
+            _hide_site_packages(folder)
+        kernel.mount("sandbox", "/", None, kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_RDONLY | flags)
+        for descriptor in sources.values():
+            os.close(descriptor)
+
+    def _probe_clone(self) -> None:
+        """Find which namespaces an episode can have here, by making one that ends at once."""
+        spaces = {
+            "user namespace": kernel.CLONE_NEWUSER,
+            "pid namespace": kernel.CLONE_NEWPID,
+            "mount namespace": kernel.CLONE_NEWNS,
+        }
+        flags = sum(spaces.values())
+        try:
+            _clone_and_wait(flags)
+        except OSError as error:
+            self.layers.update(dict.fromkeys(spaces, f"no: {error}"))
+            return
+        self.layers.update(dict.fromkeys(spaces, YES))
+        self.clone_flags = flags
+
+    def _assemble(self) -> None:
+        self.program = seccomp.base_program(kernel.MACHINE)
+
+    def _try(self, name: str, layer: Callable[[], object]) -> None:
+        try:
+            layer()
+        except (OSError, KeyError) as error:
+            self.layers[name] = f"no: {error}"
+        else:
+            self.layers[name] = YES
+
+    def map_user(self, pid: int) -> None:
+        """Give the episode's user namespace one user: its root is a uid that nobody else has, where we may choose."""
+        if not self.clone_flags & kernel.CLONE_NEWUSER:
+            return
+        if self.has_own_uids:
+            self._count += 1
+            uid = self._first_uid + self._count % _UIDS_PER_ZYGOTE
+            try:
+                _write_maps(self.proc, str(pid), f"0 {uid} 1", f"0 {uid} 1")
+            except OSError:
+                self.has_own_uids = False
+            else:
+                self.layers["own uid"] = YES
+                return
+        self.layers["own uid"] = "no: only root may give each episode a uid of its own"
+        _write_maps(self.proc, str(pid), f"0 {os.geteuid()} 1", f"0 {os.getegid()} 1")
+
+
+class Episode:
+    """The layers that the episode's own process puts on, before any candidate's code is seen."""
+
+    def __init__(self, base: Base, tmp_bytes: int) -> None:
+        self.base = base
+        self.tmp_bytes = tmp_bytes
+        self.layers = dict(base.layers)
+
+    def enter(self, channel: int, stdout: int, stderr: int) -> None:
+        """Become the episode: descriptors 0 to 3 and nothing else, every layer on."""
+        in_user_namespace = self.base.layers.get("user namespace") == YES
+        if in_user_namespace:
+            os.setresgid(0, 0, 0)
+            os.setresuid(0, 0, 0)
+        os.setsid()
+        for target, source in enumerate((channel, stdout, stderr), start=250):
+            os.dup2(source, target)
+        os.dup2(251, 1)
+        os.dup2(252, 2)
+        os.dup2(250, 3)
+        kernel.close_from(4)
+        self._apply("private tmp", self._mount_tmp)
+        kernel.die_with_parent()
+        if in_user_namespace:
+            self._apply("no capabilities", kernel.drop_capabilities)
+        self._apply("no new privileges", kernel.set_no_new_privileges)
+        self._apply("not dumpable", kernel.set_undumpable)
+        self._apply("resource limits", _limit_statically)
+        if self.layers["landlock"] == YES:
+            self._apply("landlock", lambda: landlock.restrict(self.base.readable, ["/tmp", "/dev/null"]))  # noqa: S108
+        if self.base.program:
+            self._apply("seccomp", lambda: seccomp.install(self.base.program))
+
+    def _mount_tmp(self) -> None:
+        flags = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
+        if self.layers.get("private root") != YES:
+            raise OSError(0, "it would hide the host's")
+        kernel.mount("tmp", "/tmp", "tmpfs", flags, f"size={self.tmp_bytes},nr_inodes=1024,mode=700")  # noqa: S108
+        os.chdir("/tmp")  # noqa: S108
+
+    def _apply(self, name: str, layer: Callable[[], None]) -> None:
+        try:
+            layer()
+        except OSError as error:
+            self.layers[name] = f"no: {error}"
+        else:
+            self.layers[name] = YES
+
+
+def library_folders() -> list[str]:
+    """The standard library's folders; one inside another is not listed."""
+    folders = sorted({os.path.realpath(path) for path in sys.path if os.path.isdir(path)} | _spelled())  # noqa: PTH112
+    return [f for f in folders if not any(f != other and f.startswith(other + "/") for other in folders)]
+
+
+def _spelled() -> set[str]:
+    """As `sys.path` spells them, which is how the interpreter will ask for them."""
+    return {path for path in sys.path if os.path.isdir(path)}  # noqa: PTH112
+
+
+def limit_for_job(memory_bytes: int, cpu_s: int, file_bytes: int, max_processes: int) -> None:
+    """Lower the limits to the job's; hard limits, so they never rise again."""
+    for kind, value in (
+        (resource.RLIMIT_AS, memory_bytes),
+        (resource.RLIMIT_CPU, cpu_s),
+        (resource.RLIMIT_FSIZE, file_bytes),
+        (resource.RLIMIT_NPROC, max_processes),
+    ):
+        resource.setrlimit(kind, (value, value))
+
+
+def _limit_statically() -> None:
+    for kind, value in (
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_NOFILE, 64),
+        (resource.RLIMIT_MEMLOCK, 0),
+        (resource.RLIMIT_MSGQUEUE, 0),
+        (resource.RLIMIT_STACK, 8 * 1024 * 1024),
+    ):
+        resource.setrlimit(kind, (value, value))
+
+
+def _write_maps(proc: int, pid: str, uid_map: str, gid_map: str) -> None:
+    for name, text in (("setgroups", "deny"), ("uid_map", uid_map), ("gid_map", gid_map)):
+        descriptor = os.open(f"{pid}/{name}", os.O_WRONLY | os.O_CLOEXEC, dir_fd=proc)
+        try:
+            os.write(descriptor, text.encode())
+        finally:
+            os.close(descriptor)
+
+
+def _bind(source: int, original: str, target: str) -> None:
+    """Bind what `source` is open on, read-only but for devices; keeps the flags that the host's mount is locked to."""
+    origin = f"/proc/self/fd/{source}"
+    if os.path.isdir(origin):  # noqa: PTH112
+        os.makedirs(target, exist_ok=True)  # noqa: PTH103
+    else:
+        os.makedirs(os.path.dirname(target), exist_ok=True)  # noqa: PTH103, PTH120
+        os.close(os.open(target, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o444))
+    kernel.mount(origin, target, None, kernel.MS_BIND)
+    if original.startswith("/dev/"):
+        return
+    locked = os.statvfs(target).f_flag & (kernel.MS_NOEXEC | os.ST_NOATIME | os.ST_NODIRATIME)
+    flags = kernel.MS_RDONLY | kernel.MS_NOSUID | kernel.MS_NODEV
+    kernel.mount(origin, target, None, kernel.MS_REMOUNT | kernel.MS_BIND | flags | locked)
+
+
+def _hide_site_packages(folder: str) -> None:
+    """Cover installed packages, which lie inside the standard library's folder: what is installed is nobody's business."""
+    for name in ("site-packages", "dist-packages"):
+        path = f"{folder}/{name}"
+        if os.path.isdir(path):  # noqa: PTH112
+            kernel.mount("none", path, "tmpfs", kernel.MS_RDONLY | kernel.MS_NOSUID | kernel.MS_NODEV, "size=4k")
+
+
+def _clone_and_wait(flags: int) -> None:
+    pid, pidfd = kernel.clone(flags)
+    if pid == 0:
+        os._exit(0)
+    os.close(pidfd)
+    os.waitpid(pid, 0)

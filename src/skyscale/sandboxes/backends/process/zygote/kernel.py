@@ -1,0 +1,118 @@
+"""System calls that the standard library lacks, by ctypes. Each raises OSError with its name on failure.
+
+`PyDLL` keeps the GIL across the call: a clone must not return in a child whose GIL is held by a thread that is not there.
+"""
+
+import ctypes
+import os
+import platform
+import signal
+
+MACHINE = platform.machine()
+_NUMBERS = {
+    "x86_64": {"clone": 56, "pivot_root": 155, "capset": 126},
+    "aarch64": {"clone": 220, "pivot_root": 41, "capset": 91},
+}
+_SAME_EVERYWHERE = {
+    "close_range": 436, "landlock_create_ruleset": 444, "landlock_add_rule": 445, "landlock_restrict_self": 446,
+}  # fmt: skip
+
+CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC = 0x00020000, 0x04000000, 0x08000000
+CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
+_CLONE_PIDFD = 0x00001000
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT, MS_BIND = 1, 2, 4, 8, 32, 4096
+MS_REC, MS_PRIVATE = 16384, 1 << 18
+_MNT_DETACH = 2
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 1, 4, 24, 38
+PR_SET_SECCOMP, _PR_CAP_AMBIENT = 22, 47
+_CAP_V3 = 0x20080522
+_LAST_CAP = 63
+
+_libc = ctypes.PyDLL(None, use_errno=True)
+_libc.syscall.restype = ctypes.c_long
+
+
+def syscall(name: str, *arguments: object) -> int:
+    """One raw system call; integers are passed as C longs."""
+    number = _SAME_EVERYWHERE.get(name) or _NUMBERS[MACHINE][name]
+    converted = [ctypes.c_long(a) if isinstance(a, int) else a for a in arguments]
+    return _checked(name, _libc.syscall(ctypes.c_long(number), *converted))
+
+
+def _checked(name: str, result: int) -> int:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{name}: {os.strerror(number)}")
+    return result
+
+
+def clone(flags: int) -> tuple[int, int]:
+    """Fork into new namespaces: (0, -1) in the child, (pid, pidfd) in the parent. Single-threaded processes only."""
+    pidfd = ctypes.c_int(-1)
+    ctypes.pythonapi.PyOS_BeforeFork()
+    try:
+        pid = syscall("clone", flags | _CLONE_PIDFD | signal.SIGCHLD, 0, ctypes.byref(pidfd), 0, 0)
+    except OSError:
+        ctypes.pythonapi.PyOS_AfterFork_Parent()
+        raise
+    if pid == 0:
+        ctypes.pythonapi.PyOS_AfterFork_Child()
+        return 0, -1
+    ctypes.pythonapi.PyOS_AfterFork_Parent()
+    return pid, pidfd.value
+
+
+def unshare(flags: int) -> None:
+    """Move this process into new namespaces."""
+    _checked("unshare", _libc.unshare(flags))
+
+
+def mount(source: str, target: str, kind: str | None, flags: int, options: str | None = None) -> None:
+    """mount(2)."""
+    encoded = [None if text is None else os.fsencode(text) for text in (source, target, kind, options)]
+    _checked("mount", _libc.mount(encoded[0], encoded[1], encoded[2], ctypes.c_ulong(flags), encoded[3]))
+
+
+def pivot_into(new_root: str) -> None:
+    """Make `new_root` the root directory and let go of the old one altogether."""
+    os.chdir(new_root)
+    syscall("pivot_root", ctypes.c_char_p(b"."), ctypes.c_char_p(b"."))
+    _checked("umount2", _libc.umount2(b".", _MNT_DETACH))
+    os.chdir("/")
+
+
+def prctl(option: int, second: object = 0, third: object = 0) -> None:
+    """prctl(2)."""
+    convert = [ctypes.c_ulong(a) if isinstance(a, int) else a for a in (second, third)]
+    _checked("prctl", _libc.prctl(option, *convert, ctypes.c_ulong(0), ctypes.c_ulong(0)))
+
+
+def die_with_parent() -> None:
+    """SIGKILL when the parent ends; a change of uid clears it, so call this after the change."""
+    prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def set_undumpable() -> None:
+    """No core dumps, and no ptrace or /proc access by processes of the same uid."""
+    prctl(_PR_SET_DUMPABLE, 0)
+
+
+def set_no_new_privileges() -> None:
+    """No set-uid program can ever raise what this process may do; also the condition for seccomp and landlock."""
+    prctl(_PR_SET_NO_NEW_PRIVS, 1)
+
+
+def drop_capabilities() -> None:
+    """Empty the bounding, ambient, effective, permitted and inheritable sets."""
+    for capability in range(_LAST_CAP + 1):
+        if _libc.prctl(_PR_CAPBSET_DROP, ctypes.c_ulong(capability), *[ctypes.c_ulong(0)] * 3) < 0:
+            break  # EINVAL: the kernel knows no more capabilities
+    prctl(_PR_CAP_AMBIENT, 4)  # PR_CAP_AMBIENT_CLEAR_ALL
+    header = (ctypes.c_uint32 * 2)(_CAP_V3, 0)
+    data = (ctypes.c_uint32 * 6)()
+    syscall("capset", ctypes.byref(header), ctypes.byref(data))
+
+
+def close_from(first: int) -> None:
+    """Close every descriptor from `first` on."""
+    syscall("close_range", first, 0x7FFFFFFF, 0)

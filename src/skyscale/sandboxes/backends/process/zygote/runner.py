@@ -1,0 +1,173 @@
+"""What the episode's process does: read one job, run it, send what came of it, end.
+
+Frames on descriptor 3: 4-byte big-endian length, then text. To us: one JSON job. From us: `kind\nstatus\ndetail\nvalue`.
+The candidate shares this interpreter and can forge every frame; the other side takes them as claims of values only.
+"""
+
+import os
+import random
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from ....encoding import Unsupported, decode, encode
+from . import isolate, kernel, seccomp
+
+_CHANNEL = 3
+_SOURCE = "<solution>"
+Job = dict[str, Any]
+
+
+def send(kind: str, status: str = "", detail: str = "", value: str = "") -> None:
+    """One frame to the other side."""
+    payload = "\n".join((kind, status, detail, value)).encode("utf-8", "backslashreplace")
+    frame = memoryview(len(payload).to_bytes(4, "big") + payload)
+    while frame:
+        frame = frame[os.write(_CHANNEL, frame) :]
+
+
+def receive(loads: Callable[[bytes], Job]) -> Job | None:
+    """The job, or None when the other side went away."""
+    header = _read_exactly(4)
+    body = header and _read_exactly(int.from_bytes(header, "big"))
+    return loads(body) if body else None
+
+
+def _read_exactly(size: int) -> bytes:
+    data = bytearray()
+    while len(data) < size:
+        piece = os.read(_CHANNEL, size - len(data))
+        if not piece:
+            return b""
+        data += piece
+    return bytes(data)
+
+
+def run(job: Job) -> int:
+    """Run the job; returns the exit code."""
+    if job["kind"] == "program":
+        _set_stdin(job["stdin"])
+    isolate.limit_for_job(job["memory_bytes"], job["cpu_s"], job["file_bytes"], job["max_processes"])
+    if job["filtered"]:
+        seccomp.install(seccomp.job_program(kernel.MACHINE, allow_fork=job["max_processes"] > 1))
+    _open_streams()
+    random.seed(0)
+    if job["kind"] == "program":
+        return _run_program(job["code"])
+    return _run_calls(job)
+
+
+def _set_stdin(text: str) -> None:
+    """Descriptor 0 becomes a file in memory with this test's input and nothing else."""
+    descriptor = os.memfd_create("stdin", os.MFD_CLOEXEC)
+    data = memoryview(text.encode("utf-8", "surrogateescape"))
+    while data:
+        data = data[os.write(descriptor, data) :]
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    os.dup2(descriptor, 0)
+    os.close(descriptor)
+
+
+def _open_streams() -> None:
+    sys.stdin = open(0, encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115, PTH123
+    sys.stdout = open(1, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115, PTH123
+    sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115, PTH123
+
+
+def _run_program(code: str) -> int:
+    try:
+        compiled = compile(code, _SOURCE, "exec", dont_inherit=True)
+    except BaseException as error:
+        return _finish("syntax_error", error, 1)
+    try:
+        exec(compiled, {"__name__": "__main__", "__builtins__": __builtins__})  # the purpose of this process
+    except SystemExit as error:
+        code_of_exit = error.code if isinstance(error.code, int) else 0 if error.code is None else 1
+        return _finish("ok" if code_of_exit == 0 else "exception", error, code_of_exit & 0xFF)
+    except MemoryError as error:
+        return _finish("memory", error, 1)
+    except BaseException as error:
+        return _finish("exception", error, 1)
+    return _finish("ok", None, 0)
+
+
+def _finish(status: str, error: BaseException | None, exit_code: int) -> int:
+    if status != "ok" and error is not None and not isinstance(error, SystemExit):
+        _show(error)
+    _flush()
+    send("done", status, "" if status == "ok" or error is None else _name(error), str(exit_code))
+    return exit_code
+
+
+def _run_calls(job: Job) -> int:
+    space: dict[str, Any] = {"__name__": "solution", "__builtins__": __builtins__}
+    status, detail = _load(job["code"], space)
+    function = space.get(job["entry_point"])
+    if status == "ok" and not callable(function):
+        status, detail = "no_entry_point", f"no function {job['entry_point']}"
+    if status != "ok" or function is None:
+        _flush()
+    send("loaded", status, detail)
+    if status != "ok" or function is None:
+        return 1
+    _call_each(function, job["arguments"], job["result_bytes"])
+    _flush()
+    send("done", "ok", "", "0")
+    return 0
+
+
+def _load(code: str, space: dict[str, Any]) -> tuple[str, str]:
+    try:
+        compiled = compile(code, _SOURCE, "exec", dont_inherit=True)
+    except BaseException as error:
+        _show(error)
+        return "syntax_error", _name(error)
+    try:
+        exec(compiled, space)  # the purpose of this process
+    except MemoryError as error:
+        return "memory", _name(error)
+    except BaseException as error:
+        _show(error)
+        return "exception", _name(error)
+    return "ok", ""
+
+
+def _call_each(function: Callable[..., object], arguments: list[str], max_chars: int) -> None:
+    has_shown = False
+    for text in arguments:
+        try:
+            value = encode(function(*decode(text)), max_chars)
+        except Unsupported as error:
+            send("call", "unsupported_value", str(error))
+        except MemoryError as error:
+            send("call", "memory", _name(error))
+        except BaseException as error:
+            if not has_shown:
+                _show(error)
+            has_shown = True
+            send("call", "exception", _name(error))
+        else:
+            send("call", "ok", "", value)
+
+
+def _name(error: BaseException) -> str:
+    name = type.__dict__["__name__"].__get__(type(error))
+    return str(name).replace("\n", " ")[:80]
+
+
+def _show(error: BaseException) -> None:
+    """The traceback without our own frames; the candidate's objects may refuse to be printed."""
+    try:
+        start = error.__traceback__.tb_next if error.__traceback__ else None
+        traceback.print_exception(type(error), error, start, limit=-6, file=sys.stderr)
+    except BaseException:
+        os.write(2, b"(the exception cannot be printed)\n")
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BaseException:
+            os.write(2, b"(the stream cannot be flushed)\n")

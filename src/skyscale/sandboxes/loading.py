@@ -1,0 +1,22 @@
+"""Backends by name: the literal table of leaves, and the one place that loads them."""
+
+from importlib import import_module
+
+from skyscale.errors import SandboxFailure
+from skyscale.sandboxes.sandbox import SandboxBackend
+
+BACKENDS = {"process": "skyscale.sandboxes.backends.process.backend:ProcessBackend"}
+
+
+def load_backend(name: str = "process", *, slots: int = 2, allow_weak: bool = False) -> SandboxBackend:
+    """The named backend, not started yet; `slots` is how many sandboxes are expected to run at once.
+
+    `allow_weak` lets it start on a host where a required layer of isolation is missing: for tests on trusted code.
+
+    Raises:
+        SandboxFailure: no backend of that name.
+    """
+    if name not in BACKENDS:
+        raise SandboxFailure(f"no sandbox backend is called {name!r}; there are: {', '.join(sorted(BACKENDS))}")
+    module, _, attribute = BACKENDS[name].partition(":")
+    return getattr(import_module(module), attribute)(slots=slots, allow_weak=allow_weak)

@@ -1,0 +1,5 @@
+"""Observations that may be lost: metrics and logs.
+
+Owns: the names of all metrics. May import: settings, errors, wire. An observation never decides anything; facts of
+record are `events`. Start reading at `metrics.py`.
+"""

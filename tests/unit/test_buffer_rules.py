@@ -1,0 +1,147 @@
+"""The pure rules of the buffer: classification, admission, the choice of a batch."""
+
+import orjson
+import pytest
+
+from skyscale.buffer import rules
+from skyscale.buffer.parsing import parse_push
+from skyscale.buffer.rules import Candidate, GroupState
+from skyscale.buffer.verdicts import JudgedRewards
+from skyscale.errors import BadRequest, Invalid
+from skyscale.wire.batches import Trajectory
+from skyscale.wire.episodes import Outcome
+from skyscale.wire.runs import Algorithm, Evaluation, RunSpec, Sampling
+
+
+def spec(*, groups_per_step: int = 2, max_staleness: int = 1, mode: str = "async") -> RunSpec:
+    return RunSpec.model_validate(
+        {
+            "run_id": "rl-test", "base_model": "skyscale/starter", "num_workers": 1, "gpu_model": "cpu",
+            "provider": "local", "problem_set": "embedded", "difficulty": None,
+            "algorithm": Algorithm(groups_per_step=groups_per_step, max_staleness=max_staleness, group_size=2),
+            "sampling": Sampling(max_new_tokens=32), "evaluation": Evaluation(), "mode": mode, "seed": 1,
+            "max_steps": None, "max_hours": None, "target_reward": None, "max_concurrent_groups": 4,
+            "checkpoint_every": 1, "keep_versions": 3,
+        }
+    )  # fmt: skip
+
+
+def trajectory(reward: float, outcome: Outcome = Outcome.SCORED, versions: tuple[int, ...] = (3, 4)) -> Trajectory:
+    return Trajectory(
+        episode_id=f"ep-{reward}", code="", completion_ids=[1] * len(versions), logprobs=[-0.5] * len(versions),
+        versions=list(versions), reward=reward, outcome=outcome,
+    )  # fmt: skip
+
+
+BROKEN = Outcome.INFRASTRUCTURE_FAILURE
+
+
+@pytest.mark.parametrize(
+    ("rewards", "num_broken", "state"),
+    [
+        ([0.0, 1.0], 0, GroupState.WAITING),
+        ([0.5, 0.5], 0, GroupState.FLAT),
+        ([1.0], 0, GroupState.FLAT),
+        ([0.0, 1.0], 1, GroupState.WAITING),
+        ([0.5, 0.5], 1, GroupState.FAILED),
+        ([1.0], 1, GroupState.FAILED),
+        ([], 2, GroupState.FAILED),
+    ],
+)
+def test_a_group_is_trained_on_only_if_two_rewards_differ(
+    rewards: list[float], num_broken: int, state: GroupState
+) -> None:
+    group = [trajectory(r) for r in rewards] + [trajectory(0.0, BROKEN)] * num_broken
+    summary = rules.classify(group, 3, is_eval=False)
+    assert (summary.state, summary.kept, summary.dropped) == (state, len(rewards), num_broken)
+    assert summary.reward_sum == sum(rewards)
+
+
+def test_the_age_of_a_group_is_that_of_its_oldest_token() -> None:
+    group = [trajectory(0.0, versions=(5, 6)), trajectory(1.0, versions=(4, 4)), trajectory(0.5, versions=())]
+    assert rules.classify(group, 7, is_eval=False).min_version == 4
+    assert rules.classify([trajectory(0.0, versions=())], 7, is_eval=False).min_version == 7
+
+
+def test_slots_cover_one_batch_per_version_of_staleness_and_one_batch_when_synchronous() -> None:
+    assert rules.num_slots(spec(groups_per_step=16, max_staleness=4)) == 80
+    assert rules.num_slots(spec(groups_per_step=16, max_staleness=4, mode="synchronous")) == 16
+    assert [rules.admitted(3, 4, holding) for holding in (0, 2, 4, 5)] == [3, 2, 0, 0]
+
+
+def candidates(*versions: int, was_leased: bool = False) -> list[Candidate]:
+    return [Candidate(f"grp-{i}-{v}-{was_leased}", 2, v, was_leased) for i, v in enumerate(versions)]
+
+
+def test_a_batch_is_the_oldest_groups_or_nothing() -> None:
+    waiting = candidates(4, 5, 5)
+    assert rules.choose(waiting, 2, spec(), 5, taken=0).batch == waiting[:2]
+    assert rules.choose(waiting, 4, spec(), 5, taken=0).batch == []
+
+
+def test_a_group_too_old_for_the_version_it_would_be_trained_on_is_refused() -> None:
+    waiting = candidates(3, 4, 5)
+    choice = rules.choose(waiting, 2, spec(max_staleness=1), 5, taken=0)
+    assert (choice.batch, choice.stale) == (waiting[1:], waiting[:1])
+    # One full batch is leased and will be published first, so this one will be trained on at version 6.
+    choice = rules.choose(waiting, 1, spec(max_staleness=1), 5, taken=2)
+    assert (choice.batch, choice.stale) == (waiting[2:], waiting[:2])
+
+
+def test_groups_of_an_expired_lease_that_are_left_behind_count_as_a_batch_ahead() -> None:
+    waiting = candidates(5, 5) + candidates(4, 4, was_leased=True)
+    choice = rules.choose(waiting, 2, spec(max_staleness=0), 5, taken=0)
+    assert choice.batch == waiting[:2]
+    waiting = candidates(5, 5) + candidates(5, 5, was_leased=True)
+    assert rules.choose(waiting, 2, spec(max_staleness=0), 5, taken=0).batch == []
+
+
+def body(**changes: object) -> bytes:
+    row = trajectory(1.0).model_dump(mode="json")
+    group = {"run_id": "rl-test", "group_id": "grp-1", "problem_id": "p", "prompt_ids": [1], "trajectories": [row]}
+    return orjson.dumps(group | changes)
+
+
+@pytest.mark.parametrize(
+    ("raw", "named"),
+    [
+        (body(colour="red"), "colour"),
+        (body(prompt_ids="x"), "prompt_ids"),
+        (body(trajectories=[]), "trajectories"),
+        (orjson.dumps({"groups": [orjson.loads(body()), {"run_id": "rl-test"}]}), "groups.1.group_id"),
+        (orjson.dumps({"run_id": "rl-test", "problem_id": "p", "prompt": "", "code": "", "reward": 2}), "reward"),
+        (body(group_id="grp\x001"), "group_id"),
+        (body().replace(b"-0.5", b"1e999"), "trajectories.0.logprobs"),
+        (body().replace(b"-0.5", b"NaN"), "trajectories.0.logprobs"),
+        (body(trajectories=[trajectory(1.0).model_dump(mode="json")] * 2), "episode_id"),
+    ],
+)
+def test_a_refused_push_names_the_field(raw: bytes, named: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        parse_push(raw)
+    assert named in caught.value.detail
+
+
+@pytest.mark.parametrize("raw", [b"", b"{", b"[1]", b'"text"', b"\xff"])
+def test_what_is_not_a_json_object_is_a_bad_request(raw: bytes) -> None:
+    with pytest.raises(BadRequest):
+        parse_push(raw)
+
+
+def test_the_payload_kept_of_a_group_is_the_callers_own_bytes_without_broken_episodes() -> None:
+    raw = body()
+    assert parse_push(raw).groups[0].payload is raw
+    rows = [trajectory(1.0).model_dump(mode="json"), trajectory(0.0, BROKEN).model_dump(mode="json")]
+    payload = orjson.loads(parse_push(body(trajectories=rows)).groups[0].payload)
+    assert payload["trajectories"] == rows[:1]
+
+
+def test_a_reward_other_than_the_judged_one_is_refused() -> None:
+    judged = JudgedRewards()
+    group = parse_push(body()).groups[0].push
+    judged.check(group)
+    judged.remember("grp-1", {"": 1.0})
+    judged.check(group)
+    judged.remember("grp-1", {"": 0.25})
+    with pytest.raises(Invalid, match=r"trajectories\.0\.reward"):
+        judged.check(group)
