@@ -11,7 +11,8 @@ from enum import StrEnum
 
 from skyscale.sandboxes.encoding import encode, same_value
 
-_FALSY = frozenset(encode(value) for value in (None, False, 0, 0.0, -0.0, 0j, "", b"", [], (), {}, set(), frozenset()))
+_EMPTY: tuple[object, ...] = (None, False, 0, 0.0, -0.0, 0j, "", b"", [], (), {}, set[object](), frozenset[object]())
+_FALSY = frozenset(map(encode, _EMPTY))
 
 
 class Expectation(StrEnum):

@@ -20,7 +20,7 @@ FREE_CHARS = 500
 PENALTY_PER_CHAR = 0.0001
 MAX_SHOWN_BYTES = 4096
 MAX_TIMEOUTS = 2
-"""After this many timeouts the remaining runs of a stdin problem count as timeouts: an endless loop costs 10 s, not 50."""
+"""After this many, the remaining runs of a stdin problem count as timeouts: an endless loop costs 10 s, not 50."""
 _MAX_PARSED = 4096
 
 

@@ -1,11 +1,10 @@
 """Problem sets: loading, checking, selecting.
 
 Invariants: a `ProblemSet` is immutable, its ids are unique, every problem has tests of its own style, and every call
-test is a literal comparison; so whoever judges needs no further checks. The hidden tests leave only through `problems`;
-whatever is sent to a caller goes through `public`.
+test is one that the judge can parse; so whoever judges needs no further checks. The hidden tests leave only through
+`problems`; whatever is sent to a caller goes through `public`.
 """
 
-import ast
 import functools
 import hashlib
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from skyscale.envs.assertions import parse_assertion
 from skyscale.errors import Invalid, NotFound
 from skyscale.wire.problems import Difficulty, Problem, PublicProblem, Split
 
@@ -134,27 +134,10 @@ def _mistakes(problem: Problem) -> Iterator[str]:
         yield "entry_point: the name of the function that the tests call is required"
         return
     for index, case in enumerate(problem.test_cases):
-        if not _is_literal_call_test(case, problem.entry_point):
-            yield f"test_cases.{index}: must read `assert {problem.entry_point}(literal, ...) == literal`"
-
-
-def _is_literal_call_test(case: str, entry_point: str) -> bool:
-    try:
-        match ast.parse(case).body:
-            case [
-                ast.Assert(
-                    test=ast.Compare(
-                        left=ast.Call(func=ast.Name(id=name), args=args, keywords=[]),
-                        ops=[ast.Eq()],
-                        comparators=[expected],
-                    ),
-                    msg=None,
-                )
-            ]:
-                for node in (*args, expected):
-                    ast.literal_eval(node)
-                return name == entry_point
-            case _:
-                return False
-    except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError):
-        return False
+        try:
+            called = parse_assertion(case).entry_point
+        except ValueError as error:
+            yield f"test_cases.{index}: {error}"
+            continue
+        if called != problem.entry_point:
+            yield f"test_cases.{index}: calls {called!r}, but entry_point is {problem.entry_point!r}"

@@ -2,7 +2,7 @@
 
 - Token ids in, token ids out; text exists only to look for stop strings.
 - Each sampled token carries its natural-log probability at the sampling temperature (at 1 for greedy sampling) and
-  the version whose weights sampled it. Versions within a completion never fall.
+  the version whose weights sampled it, in order: a swap in mid-completion shows as a change from one to the other.
 - A request's tokens depend on the weights, the prompt, the seed and the sample's index, not on what else is running.
 - `reload` reads and verifies new weights while serving and pauses decoding only to activate them. Weights that cannot
   be used are never activated, and serving goes on with the old ones. Cached keys and values are kept.
@@ -121,7 +121,7 @@ class Engine(Protocol):
         """Serve the weights in `folder` as `version` from the next decode step on.
 
         Raises:
-            Invalid: the weights do not fit, are damaged, or `version` is not newer. The old ones stay.
+            Invalid: the weights do not fit or are damaged, or `version` is already served. The old ones stay.
         """
         ...
 

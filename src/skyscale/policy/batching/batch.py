@@ -18,6 +18,8 @@ from skyscale.policy.batching.sampling import sample_tokens
 
 ATTEND_BUCKET = 16
 """Attention reads a multiple of so many tokens: buffers of recurring sizes are reused by the allocator."""
+MIN_SEEDED_ROWS = 16
+"""From so many rows on, MKL's products give a row the same bits however many others there are; below, they do not."""
 MAX_PREFILL_TOKENS = 4096
 """Prompt tokens computed between two decode steps; more wait for the next one, so that decoding keeps moving."""
 
@@ -74,11 +76,11 @@ class Batch:
     def step(self, version: int) -> None:
         """Sample one more token for every row."""
         rows = self.rows
-        count = len(rows)
         # The newest token of each row has been sampled but not computed: its place is `position`.
-        ids = self._ints([row.completion.token_ids[-1] for row in rows])
-        positions = self._ints([row.position for row in rows])
-        used = max(row.position for row in rows) + 1
+        padding = [0] * self._num_padding(rows)
+        ids = self._ints([row.completion.token_ids[-1] for row in rows] + padding)
+        positions = self._ints([row.position for row in rows] + padding)
+        used, count = max(row.position for row in rows) + 1, len(rows) + len(padding)
         self._cache.reserve(count, used)
         length = -(-used // ATTEND_BUCKET) * ATTEND_BUCKET
         allowed = torch.arange(length, device=self._device) <= positions[:, None]
@@ -93,7 +95,7 @@ class Batch:
         hidden = self.decoder.run_blocks(ids[:, None], positions[:, None], attend)
         for row in rows:
             row.position += 1
-        self._sample(self.decoder.logits(hidden[:, 0]), rows, version)
+        self._sample(self.decoder.logits(hidden[:, 0])[: len(rows)], rows, version)
         self._drop_finished()
 
     def cancel_marked(self) -> None:
@@ -102,7 +104,8 @@ class Batch:
 
     @torch.inference_mode()
     def _prefill(self, prompts: list[list[int]], rows: list[Row], prompt_of_row: list[int], version: int) -> None:
-        longest, first = max(map(len, prompts)), len(self.rows)
+        first = len(self.rows)
+        longest = -(-max(map(len, prompts)) // ATTEND_BUCKET) * ATTEND_BUCKET
         self._cache.reserve(first + len(rows), longest + 1)
         ids = self._ints([prompt + [0] * (longest - len(prompt)) for prompt in prompts])
         chosen = self._ints(prompt_of_row)
@@ -114,12 +117,19 @@ class Batch:
             return attention(q, k, v, None)
 
         hidden = self.decoder.run_blocks(ids, positions, attend)
-        last = self._ints([len(prompt) - 1 for prompt in prompts])
-        logits = self.decoder.logits(hidden[torch.arange(len(prompts), device=self._device), last])
+        padding = [0] * self._num_padding(rows)
+        last = self._ints([len(prompts[i]) - 1 for i in prompt_of_row] + padding)
+        logits = self.decoder.logits(hidden[self._ints(prompt_of_row + padding), last])
         self.prompt_tokens += sum(map(len, prompts))
         self.rows.extend(rows)
-        self._sample(logits[chosen], rows, version)
+        self._sample(logits[: len(rows)], rows, version)
         self._drop_finished()
+
+    def _num_padding(self, rows: list[Row]) -> int:
+        """Rows to add so that a seeded sample's numbers are the same, to the last bit, in every company."""
+        if all(row.job.request.seed is None for row in rows):
+            return 0
+        return max(0, MIN_SEEDED_ROWS - len(rows))
 
     def _sample(self, logits_RV: Tensor, rows: list[Row], version: int) -> None:
         temperatures = torch.tensor([row.job.request.temperature for row in rows], device=self._device)

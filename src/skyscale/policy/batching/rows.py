@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from skyscale.policy.batching.sampling import uniforms
+from skyscale.policy.batching.sampling import Uniforms
 from skyscale.policy.engine import Completion, FinishReason, GenerateRequest
 
 Decode = Callable[[list[int]], str]
@@ -44,7 +44,7 @@ class Row:
         request = job.request
         self.job = job
         self.completion = Completion(len(job.completions))
-        self.uniforms = uniforms(job.seed, self.completion.index, request.max_new_tokens)
+        self.uniforms = Uniforms(job.seed, self.completion.index)
         self.position = len(request.prompt_ids)
         """Where the newest token goes in the cache: the number of tokens before it."""
         self._limit = request.max_new_tokens

@@ -1,6 +1,6 @@
 """Sampling by inverse distribution function: one uniform number per token, fixed by (seed, sample, position).
 
-Randomness is counter-based and drawn per sample up front, so it cannot depend on what else is in the batch.
+Randomness is counter-based and drawn per sample, so it cannot depend on what else is in the batch.
 Letters: R rows, V vocabulary.
 """
 
@@ -8,14 +8,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
+DRAWN_AT_ONCE = 64
 EXACT_SUM_VOCABULARY = 8192
 """Up to so many entries an fp32 running sum is exact enough (error below 1e-5); beyond, it is taken in fp64."""
 
 
-def uniforms(seed: int, sample: int, count: int) -> list[float]:
-    """`count` numbers in [0, 1) for the tokens of one sample (Philox, Salmon et al. 2011)."""
-    generator = np.random.Generator(np.random.Philox(key=[seed % 2**64, sample]))
-    return generator.random(count).tolist()
+class Uniforms:
+    """The numbers in [0, 1) that choose one sample's tokens, in order (Philox, Salmon et al. 2011)."""
+
+    def __init__(self, seed: int, sample: int) -> None:
+        self._generator = np.random.Generator(np.random.Philox(key=[seed % 2**64, sample]))
+        self._drawn: list[float] = []
+
+    def __getitem__(self, position: int) -> float:
+        """The number for the token at `position` of the completion."""
+        while position >= len(self._drawn):
+            self._drawn.extend(self._generator.random(DRAWN_AT_ONCE).tolist())
+        return self._drawn[position]
 
 
 def sample_tokens(logits_RV: Tensor, temperature_R: Tensor, uniform_R: Tensor) -> tuple[Tensor, Tensor]:

@@ -71,7 +71,7 @@ class TorchEngine:
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="decode", daemon=True)
         self._reloading = asyncio.Lock()
-        self._steps = self._swaps = self._failed_swaps = 0
+        self._steps = self._swaps = self._failed_swaps = self._num_waiting = 0
         self._busy_s = self._idle_s = 0.0
 
     async def start(self) -> None:
@@ -133,8 +133,8 @@ class TorchEngine:
     async def reload(self, folder: Path, version: int) -> Swap:
         """See `policy.engine.Engine.reload`."""
         async with self._reloading:
-            if version <= self._version:
-                raise Invalid(f"version {version} is not newer than {self._version}, which is served")
+            if version == self._version:
+                raise Invalid(f"version {version} is being served already")
             loop = asyncio.get_running_loop()
             started = time.perf_counter()
             weight = self._decoder.embedding
@@ -159,7 +159,7 @@ class TorchEngine:
         return EngineStats(
             version=self._version,
             running=len(batch.rows),
-            waiting=sum(job.num_waiting for job in (*self._waiting, *self._incoming)),
+            waiting=self._num_waiting,
             prompt_tokens=batch.prompt_tokens,
             generated_tokens=batch.generated_tokens,
             steps=self._steps,
@@ -221,6 +221,7 @@ class TorchEngine:
                 started = time.perf_counter()
                 if self._waiting:
                     self._batch.admit(self._waiting, self._version)
+                    self._num_waiting = sum(job.num_waiting for job in self._waiting)
                 if self._batch.rows:
                     self._batch.step(self._version)
                     self._steps += 1

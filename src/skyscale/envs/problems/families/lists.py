@@ -64,7 +64,6 @@ LISTS: tuple[Family, ...] = (
         text="the {k} largest items of {v}, sorted",
         code="sorted({v})[-{k}:]",
         high=5,
-        heldout=True,
     ),
     Family(
         name="take_total",

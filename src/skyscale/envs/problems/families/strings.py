@@ -79,7 +79,14 @@ STRINGS: tuple[Family, ...] = (
         heldout=True,
     ),
     Family(name="size_plus", difficulty=_E, args="s", text="the length of {s} plus {k}", code="len({s}) + {k}"),
-    Family(name="size_times", difficulty=_E, args="s", text="the length of {s} times {k}", code="len({s}) * {k}"),
+    Family(
+        name="size_times",
+        difficulty=_E,
+        args="s",
+        text="the length of {s} times {k}",
+        code="len({s}) * {k}",
+        heldout=True,
+    ),
     Family(
         name="join_repeat",
         difficulty=_M,

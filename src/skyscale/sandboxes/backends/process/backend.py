@@ -11,6 +11,7 @@ import itertools
 import os
 import re
 from collections import deque
+from collections.abc import Coroutine
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -106,7 +107,11 @@ class ProcessBackend:
             async with asyncio.timeout(ACQUIRE_TIMEOUT_S):
                 sandbox = await future
         except TimeoutError as error:
+            self._take_back(future)
             raise SandboxFailure(f"no sandbox became ready in {ACQUIRE_TIMEOUT_S:.0f} s") from error
+        except asyncio.CancelledError:
+            self._take_back(future)
+            raise
         if sandbox.failure is not None:
             await sandbox.close()
             raise SandboxFailure(f"the sandbox could not be made: {sandbox.failure}")
@@ -154,8 +159,13 @@ class ProcessBackend:
     def _new_link(self, index: int) -> ZygoteLink:
         return ZygoteLink(index, Limits().tmp_bytes, self._on_death)
 
-    def _keep(self, work: "asyncio.Future[None] | object") -> None:
-        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)  # type: ignore[arg-type]
+    def _take_back(self, future: asyncio.Future[ProcessSandbox]) -> None:
+        """A sandbox that came just as its waiter went away is still good."""
+        if future.done() and not future.cancelled():
+            self._on_ready(future.result())
+
+    def _keep(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -192,9 +202,11 @@ _NO_CGROUP = "no: not used; without fork the address-space limit bounds the epis
 
 
 def _seen_from_outside(pid: int) -> dict[str, str]:
-    """What the kernel says of a waiting sandbox: no capabilities, no new privileges, seccomp on."""
+    """What the kernel says of a waiting sandbox: not root, no capabilities, no new privileges, seccomp on."""
     status = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
-    fields = dict(re.findall(r"^(CapEff|CapBnd|NoNewPrivs|Seccomp):\s*(\S+)", status, re.MULTILINE))
+    fields = dict(re.findall(r"^(Uid|CapEff|CapBnd|NoNewPrivs|Seccomp):\s*(\S+)", status, re.MULTILINE))
     wanted = {"CapEff": "0" * 16, "CapBnd": "0" * 16, "NoNewPrivs": "1", "Seccomp": "2"}
     wrong = [f"{name} is {fields.get(name)}" for name, value in wanted.items() if fields.get(name) != value]
+    if fields.get("Uid") == "0":
+        wrong.append("Uid is 0")
     return {"verified from outside": f"no: {', '.join(wrong)}" if wrong else "yes"}

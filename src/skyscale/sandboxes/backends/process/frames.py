@@ -19,6 +19,8 @@ CLAIMABLE = {
 """What the inside may say of itself; timeouts, kills and violations are ours to state."""
 _OVERHEAD = 1024
 MAX_DETAIL = 200
+MAX_BYTES = 16 * 1024 * 1024
+"""Of all frames of an episode: what one submission can make the control plane hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,9 @@ class FrameReader:
 
     def __init__(self) -> None:
         self.max_value = 64 * 1024
+        self.max_frames = 1
+        self._num_frames = 0
+        self._num_bytes = 0
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> list[Frame]:
@@ -48,6 +53,9 @@ class FrameReader:
         Raises:
             FrameViolation: too long, not text, or not in the vocabulary.
         """
+        self._num_bytes += len(data)
+        if self._num_bytes > MAX_BYTES:
+            raise FrameViolation(f"more than {MAX_BYTES} bytes of results")
         self._buffer += data
         frames: list[Frame] = []
         while len(self._buffer) >= 4:
@@ -56,6 +64,9 @@ class FrameReader:
                 raise FrameViolation("frame too long")
             if len(self._buffer) < 4 + size:
                 break
+            self._num_frames += 1
+            if self._num_frames > self.max_frames:
+                raise FrameViolation("too many frames")
             frames.append(_parsed(bytes(self._buffer[4 : 4 + size])))
             del self._buffer[: 4 + size]
         return frames

@@ -117,6 +117,7 @@ class ProcessSandbox:
             raise SandboxFailure("a sandbox is used once")
         self._is_used = True
         self._reader.max_value = limits.result_bytes
+        self._reader.max_frames = len(job.get("arguments", ())) + 3  # ready, loaded, done
         self._output_limit = limits.output_bytes
         started = self._loop.time()
         for descriptor in self._outputs:

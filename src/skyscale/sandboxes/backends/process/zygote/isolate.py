@@ -10,13 +10,14 @@
 
 import os
 import resource
+import socket
 import sys
 from collections.abc import Callable
 
 from . import kernel, landlock, seccomp
 
 YES = "yes"
-_NEW_ROOT = "/tmp"  # noqa: S108  the tmpfs of the new root is mounted over it, in the zygote's own mount namespace
+_NEW_ROOT = "/tmp"  # the tmpfs of the new root is mounted over it, in the zygote's own mount namespace
 _SHARED_SPACES = kernel.CLONE_NEWNS | kernel.CLONE_NEWNET | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS
 _UIDS_PER_ZYGOTE = 1000
 _FIRST_UID = 100_001
@@ -38,10 +39,10 @@ class Base:
     def enter(self) -> None:
         """Apply every layer that this host allows."""
         self._enter_namespaces()
-        self._try("private root", lambda: self._build_root())
+        self._try("private root", self._build_root)
         self._probe_clone()
         self._try("seccomp", self._assemble)
-        self._try("landlock", lambda: landlock.abi())
+        self._try("landlock", landlock.abi)
 
     def _enter_namespaces(self) -> None:
         names = "network namespace", "ipc namespace", "uts namespace"
@@ -51,6 +52,8 @@ class Base:
         except OSError:
             reason = self._enter_as_root_of_own_user_namespace()
         self.layers.update(dict.fromkeys(names, reason))
+        if reason == YES:
+            socket.sethostname("sandbox")
 
     def _enter_as_root_of_own_user_namespace(self) -> str:
         uid, gid = os.geteuid(), os.getegid()
@@ -99,7 +102,7 @@ class Base:
     def _try(self, name: str, layer: Callable[[], object]) -> None:
         try:
             layer()
-        except (OSError, KeyError) as error:
+        except OSError as error:
             self.layers[name] = f"no: {error}"
         else:
             self.layers[name] = YES
@@ -132,10 +135,11 @@ class Episode:
 
     def enter(self, channel: int, stdout: int, stderr: int) -> None:
         """Become the episode: descriptors 0 to 3 and nothing else, every layer on."""
-        in_user_namespace = self.base.layers.get("user namespace") == YES
-        if in_user_namespace:
+        if self.layers["user namespace"] == YES:
             os.setresgid(0, 0, 0)
             os.setresuid(0, 0, 0)
+        elif os.geteuid() == 0:
+            self._apply("own uid", _become_nobody)
         os.setsid()
         for target, source in enumerate((channel, stdout, stderr), start=250):
             os.dup2(source, target)
@@ -145,22 +149,21 @@ class Episode:
         kernel.close_from(4)
         self._apply("private tmp", self._mount_tmp)
         kernel.die_with_parent()
-        if in_user_namespace:
-            self._apply("no capabilities", kernel.drop_capabilities)
+        self._apply("no capabilities", kernel.drop_capabilities)
         self._apply("no new privileges", kernel.set_no_new_privileges)
         self._apply("not dumpable", kernel.set_undumpable)
         self._apply("resource limits", _limit_statically)
         if self.layers["landlock"] == YES:
-            self._apply("landlock", lambda: landlock.restrict(self.base.readable, ["/tmp", "/dev/null"]))  # noqa: S108
+            self._apply("landlock", lambda: landlock.restrict(self.base.readable, ["/tmp", "/dev/null"]))
         if self.base.program:
             self._apply("seccomp", lambda: seccomp.install(self.base.program))
 
     def _mount_tmp(self) -> None:
         flags = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
-        if self.layers.get("private root") != YES:
-            raise OSError(0, "it would hide the host's")
-        kernel.mount("tmp", "/tmp", "tmpfs", flags, f"size={self.tmp_bytes},nr_inodes=1024,mode=700")  # noqa: S108
-        os.chdir("/tmp")  # noqa: S108
+        if self.layers["private root"] != YES or self.layers["mount namespace"] != YES:
+            raise OSError(0, "it would be everybody's")
+        kernel.mount("tmp", "/tmp", "tmpfs", flags, f"size={self.tmp_bytes},nr_inodes=1024,mode=700")
+        os.chdir("/tmp")
 
     def _apply(self, name: str, layer: Callable[[], None]) -> None:
         try:
@@ -169,6 +172,13 @@ class Episode:
             self.layers[name] = f"no: {error}"
         else:
             self.layers[name] = YES
+
+
+def _become_nobody() -> None:
+    """Without a user namespace, root becomes a uid that owns nothing."""
+    os.setgroups([])
+    os.setresgid(_FIRST_UID, _FIRST_UID, _FIRST_UID)
+    os.setresuid(_FIRST_UID, _FIRST_UID, _FIRST_UID)
 
 
 def library_folders() -> list[str]:
@@ -230,7 +240,7 @@ def _bind(source: int, original: str, target: str) -> None:
 
 
 def _hide_site_packages(folder: str) -> None:
-    """Cover installed packages, which lie inside the standard library's folder: what is installed is nobody's business."""
+    """Cover installed packages, which lie inside the standard library's folder."""
     for name in ("site-packages", "dist-packages"):
         path = f"{folder}/{name}"
         if os.path.isdir(path):  # noqa: PTH112

@@ -1,6 +1,6 @@
 """System calls that the standard library lacks, by ctypes. Each raises OSError with its name on failure.
 
-`PyDLL` keeps the GIL across the call: a clone must not return in a child whose GIL is held by a thread that is not there.
+`PyDLL` keeps the GIL across the call: a clone must not return in a child whose GIL belongs to an absent thread.
 """
 
 import ctypes

@@ -1,12 +1,15 @@
 """The zygote: a small warm interpreter that forks an isolated child for each episode.
 
     control plane --{"spawn": slot} + [channel, stdout, stderr]--> zygote
-    control plane <--{"spawned": slot, "pid"} + [pidfd] | {"failed": slot, "detail"} | {"exited": slot, "status"}-- zygote
+    control plane <--{"spawned": slot, "pid"} + [pidfd]------------- zygote
+    control plane <--{"failed": slot, "detail"}--------------------- zygote
+    control plane <--{"exited": slot, "status"}--------------------- zygote
 
 Single-threaded, one poll loop. It ends, and kills every child, when the control socket closes. Its environment is empty
 from birth: a child could read a parent's environment block out of its own memory.
 """
 
+import builtins
 import gc
 import json
 import os
@@ -22,7 +25,7 @@ PRELOADED = (
     "functools heapq io itertools math numbers operator queue random re statistics string struct textwrap time types "
     "typing unicodedata cmath json traceback linecache encodings.utf_8 encodings.ascii encodings.latin_1"
 )
-"""What solutions commonly import: paid for once. An absent one is imported in the episode, from the read-only library."""
+"""What solutions commonly import, paid for once. Others are imported in the episode, from the read-only library."""
 
 _MAX_MESSAGE = 4096
 
@@ -30,6 +33,7 @@ _MAX_MESSAGE = 4096
 def main(control_fd: int, index: int, tmp_bytes: int) -> None:
     """Serve spawn requests until the control socket closes."""
     os.environ.clear()
+    builtins.exit = builtins.quit = sys.exit  # the absent `site` makes them, and programs use them
     for name in PRELOADED.split():
         __import__(name)
     control = socket.socket(fileno=control_fd)
@@ -123,7 +127,7 @@ def _become_episode(base: isolate.Base, tmp_bytes: int, gate: int, descriptors: 
         if layers:
             base.layers = json.loads(layers)
             code = _live(base, tmp_bytes, descriptors)
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001  nothing may return into the zygote's loop
         os.write(2, f"sandbox: {type(error).__name__}: {error}\n".encode())
     finally:
         os._exit(code)

@@ -1,7 +1,9 @@
 """What the episode's process does: read one job, run it, send what came of it, end.
 
-Frames on descriptor 3: 4-byte big-endian length, then text. To us: one JSON job. From us: `kind\nstatus\ndetail\nvalue`.
+Frames on descriptor 3: 4-byte big-endian length, then text. To us: one JSON job. From us, four lines: kind, status,
+detail, value.
 The candidate shares this interpreter and can forge every frame; the other side takes them as claims of values only.
+It may raise anything at any time, hence `except BaseException`.
 """
 
 import os
@@ -11,7 +13,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from ....encoding import Unsupported, decode, encode
+from ....encoding import Unsupported, decode, encode  # noqa: TID252
 from . import isolate, kernel, seccomp
 
 _CHANNEL = 3
@@ -70,15 +72,15 @@ def _set_stdin(text: str) -> None:
 
 
 def _open_streams() -> None:
-    sys.stdin = open(0, encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115, PTH123
-    sys.stdout = open(1, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115, PTH123
-    sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115, PTH123
+    sys.stdin = open(0, encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115
+    sys.stdout = open(1, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
 
 
 def _run_program(code: str) -> int:
     try:
         compiled = compile(code, _SOURCE, "exec", dont_inherit=True)
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001
         return _finish("syntax_error", error, 1)
     try:
         exec(compiled, {"__name__": "__main__", "__builtins__": __builtins__})  # the purpose of this process
@@ -87,7 +89,7 @@ def _run_program(code: str) -> int:
         return _finish("ok" if code_of_exit == 0 else "exception", error, code_of_exit & 0xFF)
     except MemoryError as error:
         return _finish("memory", error, 1)
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001
         return _finish("exception", error, 1)
     return _finish("ok", None, 0)
 
@@ -108,9 +110,9 @@ def _run_calls(job: Job) -> int:
         status, detail = "no_entry_point", f"no function {job['entry_point']}"
     if status != "ok" or function is None:
         _flush()
-    send("loaded", status, detail)
-    if status != "ok" or function is None:
+        send("loaded", status, detail)
         return 1
+    send("loaded", "ok")
     _call_each(function, job["arguments"], job["result_bytes"])
     _flush()
     send("done", "ok", "", "0")
@@ -120,14 +122,14 @@ def _run_calls(job: Job) -> int:
 def _load(code: str, space: dict[str, Any]) -> tuple[str, str]:
     try:
         compiled = compile(code, _SOURCE, "exec", dont_inherit=True)
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001
         _show(error)
         return "syntax_error", _name(error)
     try:
         exec(compiled, space)  # the purpose of this process
     except MemoryError as error:
         return "memory", _name(error)
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001
         _show(error)
         return "exception", _name(error)
     return "ok", ""
@@ -142,7 +144,7 @@ def _call_each(function: Callable[..., object], arguments: list[str], max_chars:
             send("call", "unsupported_value", str(error))
         except MemoryError as error:
             send("call", "memory", _name(error))
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001
             if not has_shown:
                 _show(error)
             has_shown = True
@@ -161,7 +163,7 @@ def _show(error: BaseException) -> None:
     try:
         start = error.__traceback__.tb_next if error.__traceback__ else None
         traceback.print_exception(type(error), error, start, limit=-6, file=sys.stderr)
-    except BaseException:
+    except BaseException:  # noqa: BLE001
         os.write(2, b"(the exception cannot be printed)\n")
 
 
@@ -169,5 +171,5 @@ def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
-        except BaseException:
+        except BaseException:  # noqa: BLE001
             os.write(2, b"(the stream cannot be flushed)\n")

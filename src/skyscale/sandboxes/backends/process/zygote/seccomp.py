@@ -3,7 +3,7 @@
 - Two filters stack. `base_program` is in force before a slot is ready; `job_program` is added when the job's limits are
   known and takes away what only our own start-up needed (prctl, memfd_create, seccomp) and, without `fork`, all clones.
 - A refused call returns EPERM (clone3: ENOSYS, so that libc falls back to clone, whose flags a filter can see).
-- Call numbers differ by machine; on an unknown machine `base_program` raises KeyError and the layer is reported missing.
+- Call numbers differ by machine; on an unknown one `base_program` raises, and the layer is reported missing.
 """
 
 import ctypes
@@ -55,7 +55,7 @@ _SOCKETPAIR, _SENDTO = (53, 199), (44, 206)
 
 def base_program(machine: str) -> bytes:
     """The filter of every slot from its birth."""
-    column = list(_AUDIT_ARCH).index(machine)
+    column = _column(machine)
     code = _check_machine(machine)
     for table in (CALLS, _START_UP, _FORKS):
         for numbers in table.values():
@@ -71,7 +71,7 @@ def base_program(machine: str) -> bytes:
 
 def job_program(machine: str, *, allow_fork: bool) -> bytes:
     """The second filter, which only takes away."""
-    column = list(_AUDIT_ARCH).index(machine)
+    column = _column(machine)
     code = _check_machine(machine)
     for numbers in _START_UP.values():
         code += _answer(numbers[column], _ERRNO | _EPERM)
@@ -79,6 +79,12 @@ def job_program(machine: str, *, allow_fork: bool) -> bytes:
         for numbers in (*_FORKS.values(), _CLONE):
             code += _answer(numbers[column], _ERRNO | _EPERM)
     return code + _ret(_ALLOW)
+
+
+def _column(machine: str) -> int:
+    if machine not in _AUDIT_ARCH:
+        raise OSError(0, f"call numbers of {machine} are not known")
+    return list(_AUDIT_ARCH).index(machine)
 
 
 def install(program: bytes) -> None:

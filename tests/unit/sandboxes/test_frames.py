@@ -1,0 +1,59 @@
+"""Frames from a hostile sender."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from skyscale.sandboxes.backends.process.frames import FrameReader, FrameViolation
+from skyscale.sandboxes.sandbox import CallStatus
+
+
+def framed(text: str) -> bytes:
+    payload = text.encode()
+    return len(payload).to_bytes(4, "big") + payload
+
+
+def test_frames_are_cut_wherever_the_bytes_are_split() -> None:
+    data = framed("ready\nok\n\n{}") + framed("call\nexception\nKey\x07Error\nv\nw")
+    reader = FrameReader()
+    reader.max_frames = 2
+    frames = [frame for byte in data for frame in reader.feed(bytes([byte]))]
+    assert [(f.kind, f.status, f.detail, f.value) for f in frames] == [
+        ("ready", CallStatus.OK, "", "{}"),
+        ("call", CallStatus.EXCEPTION, "Key?Error", "v\nw"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        framed("call\ntimeout\n\n"),
+        framed("call\npassed\n\n"),
+        framed("verdict\nok\n\n"),
+        framed("call\nok"),
+        b"\0\0\0\2\xff\xff",
+        (2**31).to_bytes(4, "big"),
+        framed("call\nok\n\n1") * 2,
+    ],
+)
+def test_what_is_not_in_the_vocabulary_is_a_violation(data: bytes) -> None:
+    with pytest.raises(FrameViolation):
+        FrameReader().feed(data)
+
+
+@given(st.lists(st.binary(max_size=200), max_size=20))
+def test_no_bytes_can_do_more_than_violate(pieces: list[bytes]) -> None:
+    reader = FrameReader()
+    try:
+        for piece in pieces:
+            reader.feed(piece)
+    except FrameViolation:
+        return
+
+
+def test_the_sum_of_all_results_is_bounded() -> None:
+    reader = FrameReader()
+    reader.max_value, reader.max_frames = 2**20, 100
+    with pytest.raises(FrameViolation, match="bytes of results"):
+        for _ in range(20):
+            reader.feed(framed("call\nok\n\n" + "x" * 2**20))
