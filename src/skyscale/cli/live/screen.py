@@ -36,7 +36,7 @@ NUM_OTHER_LINES = 17
 def screen(snapshot: Snapshot, height: int = 40) -> RenderableType:
     """The whole view; fewer events on a terminal with few lines."""
     view = snapshot.view
-    num_events = min(MOST_EVENTS, max(1, height - NUM_OTHER_LINES - len(view.processes)))
+    num_events = min(MOST_EVENTS, max(1, height - NUM_OTHER_LINES - len(view.processes) - 2 * bool(view.reason)))
     parts: list[RenderableType] = [_budget(snapshot), Text(), _reward(view), Text(), _numbers(snapshot)]
     if view.processes:
         parts += [Text(), _processes(view.processes)]
