@@ -11,12 +11,15 @@ import argparse
 import asyncio
 import json
 import random
+import signal
 import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -63,10 +66,20 @@ def serve(folder: Path, port: int) -> None:
             await parts.buffer.open(connection, spec())
         async with running(parts):
             config = uvicorn.Config(app, port=port, lifespan="off", log_level="warning", access_log=False)
-            await uvicorn.Server(config).serve()
+            await _Server(config).serve()
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main())
+
+
+class _Server(uvicorn.Server):
+    """Ends by itself on SIGTERM, so that `running` can end the sandboxes."""
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """Set the flag that ends `serve`; uvicorn would raise the signal again afterwards."""
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.handle_exit, signal.SIGTERM, None)
+        yield
 
 
 class Connection:

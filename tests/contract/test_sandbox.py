@@ -239,6 +239,13 @@ async def test_the_kernel_confirms_who_it_is(backend: SandboxBackend) -> None:
         assert int(status["Uid"][0]) >= 100_001
 
 
+async def test_every_sandbox_can_be_killed_when_it_is_handed_out(backend: SandboxBackend) -> None:
+    for _ in range(5):
+        sandboxes = await asyncio.gather(*(backend.acquire() for _ in range(8)))
+        assert all(sandbox.pid > 0 for sandbox in sandboxes)  # type: ignore[attr-defined]
+        await asyncio.gather(*(sandbox.close() for sandbox in sandboxes))
+
+
 async def test_the_report_names_every_layer(backend: SandboxBackend) -> None:
     report = backend.report()
     assert report["network namespace"] == report["seccomp"] == report["verified from outside"] == "yes"

@@ -1,5 +1,6 @@
 """A control plane that is killed with -9 while it takes pushes: what it acknowledged is on disk."""
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -33,7 +34,7 @@ asyncio.run(main())
 """
 
 
-async def test_every_acknowledged_push_survives_a_kill(tmp_path: Path) -> None:
+def test_every_acknowledged_push_survives_a_kill(tmp_path: Path) -> None:
     url = f"sqlite+aiosqlite:///{tmp_path / 'killed.db'}"
     command = [sys.executable, "-c", CHILD, url]
     with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2], env=os.environ) as child:
@@ -41,9 +42,14 @@ async def test_every_acknowledged_push_survives_a_kill(tmp_path: Path) -> None:
         acknowledged = [child.stdout.readline().decode().strip() for _ in range(40)]
         child.kill()
         acknowledged += [line.decode().strip() for line in child.stdout if line.endswith(b"\n")]
+    assert len(acknowledged) >= 40
+    assert "" not in acknowledged
+    assert asyncio.run(stored(url, acknowledged)) == set(acknowledged)
+
+
+async def stored(url: str, group_ids: list[str]) -> set[str]:
     database = Database(url)
     async with database.read() as connection:
-        stored = await queries.load_payloads(connection, acknowledged)
+        found = await queries.load_payloads(connection, group_ids)
     await database.close()
-    assert len(acknowledged) >= 40 and "" not in acknowledged
-    assert stored.keys() == set(acknowledged)
+    return set(found)

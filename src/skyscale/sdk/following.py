@@ -53,18 +53,20 @@ def follow(transport: Transport, run_id: str, after: int) -> Generator[Event]:
     patience = Patience(transport.options.retry_for_s)
     while True:
         try:
+            has_ended = transport.send(calls.get_run(run_id)).status in ENDED
+            missed = _new(transport.send(calls.events(run_id, parser.last_seq, None)), parser)
+            for event in missed:
+                yield event
+            if missed:
+                continue
+            if has_ended:
+                return
             for event in _connection(transport, run_id, parser):
                 patience = Patience(transport.options.retry_for_s)
                 yield event
-            has_ended = transport.send(calls.get_run(run_id)).status in ENDED
-            last = _new(transport.send(calls.events(run_id, parser.last_seq, None)), parser)
+            time.sleep(POLL_S)
         except SkyscaleError as error:
             time.sleep(patience.pause_after(error))
-            continue
-        yield from last
-        if has_ended and not last:
-            return
-        time.sleep(POLL_S)
 
 
 def _connection(transport: Transport, run_id: str, parser: EventStreamParser) -> Generator[Event]:
@@ -93,19 +95,20 @@ async def follow_async(transport: AsyncTransport, run_id: str, after: int) -> As
     patience = Patience(transport.options.retry_for_s)
     while True:
         try:
+            has_ended = (await transport.send(calls.get_run(run_id))).status in ENDED
+            missed = _new(await transport.send(calls.events(run_id, parser.last_seq, None)), parser)
+            for event in missed:
+                yield event
+            if missed:
+                continue
+            if has_ended:
+                return
             async for event in _connection_async(transport, run_id, parser):
                 patience = Patience(transport.options.retry_for_s)
                 yield event
-            has_ended = (await transport.send(calls.get_run(run_id))).status in ENDED
-            last = _new(await transport.send(calls.events(run_id, parser.last_seq, None)), parser)
+            await asyncio.sleep(POLL_S)
         except SkyscaleError as error:
             await asyncio.sleep(patience.pause_after(error))
-            continue
-        for event in last:
-            yield event
-        if has_ended and not last:
-            return
-        await asyncio.sleep(POLL_S)
 
 
 async def _connection_async(transport: AsyncTransport, run_id: str, parser: EventStreamParser) -> AsyncGenerator[Event]:

@@ -16,8 +16,8 @@ from skyscale.wire.jobs import Heartbeat, HeartbeatReply, JobAssignment
 
 log = logging.getLogger(__name__)
 
-LEASE_S = 60.0
-"""How long the groups of a trainer that died are out of reach; a living one extends its leases."""
+LEASE_S = 20.0
+"""How long the groups of a trainer that died are out of reach; a living one extends its leases every quarter of it."""
 SILENCE_S = 300.0
 """How long to go on without an answered heartbeat."""
 

@@ -15,6 +15,7 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from math import isfinite
 from pathlib import Path
 
 import torch
@@ -77,6 +78,7 @@ class Trainer:
         )
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="publisher")
         self._in_flight: tuple[Candidate, Future[None]] | None = None
+        self._is_fresh = True
         self._version = 0
         self._parent = 0
         self._since_checkpoint = 0
@@ -96,6 +98,7 @@ class Trainer:
                 raise Unavailable("the control plane has not answered for minutes")
             self._settle()
             self._final_checkpoint()
+            self._publisher.prune(spared_s=0.0)
         finally:
             self.control.close()
             self._pool.shutdown(wait=False, cancel_futures=True)
@@ -111,6 +114,8 @@ class Trainer:
                 self.control.ask()
                 self.control.finish.wait()
                 return None
+        if self.control.finish.is_set():
+            return None
         self.control.detail = f"waiting for {self._spec.algorithm.groups_per_step} groups"
         return self._feed.next(is_last=limit is not None and self._version + 1 >= limit)
 
@@ -167,7 +172,9 @@ class Trainer:
         server = self.control.ask()
         run_id = self._assignment.run_id
         point = find_resume_point(self._store, self._publisher, server, run_id, self._scratch)
-        self.learner = self._make_learner()
+        if not self._is_fresh:
+            self.learner = self._make_learner()
+        self._is_fresh = False
         if point.snapshot is not None:
             restore(self.learner, point.snapshot)
         self._version, self._parent = point.newest, point.parent
@@ -201,15 +208,17 @@ class Trainer:
         self._feed.waited_s = 0.0
         window = batch.rollouts
         reward = report.episode_reward if window is None or window.mean_reward is None else window.mean_reward
-        metrics = report.metrics | times | {"batch_reward": report.episode_reward}
+        numbers = report.metrics | times | {"batch_reward": report.episode_reward}
         if window is not None:
-            metrics |= {"rollout_trajectories": float(window.trajectories)}
-            metrics |= {"rollout_flat_share": window.flat_groups / max(1, window.groups)}
+            numbers |= {"rollout_trajectories": float(window.trajectories)}
+            numbers |= {"rollout_flat_share": window.flat_groups / max(1, window.groups)}
+        # JSON has no word for other numbers, and the report of a step that was left out must arrive too.
+        metrics = {name: value for name, value in numbers.items() if isfinite(value)}
         self.control.metrics = metrics
         body = TrainingMetrics(
             job_id=self._assignment.job_id,
             step=version,
-            episode_reward=reward,
+            episode_reward=reward if isfinite(reward) else None,
             loss=metrics.get("loss"),
             metrics=metrics,
         )

@@ -25,6 +25,8 @@ from skyscale.wire.policies import PolicyPublish
 
 SPARED_S = 15.0
 """A version younger than this is not deleted: a policy server may be fetching it."""
+PRUNE_EVERY_S = 1.0
+"""Listing what is there takes milliseconds, which a run with several versions a second would notice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,7 @@ class Publisher:
         self._keep_versions = keep_versions
         self._dtype = dtype
         self._recent: deque[tuple[float, int]] = deque()
+        self._pruned_at = time.monotonic()
 
     def publish(self, candidate: Candidate) -> None:
         """Make the candidate durable and announce it.
@@ -74,7 +77,18 @@ class Publisher:
         if candidate.has_checkpoint:
             self.checkpoint(candidate, published)
         self.announce(candidate, published, candidate.lease_ids if candidate.has_checkpoint else [])
-        self._prune(candidate.version)
+        now = time.monotonic()
+        self._recent.append((now, candidate.version))
+        if now - self._pruned_at > PRUNE_EVERY_S:
+            self.prune(SPARED_S)
+
+    def prune(self, spared_s: float) -> None:
+        """Delete what is neither among the newest nor younger than `spared_s`."""
+        self._pruned_at = time.monotonic()
+        while self._recent and self._recent[0][0] <= self._pruned_at - spared_s:
+            self._recent.popleft()
+        prune_versions(self._store, self._run_id, self._keep_versions, {recent for _, recent in self._recent})
+        prune_checkpoints(self._store, self._run_id)
 
     def republish(self, candidate: Candidate) -> None:
         """Announce a version whose checkpoint exists already. Raises Conflict like `publish`."""
@@ -117,11 +131,3 @@ class Publisher:
         return publish_version(
             self._store, run_id=self._run_id, version=candidate.version, parent=candidate.parent, folder=folder
         )
-
-    def _prune(self, version: int) -> None:
-        now = time.monotonic()
-        self._recent.append((now, version))
-        while self._recent[0][0] < now - SPARED_S:
-            self._recent.popleft()
-        prune_versions(self._store, self._run_id, self._keep_versions, {recent for _, recent in self._recent})
-        prune_checkpoints(self._store, self._run_id)

@@ -13,6 +13,7 @@ Letters: N completion tokens, K tree nodes (see `packing`), D width, V vocabular
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
+from math import isfinite
 
 import torch
 import torch.nn.functional as F
@@ -132,7 +133,7 @@ class Learner:
         )
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.algorithm, self.num_steps)
-        if norm == norm and norm != float("inf"):
+        if isfinite(norm):
             self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.num_steps += 1
@@ -157,7 +158,7 @@ def _report(
     num_tokens = sum(batch.num_tokens for batches in minibatches for batch in batches)
     computed = sum(batch.ids_BT.numel() for batches in minibatches for batch in batches)
     one_by_one = sum(len(group.prompt_ids) * len(group.trajectories) for group in groups) + num_tokens
-    finite = [norm for norm in norms if norm == norm and norm != float("inf")]
+    finite = [norm for norm in norms if isfinite(norm)]
     flat = sum(len({t.reward for t in group.trajectories}) == 1 for group in groups)
     metrics = token_metrics(records, version) | {
         "grad_norm": finite[-1] if finite else 0.0,

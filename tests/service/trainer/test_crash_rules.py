@@ -152,6 +152,11 @@ def test_an_undisturbed_run_publishes_every_step_and_acks_every_batch(
     assert [(v.version, v.parent) for v in world.ledger.versions] == [(1, 0), (2, 1), (3, 2), (4, 3)]
     assert len(world.ledger.acked) == 4
     assert world.ledger.steps_reported == [1, 2, 3, 4]
+    # Of four versions the run's `keep_versions` are left.
+    assert {key.split("/")[3] for key in open_store(world.root.as_uri()).list(f"runs/{RUN_ID}/versions")} == {
+        "v000003",
+        "v000004",
+    }
 
 
 AFTERMATHS = {"kept": lambda ledger: None, "expired": Ledger.expire_all, "fenced": Ledger.fence_all}
@@ -195,6 +200,28 @@ def test_a_publication_that_is_fenced_in_mid_life_is_voided_and_training_goes_on
     world.live()
     world.check()
     assert "trainer.publication_refused" in world.ledger.events
+
+
+def test_a_step_without_a_finite_gradient_is_reported_and_the_run_goes_on(
+    tmp_path: Path, base_folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    world = World(tmp_path, base_folder)
+    sample = world.ledger.sample
+
+    def poisoned(body):
+        reply = sample(body)
+        if reply.lease_id != "lease-1":
+            return reply
+        group = reply.groups[0]
+        bad = group.trajectories[0].model_copy(update={"reward": float("nan")})
+        group = group.model_copy(update={"trajectories": [bad, group.trajectories[1]]})
+        return reply.model_copy(update={"groups": [group, reply.groups[1]]})
+
+    monkeypatch.setattr(world.ledger, "sample", poisoned)
+    world.live()
+    assert world.ledger.events.count("trainer.step_skipped") == 1
+    assert len(world.ledger.versions) == 4
+    assert world.ledger.steps_reported == [1, 2, 3, 4]
 
 
 def test_a_trainer_of_an_ended_run_hears_so_and_stops(tmp_path: Path, base_folder: Path):

@@ -91,6 +91,17 @@ def test_the_screen_of_a_run_without_any_news_is_drawn_too():
         assert "no [x]" in console.export_text()
 
 
+def test_the_screen_fits_a_small_terminal():
+    events = [EVENT.model_copy(update={"seq": seq, "message": f"news {seq}"}) for seq in range(9)]
+    console = Console(width=110, record=True, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123
+    with console.file:
+        console.print(screen(Snapshot(view(), STATS, events, NOW), height=20))
+        text = console.export_text()
+    assert len(text.splitlines()) <= 20
+    assert "news 8" in text
+    assert "news 6" not in text
+
+
 def test_a_run_on_one_line():
     line = plain_line(Snapshot(view(), STATS, [], NOW))
     assert line == "running (training)  version 7  50%  reward 0.700  held-out 0.860  buffer 64"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.box import ROUNDED
 from rich.console import Group, RenderableType
 from rich.markup import escape
@@ -19,24 +21,27 @@ from skyscale.cli.live.snapshot import (
     trainer_wait_share,
 )
 from skyscale.cli.live.sparkline import sparkline
-from skyscale.wire.runs import ProcessHealth, RunView
+from skyscale.wire.runs import Event, ProcessHealth, RunView
 
 COLORS = {
     "running": "green", "completed": "green", "succeeded": "green", "starting": "yellow", "queued": "yellow",
     "stopping": "yellow", "stopped": "yellow", "cancelled": "yellow", "lost": "red", "failed": "red",
 }  # fmt: skip
 SPARK_WIDTH = 56
-NUM_EVENTS = 5
+MOST_EVENTS = 5
+# Frame, budget, rewards, numbers and the space between them.
+NUM_OTHER_LINES = 17
 
 
-def screen(snapshot: Snapshot) -> RenderableType:
-    """The whole view."""
+def screen(snapshot: Snapshot, height: int = 40) -> RenderableType:
+    """The whole view; fewer events on a terminal with few lines."""
     view = snapshot.view
+    num_events = min(MOST_EVENTS, max(1, height - NUM_OTHER_LINES - len(view.processes) - 2 * bool(view.reason)))
     parts: list[RenderableType] = [_budget(snapshot), Text(), _reward(view), Text(), _numbers(snapshot)]
     if view.processes:
         parts += [Text(), _processes(view.processes)]
     if snapshot.events:
-        parts += [Text(), _events(snapshot)]
+        parts += [Text(), _events(snapshot.events[-num_events:])]
     if view.reason:
         parts += [Text(), Text(view.reason, style="red" if view.status == "failed" else "dim")]
     stage = f" · {view.stage.replace('_', ' ')}" if view.stage else ""
@@ -105,9 +110,9 @@ def _processes(processes: list[ProcessHealth]) -> RenderableType:
     return table
 
 
-def _events(snapshot: Snapshot) -> RenderableType:
+def _events(events: Sequence[Event]) -> RenderableType:
     table = Table.grid(padding=(0, 2))
-    for event in snapshot.events[-NUM_EVENTS:]:
+    for event in events:
         style = {"warning": "yellow", "error": "red"}.get(event.level, "")
         message = Text(event.message, style=style, overflow="ellipsis", no_wrap=True)
         table.add_row(Text(f"{event.timestamp:%H:%M:%S}", style="dim"), Text(event.component, style="dim"), message)

@@ -63,9 +63,9 @@ def _screen(snapshots: Generator[Snapshot]) -> RunView:
     from skyscale.cli.live.screen import screen
 
     snapshot = next(snapshots)
-    with Live(screen(snapshot), auto_refresh=False, transient=False) as live:
+    with Live(screen(snapshot), auto_refresh=False) as live:
         for snapshot in snapshots:
-            live.update(screen(snapshot), refresh=True)
+            live.update(screen(snapshot, live.console.height), refresh=True)
     return snapshot.view
 
 

@@ -66,6 +66,7 @@ class ProcessSandbox:
         self.pid, self._pidfd = pid, pidfd
         if self._is_closed:
             self._kill()
+        self._hand_out_when_complete()
 
     def exited(self, status: int) -> None:
         """Its process is gone: exit code, or minus the signal."""
@@ -180,11 +181,16 @@ class ProcessSandbox:
         except FrameViolation as error:
             self._end(CallStatus.PROTOCOL_VIOLATION, str(error))
 
-    def _on_frame(self, frame: Frame) -> None:
-        if not self._is_ready:
-            self.layers = json.loads(frame.value)  # written before any candidate's code is in the process
+    def _hand_out_when_complete(self) -> None:
+        """Ready is: isolated by its own word, and killable by us. The two messages come in either order."""
+        if self.layers and self._pidfd >= 0 and not self._is_ready:
             self._is_ready = True
             self._on_ready(self)
+
+    def _on_frame(self, frame: Frame) -> None:
+        if not self.layers:
+            self.layers = json.loads(frame.value)  # written before any candidate's code is in the process
+            self._hand_out_when_complete()
         elif self._is_used and not self._settled.done():
             self._frames.append(frame)
             if frame.kind == "done" or (frame.kind == "loaded" and frame.status != CallStatus.OK):

@@ -23,6 +23,8 @@ _ZYGOTE_CAPABILITIES = (1 << 5) | (1 << 6) | (1 << 7) | (1 << 31)
 """KILL, SETGID, SETUID, SETFCAP: end episodes and map their users (SETFCAP where the map's outer id is 0)."""
 _UIDS_PER_ZYGOTE = 1000
 _FIRST_UID = 100_001
+_FIRST_UID_IN_CONTAINER = 60_001
+"""Where the container's own user namespace has 65536 ids only."""
 
 
 class Base:
@@ -32,7 +34,7 @@ class Base:
         self.layers: dict[str, str] = {}
         self.proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         self.has_own_uids = os.geteuid() == 0
-        self._first_uid = _FIRST_UID + index * _UIDS_PER_ZYGOTE
+        self._first_uids = [first + index % 5 * _UIDS_PER_ZYGOTE for first in (_FIRST_UID, _FIRST_UID_IN_CONTAINER)]
         self._count = 0
         self.readable = library_folders()
         self.clone_flags = 0
@@ -116,14 +118,16 @@ class Base:
             return
         if self.has_own_uids:
             self._count += 1
-            uid = self._first_uid + self._count % _UIDS_PER_ZYGOTE
-            try:
-                _write_maps(self.proc, str(pid), f"0 {uid} 1", f"0 {uid} 1")
-            except OSError:
-                self.has_own_uids = False
-            else:
+            for first in self._first_uids:
+                uid = first + self._count % _UIDS_PER_ZYGOTE
+                try:
+                    _write_maps(self.proc, str(pid), f"0 {uid} 1", f"0 {uid} 1")
+                except OSError:
+                    continue
                 self.layers["own uid"] = YES
+                self._first_uids = [first]
                 return
+            self.has_own_uids = False
         self.layers["own uid"] = "no: only root may give each episode a uid of its own"
         _write_maps(self.proc, str(pid), f"0 {os.geteuid()} 1", f"0 {os.getegid()} 1")
 
