@@ -4,6 +4,7 @@ from typing import Literal
 
 from alembic import context
 from alembic.autogenerate.api import AutogenContext
+from sqlalchemy.sql.elements import False_
 
 from skyscale.store.tables import metadata
 from skyscale.store.tables.base import LongText, Time
@@ -15,6 +16,8 @@ def render_type(kind: str, value: object, _: AutogenContext) -> str | Literal[Fa
         return "sa.DateTime(timezone=True)"
     if kind == "type" and isinstance(value, type(LongText)):
         return "sa.Text()"
+    if kind == "server_default" and isinstance(getattr(value, "arg", None), False_):
+        return "sa.false()"  # rendered as SQLite's 0, it would be refused by PostgreSQL
     return False
 
 

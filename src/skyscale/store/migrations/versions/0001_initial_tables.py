@@ -71,7 +71,7 @@ def upgrade() -> None:
         sa.Column("timeout_s", sa.Float(), nullable=True),
         sa.Column("max_attempts", sa.Integer(), nullable=False),
         sa.Column("desired", sa.String(length=8), nullable=False),
-        sa.Column("held", sa.Boolean(), server_default=sa.text("0"), nullable=False),
+        sa.Column("held", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.Column("finish_asked_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("status", sa.String(length=16), nullable=False),
         sa.Column("reason", sa.Text(), nullable=True),
