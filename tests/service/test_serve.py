@@ -1,7 +1,6 @@
 """`run_server` as a process of its own: ready when it says so, gone without a trace on SIGTERM and SIGINT."""
 
 import contextlib
-import os
 import signal
 import subprocess
 import sys
@@ -71,6 +70,9 @@ def _jobs(folder: Path) -> list[int]:
         with contextlib.suppress(OSError):
             if (process / "cmdline").read_bytes().split(b"\0")[1:2] != [ACTORS.encode()]:
                 continue
-            if os.readlink(process / "cwd").startswith(str(folder)) or b"serve" in (process / "environ").read_bytes():
+            if (
+                str((process / "cwd").readlink()).startswith(str(folder))
+                or b"serve" in (process / "environ").read_bytes()
+            ):
                 found.append(int(process.name))
     return found
