@@ -23,12 +23,12 @@ def assert_the_books_balance(plane: ControlPlane, run_id: str) -> None:
     stats = plane.client.buffer_stats(run_id)
     assert stats.pushed == stats.size + stats.leased + stats.consumed + stats.flat + stats.stale + stats.failed
     with sqlite3.connect(plane.folder / "skyscale.db") as database:
-        versions = [
-            row[0] for row in database.execute("select version from policy_versions where run_id = ?", [run_id])
-        ]
+        versions = [row[0] for row in database.execute("select version from policies where run_id = ?", [run_id])]
+        (consumed,) = database.execute("select count(*) from buffer_groups where state = 'consumed'").fetchone()
+        (leases,) = database.execute("select count(*) from buffer_leases where state = 'published'").fetchone()
     assert sorted(versions) == list(range(1, view.policy_version + 1))
-    group = REQUEST.algorithm.group_size * REQUEST.algorithm.groups_per_step
-    assert stats.consumed <= group * view.policy_version
+    assert leases == view.policy_version
+    assert consumed == REQUEST.algorithm.groups_per_step * view.policy_version
 
 
 def run_until_mid_flight(plane: ControlPlane) -> str:
