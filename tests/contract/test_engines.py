@@ -167,6 +167,16 @@ async def test_cancelling_frees_the_rows(engine: Engine) -> None:
     await until(lambda: engine.stats().running == 0)
 
 
+async def test_idle_time_is_counted_while_it_lasts(engine: Engine) -> None:
+    await engine.generate(ask())
+    await until(lambda: engine.stats().running == 0)
+    before = engine.stats()
+    await asyncio.sleep(0.2)
+    after = engine.stats()
+    assert after.idle_s - before.idle_s == pytest.approx(0.2, abs=0.1)
+    assert after.busy_s == before.busy_s
+
+
 async def test_more_samples_than_fit_at_once_all_come(engine: Engine) -> None:
     results = await asyncio.gather(*(engine.generate(ask(n=200, max_new_tokens=3, seed=i)) for i in range(3)))
     assert [len(completions) for completions in results] == [200, 200, 200]

@@ -9,9 +9,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src" / "skyscale"
-SOURCES = sorted(
-    path for path in PACKAGE.rglob("*.py") if "versions" not in path.parent.name
-)  # revisions are generated
+# Revisions of the database are generated and may be long.
+SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if path.parent.name != "versions")
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 60
 """The goal is 50; the margin is for docstrings."""

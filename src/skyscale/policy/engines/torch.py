@@ -73,6 +73,7 @@ class TorchEngine:
         self._reloading = asyncio.Lock()
         self._steps = self._swaps = self._failed_swaps = self._num_waiting = 0
         self._busy_s = self._idle_s = 0.0
+        self._idle_since: float | None = None
 
     async def start(self) -> None:
         """Start the decode thread."""
@@ -155,7 +156,8 @@ class TorchEngine:
 
     def stats(self) -> EngineStats:
         """The engine's counters now."""
-        batch = self._batch
+        batch, idle_since = self._batch, self._idle_since
+        idling_s = 0.0 if idle_since is None else time.perf_counter() - idle_since
         return EngineStats(
             version=self._version,
             running=len(batch.rows),
@@ -166,7 +168,7 @@ class TorchEngine:
             swaps=self._swaps,
             failed_swaps=self._failed_swaps,
             busy_s=self._busy_s,
-            idle_s=self._idle_s,
+            idle_s=self._idle_s + idling_s,
         )
 
     def failure(self) -> BaseException | None:
@@ -234,12 +236,11 @@ class TorchEngine:
         """Take what arrived, activate staged weights, and wait if there is nothing to decode; false to end."""
         with self._wake:
             if not self._has_work():
-                started = time.perf_counter()
+                self._idle_since = time.perf_counter()
                 while not self._has_work():
                     self._wake.wait(1.0)
-                    now = time.perf_counter()
-                    self._idle_s += now - started
-                    started = now
+                self._idle_s += time.perf_counter() - self._idle_since
+                self._idle_since = None
             self._waiting.extend(self._incoming)
             self._incoming.clear()
             staged, self._staged = self._staged, None
