@@ -21,7 +21,7 @@ from skyscale.wire.jobs import JobRole
 
 ACTORS = str(Path(__file__).with_name("actors.py"))
 COMMANDS = dict.fromkeys(JobRole, (sys.executable, ACTORS))
-DEADLINE_S = 25.0
+DEADLINE_S = 45.0
 SMALL: dict[str, Any] = {
     "run_id": "rl-life", "algorithm": {"group_size": 2, "groups_per_step": 2},
     "evaluation": {"num_problems": 2, "samples_per_problem": 2}, "max_concurrent_groups": 4,

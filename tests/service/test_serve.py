@@ -34,13 +34,13 @@ def test_a_signal_ends_the_server_its_streams_and_every_job(tmp_path: Path, sign
             url = server.stdout.readline().strip()
             assert url.startswith("http://127.0.0.1:"), server.stderr.read()
             httpx.post(f"{url}/api/rl/runs", json={"run_id": "rl-serve"}, trust_env=False).raise_for_status()
-            _until(lambda: len(_jobs(tmp_path)) >= 3)
+            _until(lambda: len(_jobs()) >= 3)
             stream = {"Accept": "text/event-stream"}
             with httpx.stream("GET", f"{url}/api/rl/runs/rl-serve/events", headers=stream, trust_env=False) as events:
                 assert next(events.iter_lines()).startswith("retry")
                 server.send_signal(signum)
                 assert server.wait(DEADLINE_S) == 0
-            assert _jobs(tmp_path) == []
+            assert _jobs() == []
             assert "Traceback" not in server.stderr.read()
         finally:
             server.kill()
@@ -63,16 +63,12 @@ def _until(is_so: object) -> None:
         time.sleep(0.05)
 
 
-def _jobs(folder: Path) -> list[int]:
-    """Processes whose job belongs to a control plane that keeps its data in this folder."""
+def _jobs() -> list[int]:
+    """Processes of this test's run."""
     found: list[int] = []
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            if (process / "cmdline").read_bytes().split(b"\0")[1:2] != [ACTORS.encode()]:
-                continue
-            if (
-                str((process / "cwd").readlink()).startswith(str(folder))
-                or b"serve" in (process / "environ").read_bytes()
-            ):
+            is_actor = (process / "cmdline").read_bytes().split(b"\0")[1:2] == [ACTORS.encode()]
+            if is_actor and b"-serve-0" in (process / "environ").read_bytes():
                 found.append(int(process.name))
     return found

@@ -6,6 +6,7 @@ no process is left. kill -9 leaves the jobs, which the next control plane adopts
 
 import asyncio
 import contextlib
+import logging
 import signal
 import socket
 import threading
@@ -18,8 +19,8 @@ from skyscale.api.app import create_app
 from skyscale.api.services import Services
 from skyscale.settings import Settings
 
-GRACE_S = 10
-"""How long calls in progress may take to end after the signal."""
+GRACE_S = 2
+"""How long calls in progress may take to end once the jobs have."""
 
 
 class _Server(uvicorn.Server):
@@ -42,6 +43,10 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._parts.closing.set()
+        # While we still answer: jobs hold calls open, and would hold us up for as long.
+        await self._parts.scheduler.shutdown()
+        # What is left are held calls of ended jobs; cancelling them is no error worth telling.
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
         await super().shutdown(sockets)
 
 

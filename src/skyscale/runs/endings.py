@@ -28,8 +28,10 @@ class Parts:
 async def begin_finishing(
     parts: Parts, connection: AsyncConnection, run: RunRecord, reason: str, now: datetime
 ) -> None:
-    """No more training groups, the trainer ends in good order."""
-    await queries.change(connection, run.run_id, now, {"finish_reason": reason, "finishing_since": now})
+    """No more training groups, the trainer ends in good order, and whatever was pinned the newest version is served."""
+    await queries.change(
+        connection, run.run_id, now, {"finish_reason": reason, "finishing_since": now, "reload_version": None}
+    )
     await parts.buffer.stop_training(connection, run.run_id)
     await parts.jobs.set_desired(connection, run.run_id, "finish", {JobRole.TRAINER})
     await parts.events.append(

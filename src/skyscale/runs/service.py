@@ -156,6 +156,8 @@ class RunService:
         async with self._db.write() as connection:
             run = await existing(connection, run_id, lock=True)
             rules.require_live(run_id, run.status)
+            if run.finish_reason is not None:
+                raise Conflict(f"run {run_id} is finishing and evaluates its newest version", code="run_finishing")
             if uri is not None:
                 version = await queries.policy_by_uri(connection, run_id, uri)
                 if version is None:
