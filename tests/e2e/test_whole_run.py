@@ -30,7 +30,7 @@ def test_a_run_learns_and_leaves_a_model_that_transformers_loads(control_plane: 
 
 
 def test_two_synchronous_runs_with_one_seed_have_the_same_losses(control_plane: ControlPlane) -> None:
-    losses: list[list[float | None]] = []
+    losses: list[list[tuple[float | None, ...]]] = []
     for _ in range(2):
         request = RunCreate(
             mode="synchronous",
@@ -41,6 +41,6 @@ def test_two_synchronous_runs_with_one_seed_have_the_same_losses(control_plane: 
         )
         view = control_plane.wait_for_end(control_plane.client.create_run(request).run_id, 90)
         assert view.status == RunStatus.COMPLETED, view.reason
-        losses.append([point.loss for point in view.metrics])
+        losses.append([(point.loss, point.metrics["grad_norm"], point.episode_reward) for point in view.metrics])
     assert len(losses[0]) == 4
     assert losses[0] == losses[1]

@@ -37,6 +37,8 @@ class SamplingBody(BaseModel):
     stream_options: StreamOptions | None = None
     return_token_ids: bool | None = False
     """Adds `prompt_token_ids`, and per choice `token_ids`, `token_logprobs` and `versions`."""
+    min_policy_version: Annotated[int, Field(ge=0)] | None = None
+    """Answer 503 `policy_version_behind` while an older version is served."""
     ignore_eos: bool | None = False
     user: str | None = None
 

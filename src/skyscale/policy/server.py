@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from skyscale.errors import BadRequest, Forbidden, NotFound, SkyscaleError, TooLarge, Unauthorized
+from skyscale.errors import BadRequest, Forbidden, NotFound, SkyscaleError, TooLarge, Unauthorized, Unavailable
 from skyscale.policy.engine import GenerateRequest
 from skyscale.policy.openai_replies import ReplyStyle, ReplyWriter
 from skyscale.policy.openai_requests import ChatBody, CompletionBody
@@ -111,6 +111,9 @@ class _Routes:
     async def _answer(
         self, request: Request, loaded: Loaded, body: ChatBody | CompletionBody, prompt_ids: list[int]
     ) -> Response:
+        serving, wanted = loaded.engine.stats().version, body.min_policy_version or 0
+        if serving < wanted:
+            raise Unavailable(f"version {serving} is served, {wanted} is wanted", code="policy_version_behind")
         writer, generate = self._writer(loaded, body, prompt_ids), _generate_request(loaded, body, prompt_ids)
         if body.stream:
             return await _stream(loaded, writer, generate, body)

@@ -7,9 +7,9 @@ BROKEN = "\ufffd"
 
 
 def cut_at_stop(text: str, stops: tuple[str, ...]) -> str:
-    """`text` up to the first stop string."""
-    starts = [start for start in map(text.find, stops) if start >= 0]
-    return text[: min(starts)] if starts else text
+    """`text` up to the stop string that is complete first: where sampling one character at a time would end."""
+    found = [(start + len(stop), start) for stop in stops if (start := text.find(stop)) >= 0]
+    return text[: min(found)[1]] if found else text
 
 
 class GrowingText:

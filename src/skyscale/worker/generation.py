@@ -1,7 +1,7 @@
 """What is asked of the policy server and what it answers. Pure.
 
-The call is OpenAI's chat completion with token ids and logprobs. Flat `token_logprobs` are preferred to OpenAI's
-`logprobs.content[].logprob` when the reply has them: they are the same numbers in a tenth of the bytes.
+The call is OpenAI's chat completion; `return_token_ids` adds token ids, flat `token_logprobs` and versions, which are
+OpenAI's `logprobs.content[].logprob` in a tenth of the bytes.
 """
 
 from dataclasses import dataclass
@@ -34,8 +34,8 @@ class Generation:
     completions: list[Completion]
 
 
-def chat_call(ticket: GroupTicket, model: str) -> Call[Generation]:
-    """The request for all completions of a group at once."""
+def chat_call(ticket: GroupTicket, model: str, *, min_version: int) -> Call[Generation]:
+    """The request for all completions of a group at once, by the weights of `min_version` or newer."""
     body = {
         "model": model,
         "messages": ticket.messages,
@@ -43,8 +43,8 @@ def chat_call(ticket: GroupTicket, model: str) -> Call[Generation]:
         "temperature": ticket.temperature,
         "max_tokens": ticket.max_new_tokens,
         "seed": ticket.seed,
-        "logprobs": True,
         "return_token_ids": True,
+        "min_policy_version": min_version,
     }
 
     def parse(content: bytes) -> Generation:

@@ -41,7 +41,7 @@ class Worker:
         self._most = 1 if spec.mode == "synchronous" else spec.max_concurrent_groups
         self._policy = PolicyLink()
         self._meter = Meter(time.monotonic())
-        self._player = Player(client, self._policy, self._meter, run_id=self._run_id, model=spec.base_model)
+        self._player = Player(client, self._policy, self._meter, spec=spec)
         self._player.component = f"worker-{assignment.index}"
         self._groups: set[asyncio.Task[None]] = set()
         self._slot_freed = asyncio.Event()

@@ -16,8 +16,8 @@ from pydantic import ValidationError
 from skyscale.errors import Gone, ProtocolError, SkyscaleError
 from skyscale.sdk.jobs import AsyncJobClient
 from skyscale.wire.batches import GroupPush, Trajectory
-from skyscale.wire.episodes import MAX_CODE_CHARS, GroupTicket, Outcome, Verdict
-from skyscale.wire.runs import EventCreate
+from skyscale.wire.episodes import MAX_CODE_CHARS, GroupTicket, Outcome, Purpose, Verdict
+from skyscale.wire.runs import EventCreate, RunSpec
 from skyscale.worker.extract import extract_code
 from skyscale.worker.generation import Completion, Generation, chat_call
 from skyscale.worker.meter import Meter
@@ -27,12 +27,13 @@ from skyscale.worker.policy_link import PolicyLink
 class Player:
     """Plays the groups of one run."""
 
-    def __init__(self, client: AsyncJobClient, policy: PolicyLink, meter: Meter, *, run_id: str, model: str) -> None:
+    def __init__(self, client: AsyncJobClient, policy: PolicyLink, meter: Meter, *, spec: RunSpec) -> None:
         self._client = client
         self._policy = policy
         self._meter = meter
-        self._run_id = run_id
-        self._model = model
+        self._run_id = spec.run_id
+        self._model = spec.base_model
+        self._is_synchronous = spec.mode == "synchronous"
         self.component = "worker"
 
     async def play(self, ticket: GroupTicket, expires_at: float) -> None:
@@ -47,7 +48,9 @@ class Player:
 
     async def _play(self, ticket: GroupTicket, expires_at: float) -> None:
         started = time.monotonic()
-        generation = await self._policy.send(chat_call(ticket, self._model), expires_at)
+        is_exact = self._is_synchronous or ticket.purpose is Purpose.EVAL
+        call = chat_call(ticket, self._model, min_version=ticket.version if is_exact else 0)
+        generation = await self._policy.send(call, expires_at)
         generated = time.monotonic()
         codes = [_submission(completion.text) for completion in generation.completions]
         reply = await self._client.step(ticket.group_id, codes, retry_for_s=max(0.0, expires_at - generated))

@@ -32,10 +32,10 @@ def reply(*choices: dict[str, object]) -> bytes:
 
 
 def test_the_request_asks_for_all_completions_with_tokens_at_once():
-    call = chat_call(TICKET, "skyscale/starter")
+    call = chat_call(TICKET, "skyscale/starter", min_version=3)
     assert orjson.loads(call.body) == {
         "model": "skyscale/starter", "messages": [{"role": "user", "content": "hi"}], "n": 2, "temperature": 0.7,
-        "max_tokens": 5, "seed": 11, "logprobs": True, "return_token_ids": True,
+        "max_tokens": 5, "seed": 11, "return_token_ids": True, "min_policy_version": 3,
     }  # fmt: skip
 
 
@@ -65,7 +65,7 @@ def test_flat_logprobs_are_preferred_and_versions_default_to_the_replys():
 )
 def test_a_malformed_reply_is_a_protocol_error(content: bytes):
     with pytest.raises(ProtocolError):
-        chat_call(TICKET, "m").parse(content)
+        chat_call(TICKET, "m", min_version=0).parse(content)
 
 
 @pytest.mark.parametrize(
