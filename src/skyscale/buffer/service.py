@@ -35,6 +35,10 @@ if TYPE_CHECKING:
     from skyscale.buffer.parsing import ParsedPush
 
 
+GATHER_S = 0.01
+"""A waiting `sample` looks again this long after a push: pushes come in bursts, and each look is a transaction."""
+
+
 class BufferService:
     """The only writer of groups, slots and leases."""
 
@@ -104,12 +108,12 @@ class BufferService:
         deadline = asyncio.get_running_loop().time() + request.wait_s
         while True:
             bell = self.wakeup.bell(request.run_id)
-            async with self._database.write() as connection:
-                reply = await self._sample(connection, request)
+            reply = await self._database.write_at_once(lambda connection: self._sample(connection, request))
             if reply is not None:
                 return reply
             if not await wait_for(bell, deadline):
                 return _batch_json(None, [], 0)
+            await asyncio.sleep(GATHER_S)
 
     async def _sample(self, connection: "AsyncConnection", request: SampleRequest) -> bytes | None:
         run = await self.load(connection, request.run_id, lock=True)

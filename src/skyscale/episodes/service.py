@@ -54,27 +54,26 @@ class EpisodeService:
         deadline = asyncio.get_running_loop().time() + request.wait_s
         while True:
             bell = self._buffer.wakeup.bell(request.run_id)
-            run, granted = await self._admit(request)
+            run, granted = await self._database.write_at_once(lambda connection: self._admit(connection, request))
             if granted:
                 return TicketReply(groups=[self._ticket(run, group) for group in granted], retry_after_s=0.0)
             if not await wait_for(bell, deadline):
                 return TicketReply(groups=[], retry_after_s=RETRY_AFTER_S)
 
-    async def _admit(self, request: TicketRequest) -> tuple[RunRow, list[GroupRow]]:
-        async with self._database.write() as connection:
-            run = await self._buffer.load(connection, request.run_id, lock=True)
-            if run.state == RunState.CLOSED:
-                raise Gone(f"run {run.run_id!r} has ended: nothing more is played", code="run_closed")
-            spec = run.spec
-            ids = tuple(p.id for p in load_problem_set(spec.problem_set).train(spec.difficulty))
+    async def _admit(self, connection: "AsyncConnection", request: TicketRequest) -> tuple[RunRow, list[GroupRow]]:
+        run = await self._buffer.load(connection, request.run_id, lock=True)
+        if run.state == RunState.CLOSED:
+            raise Gone(f"run {run.run_id!r} has ended: nothing more is played", code="run_closed")
+        spec = run.spec
+        ids = tuple(p.id for p in load_problem_set(spec.problem_set).train(spec.difficulty))
 
-            def draw(sequence: int) -> Draw:
-                seed = rules.group_seed(spec.seed, Purpose.TRAIN, sequence)
-                return Draw(rules.draw(ids, spec.seed, sequence), seed)
+        def draw(sequence: int) -> Draw:
+            seed = rules.group_seed(spec.seed, Purpose.TRAIN, sequence)
+            return Draw(rules.draw(ids, spec.seed, sequence), seed)
 
-            granted = await self._buffer.admission.admit(
-                connection, run, request.request_id, request.num_groups, self._ticket_ttl_s, draw
-            )
+        granted = await self._buffer.admission.admit(
+            connection, run, request.request_id, request.num_groups, self._ticket_ttl_s, draw
+        )
         return run, granted
 
     def _ticket(self, run: RunRow, group: GroupRow) -> GroupTicket:

@@ -103,18 +103,20 @@ class JobService:
 
     async def heartbeat(self, job_id: str, attempt: int, beat: Heartbeat) -> Literal["run", "finish"]:
         """Record a heartbeat; what is wanted of the process. Raises Gone when it must end."""
-        async with self._db.write() as connection:
-            job = await _existing(connection, job_id)
-            desired = _alive_desire(job, attempt)
-            values: dict[str, object] = {
-                "heartbeat_at": self._clock(),
-                "detail": beat.detail,
-                "metrics": {name: value for name, value in beat.metrics.items() if math.isfinite(value)},
-            }
-            if beat.policy_version is not None:
-                values["policy_version"] = beat.policy_version
+        values: dict[str, object] = {
+            "heartbeat_at": self._clock(),
+            "detail": beat.detail,
+            "metrics": {name: value for name, value in beat.metrics.items() if math.isfinite(value)},
+        }
+        if beat.policy_version is not None:
+            values["policy_version"] = beat.policy_version
+
+        async def record(connection: "AsyncConnection") -> Literal["run", "finish"]:
+            desired = _alive_desire(await _existing(connection, job_id), attempt)
             await queries.heartbeat(connection, job_id, attempt, values)
-        return desired
+            return desired
+
+        return await self._db.write_at_once(record)
 
     async def create_custom(self, body: TrainingJobCreate) -> JobCreated:
         """A job of its own; the same body with the same id again is the same job.

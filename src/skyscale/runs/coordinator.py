@@ -115,7 +115,7 @@ class Coordinator:
                 return
             create = self._world.parts.jobs.create_for_run
             await create(connection, run.spec, JobRole.POLICY, 0, held=False)
-            await create(connection, run.spec, JobRole.TRAINER, 0, held=True)
+            await create(connection, run.spec, JobRole.TRAINER, 0, held=False)
             for index in range(run.spec.num_workers):
                 await create(connection, run.spec, JobRole.WORKER, index, held=True)
             await self._change(connection, run, {"has_jobs": 1})
@@ -136,13 +136,13 @@ class Coordinator:
             is_first = now.status is RunStatus.STARTING
             if is_first:
                 values["status"] = rules.move(now.status, RunStatus.RUNNING).value
-                await self._world.parts.jobs.release(connection, run.run_id, {JobRole.TRAINER, JobRole.WORKER})
+                await self._world.parts.jobs.release(connection, run.run_id, {JobRole.WORKER})
             await self._change(connection, run, values)
             if is_first:
                 await limits.ask_for_evaluation(self._world.episodes, connection, now, self._world.clock())
             await self._tell(connection, run, "policy.healthy", f"policy server at {run.policy_url} is ready")
             if is_first:
-                await self._tell(connection, run, "run.running", "workers and trainer are released")
+                await self._tell(connection, run, "run.running", "workers are released")
         self._world.swaps.wake(run.run_id)
 
     async def _policy_lost(self, run: RunRecord) -> None:

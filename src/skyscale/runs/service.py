@@ -124,28 +124,29 @@ class RunService:
 
         Raises Conflict for any other version than newest + 1, an ended run, or a lease that was given to another.
         """
-        async with self._db.write() as connection:
-            run = await existing(connection, run_id, lock=True)
-            known = await queries.policy(connection, run_id, body.version)
-            if known is not None and known[1] == body.manifest_sha256 and body.version == run.newest_version:
-                return known[0]
-            rules.require_live(run_id, run.status)
-            _require_next(run, body)
-            now = self._clock()
-            version = PolicyVersion(
-                version=body.version, parent=body.parent, manifest_uri=body.manifest_uri, published_at=now
-            )
-            row = version.model_dump() | {"run_id": run_id, "manifest_sha256": body.manifest_sha256}
-            await queries.insert_policy(connection, row)
-            await queries.change(connection, run_id, now, {"newest_version": body.version, "reload_version": None})
-            await self._buffer.published(connection, run_id, body.version, body.lease_ids)
-            await self._finish_at_once(connection, run, body.version, now)
-            data: dict[str, object] = {"version": body.version, "leases": len(body.lease_ids)}
-            await self._record(
-                connection, run_id, "trainer", "policy.published", f"policy version {body.version}", data
-            )
-            self._db.after_commit(connection, lambda: self.on_change(run_id))
+        version = await self._db.write_at_once(lambda connection: self._publish(connection, run_id, body))
         self._metrics.rl_policy_version.labels(run_id).set(body.version)
+        return version
+
+    async def _publish(self, connection: AsyncConnection, run_id: str, body: PolicyPublish) -> PolicyVersion:
+        run = await existing(connection, run_id, lock=True)
+        known = await queries.policy(connection, run_id, body.version)
+        if known is not None and known[1] == body.manifest_sha256 and body.version == run.newest_version:
+            return known[0]
+        rules.require_live(run_id, run.status)
+        _require_next(run, body)
+        now = self._clock()
+        version = PolicyVersion(
+            version=body.version, parent=body.parent, manifest_uri=body.manifest_uri, published_at=now
+        )
+        row = version.model_dump() | {"run_id": run_id, "manifest_sha256": body.manifest_sha256}
+        await queries.insert_policy(connection, row)
+        await queries.change(connection, run_id, now, {"newest_version": body.version, "reload_version": None})
+        await self._buffer.published(connection, run_id, body.version, body.lease_ids)
+        await self._finish_at_once(connection, run, body.version, now)
+        data: dict[str, object] = {"version": body.version, "leases": len(body.lease_ids)}
+        await self._record(connection, run_id, "trainer", "policy.published", f"policy version {body.version}", data)
+        self._db.after_commit(connection, lambda: self.on_change(run_id))
         return version
 
     async def pin(self, run_id: str, version: int | None, uri: str | None) -> RunRecord:
@@ -176,12 +177,15 @@ class RunService:
         now = self._clock()
         body = _finite(body)
         point = body.model_dump(exclude={"timestamp"}) | {"run_id": run_id}
-        async with self._db.write() as connection:
+        timestamp = body.timestamp if body.timestamp is not None else int(now.timestamp() * 1000)
+
+        async def add(connection: AsyncConnection) -> None:
             await existing(connection, run_id)
-            timestamp = body.timestamp if body.timestamp is not None else int(now.timestamp() * 1000)
             await queries.insert_metrics(connection, point | {"timestamp": timestamp})
             if body.episode_reward is not None:
                 await queries.change(connection, run_id, now, {"last_reward": body.episode_reward})
+
+        await self._db.write_at_once(add)
         self._observe(run_id, body)
 
     async def add_event(self, run_id: str, body: EventCreate) -> None:

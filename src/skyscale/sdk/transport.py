@@ -9,6 +9,7 @@
 import asyncio
 import random
 import time
+from abc import ABC, abstractmethod
 from typing import TypeVar
 from urllib.parse import urlsplit
 
@@ -112,28 +113,44 @@ class Transport:
         self.http.close()
 
 
-class AsyncTransport:
-    """Sends calls without blocking; belongs to one event loop."""
+class AsyncSender(ABC):
+    """Repeats exchanges as the call allows; how bytes travel is up to the class below it."""
 
     def __init__(self, base_url: str, token: str | None, timeout_s: float, retry_for_s: float) -> None:
         self.options = _Options(base_url, token, timeout_s, retry_for_s)
-        self.http = httpx.AsyncClient(
-            base_url=self.options.base_url, headers=self.options.headers, trust_env=self.options.trust_env,
-            limits=httpx.Limits(max_connections=None, keepalive_expiry=KEEPALIVE_S),
-        )  # fmt: skip
 
     async def send(self, call: Call[T], retry_for_s: float | None = None) -> T:
         """The call's reply; `retry_for_s` replaces the client's own patience for this call."""
         patience = self.options.patience(call, retry_for_s)
         while True:
             try:
-                content = await self._exchange(call)
+                content = await self.exchange(call)
             except SkyscaleError as error:
                 await asyncio.sleep(patience.pause_after(error))
             else:
                 return call.parse(content)
 
-    async def _exchange(self, call: Call[T]) -> bytes:
+    @abstractmethod
+    async def exchange(self, call: Call[T]) -> bytes:
+        """One request and its reply's body; raises the error class that the reply names."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Close every connection."""
+
+
+class AsyncTransport(AsyncSender):
+    """Sends calls without blocking; belongs to one event loop."""
+
+    def __init__(self, base_url: str, token: str | None, timeout_s: float, retry_for_s: float) -> None:
+        super().__init__(base_url, token, timeout_s, retry_for_s)
+        self.http = httpx.AsyncClient(
+            base_url=self.options.base_url, headers=self.options.headers, trust_env=self.options.trust_env,
+            limits=httpx.Limits(max_connections=None, keepalive_expiry=KEEPALIVE_S),
+        )  # fmt: skip
+
+    async def exchange(self, call: Call[T]) -> bytes:
+        """One request and its reply's body; raises the error class that the reply names."""
         try:
             response = await self.http.send(self.options.request(self.http, call))
         except httpx.TransportError as error:

@@ -14,9 +14,9 @@ import asyncio
 import json
 import math
 import re
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from sqlalchemy import Connection, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -25,6 +25,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from skyscale.errors import Invalid
+from skyscale.store.straight import StraightConnection, run_straight
 from skyscale.store.writer_thread import WriterThread
 
 T = TypeVar("T")
@@ -76,6 +77,29 @@ class Database:
                     return await connection.run_sync(work)
             async with self._writer:
                 return await self._thread.transact(work)
+
+    async def write_at_once(self, work: Callable[[AsyncConnection], Coroutine[Any, Any, T]]) -> T:
+        """`write()` for hot paths: `work` may await nothing but statements on its connection.
+
+        On SQLite all of it runs in the writer's thread in one passage; callbacks run here, after the commit.
+        """
+        if self._thread is None:
+            async with self.write() as connection:
+                return await work(connection)
+        callbacks: list[Callable[[], None]] = []
+
+        def straight(sync: Connection) -> T:
+            connection = cast(AsyncConnection, StraightConnection(sync))
+            self._callbacks[connection] = callbacks
+            try:
+                return run_straight(work(connection))
+            finally:
+                del self._callbacks[connection]
+
+        result = await self.transact(straight)
+        for callback in callbacks:
+            callback()
+        return result
 
     @asynccontextmanager
     async def read(self) -> AsyncGenerator[AsyncConnection]:

@@ -123,8 +123,8 @@ class RunCreate(Request):
     """Complete after so much time since the run's first rollout."""
     target_reward: Annotated[float, Field(gt=0, le=1)] | None = None
     """Complete when the mean training reward of the last five versions reaches this."""
-    max_concurrent_groups: Annotated[int, Field(ge=1, le=4096)] = 32
-    """Groups that one worker plays at once."""
+    max_concurrent_groups: Annotated[int, Field(ge=1, le=4096)] = 16
+    """Groups that one worker has with the policy server at once; as many more may be with the judge."""
     checkpoint_every: Annotated[int, Field(ge=1)] = 1
     """Versions between resumable checkpoints (weights, optimizer, RNG, consumed leases)."""
     keep_versions: Annotated[int, Field(ge=2)] = 3

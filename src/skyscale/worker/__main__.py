@@ -4,6 +4,8 @@ import asyncio
 import signal
 import sys
 
+import uvloop
+
 from skyscale.errors import Gone, SkyscaleError
 from skyscale.sdk.jobs import AsyncJobClient
 from skyscale.settings import JobSettings
@@ -35,4 +37,4 @@ async def _until_told() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(asyncio.run(_until_told()))
+    sys.exit(uvloop.run(_until_told()))

@@ -4,7 +4,8 @@
         |                                             ^ only while a policy server is known, slots are free,
         `---- moves the link, ends the loop ----------'  and the run wants more
 
-- At most `max_concurrent_groups` groups are in flight; in synchronous mode one, so that ticket order is playing order.
+- At most `max_concurrent_groups` groups are with the policy server and as many more being judged or pushed, so that
+  the engine does not stand still while programs run. In synchronous mode one in all: ticket order is playing order.
 - `finish`: no new tickets, what is in flight is played to its end, exit 0. 410: everything is dropped, exit 0.
 - A control plane that stays silent for `ORPHANED_AFTER_S` ends the worker with exit code 1.
 """
@@ -38,7 +39,10 @@ class Worker:
         self._client = client
         self._run_id = assignment.run_id
         self._heartbeat_s = heartbeat_s or assignment.heartbeat_s
-        self._most = 1 if spec.mode == "synchronous" else spec.max_concurrent_groups
+        is_synchronous = spec.mode == "synchronous"
+        self._most_sampling = 1 if is_synchronous else spec.max_concurrent_groups
+        self._most = 1 if is_synchronous else 2 * spec.max_concurrent_groups
+        self._num_sampling = 0
         self._policy = PolicyLink()
         self._meter = Meter(time.monotonic())
         self._player = Player(client, self._policy, self._meter, spec=spec)
@@ -95,7 +99,7 @@ class Worker:
         while not self._is_finishing:
             if not self._policy.is_known:
                 await asyncio.sleep(POLICY_POLL_S)
-            elif len(self._groups) >= self._most:
+            elif self._room() <= 0:
                 await self._wait_for_slot()
             else:
                 await self._take_tickets()
@@ -103,6 +107,9 @@ class Worker:
             await asyncio.wait(self._groups)
         await self._last_words()
         return 0
+
+    def _room(self) -> int:
+        return min(self._most_sampling - self._num_sampling, self._most - len(self._groups))
 
     async def _wait_for_slot(self) -> None:
         self._slot_freed.clear()
@@ -115,7 +122,7 @@ class Worker:
         request = TicketRequest(
             run_id=self._run_id,
             request_id=new_id("tr"),
-            num_groups=min(256, self._most - len(self._groups)),
+            num_groups=min(256, self._room()),
             wait_s=min(TICKET_WAIT_S, self._heartbeat_s),
         )
         asked = time.monotonic()
@@ -136,9 +143,14 @@ class Worker:
     def _start(self, ticket: GroupTicket, asked: float) -> None:
         # The clock of a ticket starts before its reply arrives; counting from then errs on the early side at most.
         expires_at = max(asked, time.monotonic() - 2 * TICKET_WAIT_S) + ticket.expires_in_s
-        task = asyncio.create_task(self._player.play(ticket, expires_at))
+        self._num_sampling += 1
+        task = asyncio.create_task(self._player.play(ticket, expires_at, self._sampled))
         self._groups.add(task)
         task.add_done_callback(self._ended)
+
+    def _sampled(self) -> None:
+        self._num_sampling -= 1
+        self._slot_freed.set()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._groups.discard(task)

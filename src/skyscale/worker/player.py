@@ -10,6 +10,7 @@
 
 import sys
 import time
+from collections.abc import Callable
 
 from pydantic import ValidationError
 
@@ -36,32 +37,39 @@ class Player:
         self._is_synchronous = spec.mode == "synchronous"
         self.component = "worker"
 
-    async def play(self, ticket: GroupTicket, expires_at: float) -> None:
-        """Play and push the group, or abandon it. `expires_at` is in monotonic seconds."""
+    async def play(self, ticket: GroupTicket, expires_at: float, on_sampled: Callable[[], None]) -> None:
+        """Play and push the group, or abandon it. `expires_at` is in monotonic seconds.
+
+        `on_sampled` is called once, when the policy server has done its part or failed.
+        """
         try:
-            await self._play(ticket, expires_at)
+            try:
+                generation = await self._sample(ticket, expires_at)
+            finally:
+                on_sampled()
+            await self._judge_and_push(ticket, generation, expires_at)
         except Gone:
             self._meter.abandoned += 1  # the run or the ticket has ended: nobody misses the group
         except SkyscaleError as error:
             self._meter.abandoned += 1
             await self._tell_abandoned(ticket, error)
 
-    async def _play(self, ticket: GroupTicket, expires_at: float) -> None:
-        started = time.monotonic()
+    async def _sample(self, ticket: GroupTicket, expires_at: float) -> Generation:
         is_exact = self._is_synchronous or ticket.purpose is Purpose.EVAL
         call = chat_call(ticket, self._model, min_version=ticket.version if is_exact else 0)
+        started = time.monotonic()
         generation = await self._policy.send(call, expires_at)
+        self._meter.sampled(time.monotonic() - started)
+        return generation
+
+    async def _judge_and_push(self, ticket: GroupTicket, generation: Generation, expires_at: float) -> None:
         generated = time.monotonic()
         codes = [_submission(completion.text) for completion in generation.completions]
         reply = await self._client.step(ticket.group_id, codes, retry_for_s=max(0.0, expires_at - generated))
         judged = time.monotonic()
         await self._client.push(self._group(ticket, generation, codes, reply.verdicts))
-        self._meter.finished(
-            trajectories=len(codes),
-            play_s=time.monotonic() - started,
-            policy_s=generated - started,
-            sandbox_s=judged - generated,
-        )
+        pushed = time.monotonic()
+        self._meter.finished(trajectories=len(codes), sandbox_s=judged - generated, push_s=pushed - judged)
 
     def _group(
         self, ticket: GroupTicket, generation: Generation, codes: list[str], verdicts: list[Verdict]

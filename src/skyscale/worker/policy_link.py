@@ -10,7 +10,8 @@ from typing import TypeVar
 
 from skyscale.errors import SkyscaleError, Unavailable
 from skyscale.sdk.call import Call
-from skyscale.sdk.transport import AsyncTransport, Patience
+from skyscale.sdk.job_transport import JobTransport
+from skyscale.sdk.transport import Patience
 
 T = TypeVar("T")
 
@@ -20,8 +21,8 @@ class PolicyLink:
 
     def __init__(self) -> None:
         self._url: str | None = None
-        self._transport: AsyncTransport | None = None
-        self._retired: list[AsyncTransport] = []
+        self._transport: JobTransport | None = None
+        self._retired: list[JobTransport] = []
         self._changed = asyncio.Event()
 
     @property
@@ -35,7 +36,7 @@ class PolicyLink:
             return
         if self._transport is not None:
             self._retired.append(self._transport)  # calls in flight still use it
-        self._url, self._transport = url, AsyncTransport(url, None, timeout_s=600.0, retry_for_s=0.0)
+        self._url, self._transport = url, JobTransport(url, None, timeout_s=600.0, retry_for_s=0.0)
         self._changed.set()
         self._changed = asyncio.Event()
 

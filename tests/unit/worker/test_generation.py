@@ -89,7 +89,8 @@ def test_only_a_scored_episode_becomes_truncated(finish_reason: str, judged: Out
 
 def test_the_meter_reports_shares_of_play_time_and_starts_over():
     meter = Meter(since=100.0)
-    meter.finished(trajectories=8, play_s=4.0, policy_s=3.0, sandbox_s=0.5)
+    meter.sampled(3.0)
+    meter.finished(trajectories=8, sandbox_s=0.5, push_s=0.5)
     assert meter.report(102.0, 5) == {
         "groups_in_flight": 5.0, "trajectories_per_s": 4.0, "policy_wait_share": 0.75, "sandbox_wait_share": 0.125,
         "groups_abandoned": 0.0,
