@@ -40,7 +40,7 @@ def time_to_reward(batches: list[Batch], target: float) -> float | None:
             if total >= WINDOW_SAMPLES:
                 break
         if total >= WINDOW_SAMPLES and gained / total >= target:
-            return batches[end - 1].at_s
+            return round(batches[end - 1].at_s, 1)
     return None
 
 
@@ -55,6 +55,7 @@ def summarise(batches: list[Batch], target: float) -> dict[str, object]:
         "first_reward": round(batches[0].reward, 3),
         "last_reward": round(sum(batch.reward for batch in newest) / len(newest), 3),
         "time_to_reward_s": time_to_reward(batches, target),
+        "times_to_rewards_s": {str(each): time_to_reward(batches, each) for each in (0.6, 0.7, 0.8, 0.9, 0.95)},
     }
 
 
@@ -75,7 +76,7 @@ def main() -> None:
     """Run both sides and print the comparison."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--seconds", type=float, default=150.0, help="budget of each side from its first rollout")
-    parser.add_argument("--target", type=float, default=0.65, help="mean training reward that both must reach")
+    parser.add_argument("--target", type=float, default=0.9, help="mean training reward that both must reach")
     parser.add_argument("--group-size", type=int, default=8)
     parser.add_argument("--groups", type=int, default=16)
     parser.add_argument("--minibatches", type=int, default=1)
@@ -85,9 +86,9 @@ def main() -> None:
     arguments = parser.parse_args()
     ours = summarise(run_side("ours", arguments), arguments.target)
     theirs = summarise(run_side("trl", arguments), arguments.target)
-    print(f"{'':22}{'skyscale':>12}{'trl':>12}")
-    for key in ours:
-        print(f"{key:22}{ours[key]!s:>12}{theirs[key]!s:>12}")
+    print(f"{'':22}{'skyscale':>20}{'trl':>20}")
+    for key in ours.keys() - {"times_to_rewards_s"}:
+        print(f"{key:22}{ours[key]!s:>20}{theirs[key]!s:>20}")
     ours_s, theirs_s = ours["time_to_reward_s"], theirs["time_to_reward_s"]
     both = isinstance(ours_s, float) and isinstance(theirs_s, float)
     result = {

@@ -9,6 +9,7 @@ import contextlib
 import logging
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable, Generator
 
@@ -19,6 +20,8 @@ from skyscale.api.app import create_app
 from skyscale.api.services import Services
 from skyscale.settings import Settings
 
+SWITCH_S = 0.001
+"""The interpreter lock changes hands after this long: the loop waits for the writer thread, and it for the loop."""
 GRACE_S = 2
 """How long calls in progress may take to end once the jobs have."""
 
@@ -57,6 +60,7 @@ def run_server(settings: Settings, *, log_level: str = "warning", on_ready: Call
         OSError: the address cannot be listened on.
         SkyscaleError: a part could not start, for example no sandbox on this host.
     """
+    sys.setswitchinterval(SWITCH_S)
     app = create_app(settings)
     parts: Services = app.state.services
     listener = _listen(settings.host, settings.port)
