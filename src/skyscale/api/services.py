@@ -28,6 +28,7 @@ from skyscale.jobs.dispatch import COMMANDS
 from skyscale.jobs.loading import load_providers
 from skyscale.jobs.scheduler import Scheduler
 from skyscale.jobs.service import JobService
+from skyscale.runs.base_models import require_model
 from skyscale.runs.coordinator import Coordinator, World
 from skyscale.runs.endings import Parts
 from skyscale.runs.service import RunService
@@ -94,7 +95,16 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
         database, events, service=jobs, tokens=tokens, metrics=metrics, providers=providers, settings=settings,
         url=lambda: address.url, commands=commands,
     )  # fmt: skip
-    runs = RunService(database, events, jobs, buffer, metrics, providers=set(providers), check_problems=check_problems)
+    runs = RunService(
+        database,
+        events,
+        jobs,
+        buffer,
+        metrics,
+        providers=set(providers),
+        check_problems=check_problems,
+        check_model=lambda spec: require_model(spec, http),
+    )
     swaps = Swaps(database, events, http, utc_now, tokens)
     world = World(database, Parts(jobs, buffer, events), episodes, swaps, http, metrics, utc_now)
     coordinator = Coordinator(world, settings.reconcile_s)

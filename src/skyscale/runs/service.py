@@ -6,14 +6,13 @@
 """
 
 import hashlib
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 from math import isfinite
-from pathlib import Path
 
 from skyscale.auth.principal import Principal
-from skyscale.errors import Conflict, Invalid, NotFound
+from skyscale.errors import Conflict, NotFound
 from skyscale.events.service import EventLog
 from skyscale.runs import addresses, endings, queries, resolve, rules
 from skyscale.runs.ports import Buffer, Jobs
@@ -48,9 +47,10 @@ class RunService:
         *,
         providers: Collection[str],
         check_problems: Callable[[RunSpec], None],
+        check_model: Callable[[RunSpec], Awaitable[None]],
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
-        """`check_problems` raises Invalid for a run whose problem set is not there or cannot be evaluated."""
+        """`check_model` raises Invalid for a run whose base model cannot be had, `check_problems` for a run whose problem set is not there or cannot be evaluated."""
         self._db = database
         self._events = events
         self._jobs = jobs
@@ -58,6 +58,7 @@ class RunService:
         self._metrics = metrics
         self._providers = providers
         self._check_problems = check_problems
+        self._check_model = check_model
         self._clock = clock
         self.on_change: Callable[[str], None] = lambda run_id: None
         """Called after a commit that the coordinator should look at without waiting for its next round."""
@@ -66,7 +67,7 @@ class RunService:
         """The run, new or the one that the same request made before. Raises Invalid or Conflict."""
         spec = resolve.resolve(request, request.run_id or new_id("rl"))
         resolve.check(spec, self._providers)
-        _require_folder(spec.base_model)
+        await self._check_model(spec)
         self._check_problems(spec)
         if request.dry_run:
             return RunCreated(run_id=spec.run_id, status=RunStatus.STARTING, spec=spec)
@@ -260,11 +261,6 @@ async def existing(connection: AsyncConnection, run_id: str, *, lock: bool = Fal
     if run is None:
         raise NotFound(f"there is no run {run_id}", code="run_not_found", hint="GET /api/rl/runs lists them.")
     return run
-
-
-def _require_folder(base_model: str) -> None:
-    if resolve.is_path(base_model) and not (Path(base_model).expanduser() / "config.json").is_file():
-        raise Invalid(f"base_model: the folder {base_model} holds no config.json", code="model_not_found")
 
 
 def _require_next(run: RunRecord, body: PolicyPublish) -> None:
