@@ -27,7 +27,7 @@ async def test_the_hub_is_asked_for_a_model_that_is_not_cached(
     server = await asyncio.start_server(hub, "127.0.0.1", 0)
     monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
     async with server:
-        assert (await ask(client, "here/small")).status_code == 202
+        assert (await ask(client, "here/small")).status_code == 200
         missing = await ask(client, "nobody/has-this")
     assert (missing.status_code, missing.json()["code"]) == (422, "model_not_found")
     silent = await ask(client, "nobody/has-this")

@@ -21,14 +21,14 @@ async def require_model(spec: RunSpec, http: httpx.AsyncClient) -> None:
     if spec.base_model == STARTER:
         return
     if is_path(spec.base_model):
-        _require_folder(Path(spec.base_model).expanduser(), spec.base_model)
+        _require_folder(spec.base_model)
     elif not _is_cached(spec.base_model):
         await _require_on_hub(spec, http)
 
 
-def _require_folder(folder: Path, name: str) -> None:
+def _require_folder(name: str) -> None:
     try:
-        found = (folder / "config.json").is_file()
+        found = (Path(name).expanduser() / "config.json").is_file()
     except (OSError, ValueError):
         found = False
     if not found:

@@ -50,7 +50,10 @@ class RunService:
         check_model: Callable[[RunSpec], Awaitable[None]],
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
-        """`check_model` raises Invalid for a run whose base model cannot be had, `check_problems` for a run whose problem set is not there or cannot be evaluated."""
+        """`check_model` raises Invalid for a run whose base model cannot be had.
+
+        `check_problems` does for one whose problem set is not there or cannot be evaluated.
+        """
         self._db = database
         self._events = events
         self._jobs = jobs
