@@ -19,6 +19,7 @@ from typing import Self
 from skyscale.errors import SandboxFailure
 from skyscale.sandboxes.backends.process.link import ZygoteLink
 from skyscale.sandboxes.backends.process.sandbox import ProcessSandbox
+from skyscale.sandboxes.backends.process.talking import TalkingProcess
 from skyscale.sandboxes.sandbox import Limits
 from skyscale.wire.base import new_id
 
@@ -126,7 +127,7 @@ class ProcessBackend:
         if not alive or self._is_stopping:
             return
         link = alive[next(self._turn) % len(alive)]
-        link.spawn(ProcessSandbox(new_id("sb"), self._on_ready))
+        link.spawn(TalkingProcess(new_id("sb"), self._on_ready))
 
     def _on_ready(self, sandbox: ProcessSandbox) -> None:
         while self._waiting:
