@@ -18,17 +18,16 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median, quantiles
+from typing import Any
 
 import psutil
 
 from skyscale.envs.judge import Judge
 from skyscale.errors import SandboxFailure
 from skyscale.sandboxes.loading import BACKENDS, load_backend
-from skyscale.sandboxes.sandbox import SandboxBackend
 from skyscale.wire.problems import Difficulty, Problem, Split, StdinTest
 
 WORKERS = 2
@@ -46,14 +45,16 @@ ASSERTS = [f"assert f({items}) == {expected}" for items, expected in CASES]
 TEST_CODE = "def check(candidate):\n" + "".join(
     f"    given = {items}\n    assert candidate(given) == {expected}\n" for items, expected in CASES
 )
-_COMMON = {"family": "perf", "prompt": "p", "difficulty": Difficulty.EASY, "split": Split.TRAIN}
+_COMMON: dict[str, Any] = {"family": "perf", "prompt": "p", "difficulty": Difficulty.EASY, "split": Split.TRAIN}
 PROBLEMS = {
     "calls": (SOLUTION, Problem(id="calls", style="calls", entry_point="f", test_cases=ASSERTS, **_COMMON)),
     "stdin": (
         PROGRAM,
         Problem(
             id="stdin", style="stdin", **_COMMON,
-            stdin_tests=[StdinTest(stdin=" ".join(map(str, items)) + "\n", stdout=f"{want}\n") for items, want in CASES],
+            stdin_tests=[
+                StdinTest(stdin=" ".join(map(str, items)) + "\n", stdout=f"{expected}\n") for items, expected in CASES
+            ],
         ),
     ),
     "proxy": (SOLUTION, Problem(id="proxy", style="asserts", entry_point="f", test_code=TEST_CODE, **_COMMON)),

@@ -2,7 +2,7 @@
 
     python perf/soak.py [--backend process] [--episodes 20000] [--max-s 1200]
 
-Prints JSON with `infrastructure_failures` (verdicts that are our fault), `unexpected` (a reward that is not the one this
+Prints JSON with `infrastructure_failures` (verdicts that are our fault), `unexpected` (a reward other than the one that
 program must get) and `leaked`: growth between the end of the warm-up and the end, by kind, beyond the slack stated in
 `SLACK`. It stops early at `--max-s` and says how many episodes were played.
 """
@@ -13,6 +13,7 @@ import json
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -26,7 +27,7 @@ CONCURRENCY = 4
 WARM_UP = 200
 SLACK = {"processes": 2, "fds": 12, "mounts": 0, "cgroups": 0, "memory_mib": 48, "files": 0}
 """Of the warm pool's ups and downs; memory also of the allocator's."""
-_COMMON = {"family": "soak", "prompt": "p", "difficulty": Difficulty.EASY, "split": Split.TRAIN}
+_COMMON: dict[str, Any] = {"family": "soak", "prompt": "p", "difficulty": Difficulty.EASY, "split": Split.TRAIN}
 CALLS = Problem(id="calls", style="calls", entry_point="f", test_cases=["assert f(2) == 4"] * 3, **_COMMON)
 STDIN = Problem(id="stdin", style="stdin", stdin_tests=[StdinTest(stdin="2", stdout="4")], **_COMMON)
 PROXY = Problem(
@@ -85,7 +86,7 @@ def held() -> dict[str, int]:
         "mounts": sum(_num_lines(f"/proc/{process.pid}/mountinfo") for process in [me, *zygotes]),
         "cgroups": sum(1 for _ in Path("/sys/fs/cgroup").glob("**/skyscale*/**/cgroup.procs")),
         "memory_mib": (me.memory_info().rss + sum(process.memory_info().rss for process in zygotes)) >> 20,
-        "files": len(list(Path("/tmp").glob("skyscale-sandbox*"))),  # noqa: S108
+        "files": len(list(Path("/tmp").glob("skyscale-sandbox*"))),
     }
 
 

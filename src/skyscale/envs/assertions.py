@@ -169,9 +169,7 @@ def _distance(call: ast.Call, limit: ast.expr, line: str, *, is_strict: bool) ->
         raise ValueError(f"not the distance of a call from a number: {line!r}")
     inner, number = _call_and_number(inside.left, inside.right, line)
     tolerances = 0.0, _number(_literal(limit, line), line)
-    return _assertion(
-        inner, Expectation.CLOSE, line, number=number, tolerances=tolerances, is_strict=is_strict
-    )
+    return _assertion(inner, Expectation.CLOSE, line, number=number, tolerances=tolerances, is_strict=is_strict)
 
 
 def _rounded(call: ast.Call, right: ast.expr, line: str) -> Assertion:

@@ -1,6 +1,6 @@
 """Test code and candidate's code in two sandboxes: the one asks, the other answers, texts pass through here.
 
-Both ends are taken from the warm pool at once. What ends the candidate for good (a kill, a timeout, a lie) ends the tests
+Both ends come from the warm pool. What ends the candidate for good (a kill, a timeout, a lie) ends the tests
 with that status; what it printed is the verdict's output.
 """
 
@@ -32,7 +32,9 @@ async def run(
             spent_s = asyncio.get_running_loop().time() - started
             if loaded.status != CallStatus.OK:
                 printed = await candidate.finish()
-                return replace(printed, status=loaded.status, calls=[loaded] * plan.num_tests, duration_ms=spent_s * 1000)
+                return replace(
+                    printed, status=loaded.status, calls=[loaded] * plan.num_tests, duration_ms=spent_s * 1000
+                )
             rest = replace(limits, wall_s=max(0.05, limits.wall_s - spent_s))
             tested = await checker.run_tests(plan.source, entry_point, plan.num_tests, rest, answer=candidate.call)
             printed = await candidate.finish()
@@ -57,11 +59,7 @@ async def run_weak(
         close(sandbox)
 
 
-class _Both(Sandbox, TalkingSandbox):
-    """What `_acquired` returns, for the type checker."""
-
-
-async def _acquired(backend: SandboxBackend) -> _Both:
+async def _acquired(backend: SandboxBackend) -> TalkingSandbox:
     sandbox = await backend.acquire()
     if not isinstance(sandbox, TalkingSandbox):
         await sandbox.close()

@@ -1,7 +1,7 @@
 """Test code as it comes (HumanEval's `check(candidate)`, MBPP's asserts): rewritten to calls, or marked for the proxy.
 
 - Rewritten, where every statement is an assertion that `assertions.py` understands: provably the same, and one sandbox.
-- Proxied otherwise: each statement that can fail becomes one marked test; the rest (imports, helpers, data) runs unmarked.
+- Proxied otherwise: each statement that can fail becomes one marked test; the rest (imports, helpers, data) is not.
   The function under test is a stub there, so only plain data reaches it and comes back.
 - Refused, where a stub cannot stand for the function: it is used otherwise than by calls, gets a function, or a name
   that only the candidate's code could define is used. Such tests need one process; `trust: weak` admits them.
@@ -10,7 +10,6 @@
 import ast
 import builtins
 from dataclasses import dataclass
-from typing import cast
 
 from skyscale.envs.assertions import Assertion, assertion_of
 from skyscale.wire.problems import Problem, Trust
@@ -77,7 +76,7 @@ def _rewritten(tree: ast.Module, check: ast.FunctionDef | None, entry_point: str
     found: list[Assertion] = []
     for statement in body:
         try:
-            assertion = assertion_of(cast("ast.Assert", statement).test, "") if isinstance(statement, ast.Assert) else None
+            assertion = assertion_of(statement.test, "") if isinstance(statement, ast.Assert) else None
         except ValueError:
             return []
         if assertion is None or assertion.entry_point not in names:
@@ -129,10 +128,12 @@ def _marked(tree: ast.Module, check: ast.FunctionDef | None) -> TestPlan:
 
 
 def _can_fail(statement: ast.stmt) -> bool:
-    """An assert in it, or a bare call, as of a helper that asserts."""
+    """An assert or raise in it, or a bare call, as of a helper that asserts."""
     if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call):
         return True
-    return not isinstance(statement, _SCOPES) and any(isinstance(node, ast.Assert) for node in ast.walk(statement))
+    return not isinstance(statement, _SCOPES) and any(
+        isinstance(node, ast.Assert | ast.Raise) for node in ast.walk(statement)
+    )
 
 
 def _refuse_what_needs_one_process(tree: ast.Module, entry_point: str) -> None:
@@ -146,11 +147,15 @@ def _refuse_what_needs_one_process(tree: ast.Module, entry_point: str) -> None:
             raise ValueError(f"{ast.unparse(node)} looks into the candidate, which needs one process (trust: weak)")
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in names:
             for argument in [*node.args, *(keyword.value for keyword in node.keywords)]:
-                if isinstance(argument, ast.Lambda | ast.GeneratorExp | ast.Await) or _names(argument) & (local | names):
+                if isinstance(argument, ast.Lambda | ast.GeneratorExp | ast.Await) or _names(argument) & (
+                    local | names
+                ):
                     raise ValueError(f"{ast.unparse(node)[:80]} hands over code, which needs one process (trust: weak)")
     unknown = sorted(_free_names(tree) - names)
     if unknown:
-        raise ValueError(f"test_code uses {', '.join(unknown)}, which it does not define (trust: weak, or define it there)")
+        raise ValueError(
+            f"test_code uses {', '.join(unknown)}, which it does not define (trust: weak, or define it there)"
+        )
 
 
 def _names(node: ast.expr) -> set[str]:

@@ -65,7 +65,7 @@ def same_value(actual: str, expected: str) -> bool:
 
 
 def number_of(text: str) -> float | None:
-    """The real number that a text, perhaps a hostile one, stands for; None for anything else. Booleans count, as 0 and 1.
+    """The real number that a text, perhaps a hostile one, stands for; None for anything else. Booleans are 0 and 1.
 
     An integer beyond the range of floats is infinite, and one of more than 4000 hexadecimal digits is None.
     """

@@ -97,7 +97,7 @@ Answer = Callable[[str], Awaitable[CallResult]]
 
 
 @runtime_checkable
-class TalkingSandbox(Protocol):
+class TalkingSandbox(Sandbox, Protocol):
     """A sandbox that can be one end of a proxied test: test code in one, the candidate's code in another.
 
     Either `load` and then `call` (the candidate's end), or `run_tests` (the checker's end); once, as always.

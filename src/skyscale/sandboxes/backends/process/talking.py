@@ -2,7 +2,7 @@
 
 - Texts are relayed, bounded and never decoded. A frame that was not asked for is a violation.
 - One deadline covers the checker's whole run, the candidate's calls included; loading the candidate has its own.
-- A candidate that ended, timed out or lied ends the tests: the checker is not told, so that no test code can forgive it.
+- A candidate that ended, timed out or lied ends the tests: the checker is not told, so no test code can forgive it.
 """
 
 import asyncio
@@ -79,7 +79,9 @@ class TalkingProcess(ProcessSandbox):
         self._kill()
         return self._execution(self._ended or CallStatus.OK, self._end_detail, 0.0, [])
 
-    async def _converse(self, answer: Answer | None, results: dict[int, CallResult], num_tests: int) -> CallResult | None:
+    async def _converse(
+        self, answer: Answer | None, results: dict[int, CallResult], num_tests: int
+    ) -> CallResult | None:
         """Relay until the test code ends (None), or the candidate did what no test may forgive."""
         while (frame := await self._next_frame()) is not None:
             if frame.kind == "ask" and answer is not None:

@@ -66,7 +66,10 @@ class _Zygote:
                     return
 
     def _handle_request(self) -> bool:
-        message, descriptors, _, _ = socket.recv_fds(self.control, _MAX_MESSAGE, 3)
+        try:
+            message, descriptors, _, _ = socket.recv_fds(self.control, _MAX_MESSAGE, 3)
+        except ConnectionResetError:  # it closed with words of ours unread
+            return False
         if not message:
             return False
         slot = json.loads(message)["spawn"]
