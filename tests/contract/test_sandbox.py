@@ -283,6 +283,7 @@ async def test_descriptors_and_processes_do_not_grow(backend: SandboxBackend) ->
 
 async def test_stopping_leaves_no_process(backend: SandboxBackend) -> None:
     fresh = load_backend(backend.name, slots=2)
+    await asyncio.sleep(0.3)  # until the other backend's pool is full
     before = {child.pid for child in psutil.Process().children(recursive=True)}
     await fresh.start()
     sandbox = await fresh.acquire()

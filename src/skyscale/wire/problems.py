@@ -65,7 +65,7 @@ class Problem(Request):
     stdin_tests: list[StdinTest] = []
     """For `stdin`: the runs and their expected outputs."""
     test_code: Annotated[str, Field(max_length=262_144)] = ""
-    """For `asserts`: Python that asserts, at the top level or in `check(candidate)`; never in the candidate's process."""
+    """For `asserts`: Python that asserts, at the top level or in `check(candidate)`; run in a sandbox of its own."""
     trust: Trust = Trust.STRONG
     """`weak` admits test code that needs one process with the candidate's code, which could then cheat."""
     num_examples: Annotated[int, Field(ge=0)] = 1
