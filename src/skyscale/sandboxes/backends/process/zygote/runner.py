@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from ....encoding import Unsupported, decode, encode  # noqa: TID252
-from . import isolate, kernel, seccomp
+from . import isolate, seccomp
 
 _CHANNEL = 3
 _SOURCE = "<solution>"
@@ -53,7 +53,7 @@ def prepare(job: Job) -> None:
         _set_stdin(job["stdin"])
     isolate.limit_for_job(job["memory_bytes"], job["cpu_s"], job["file_bytes"], job["max_processes"])
     if job["filtered"]:
-        seccomp.install(seccomp.job_program(kernel.MACHINE, allow_fork=job["max_processes"] > 1))
+        seccomp.job_filter(allow_fork=job["max_processes"] > 1).install()
     random.seed(0)
 
 
