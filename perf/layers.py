@@ -1,9 +1,9 @@
-"""What each layer of the process backend's isolation costs: episodes of five calls, layer upon layer, over a plain fork.
+"""What each layer of the process backend costs: episodes of five calls, layer upon layer, over a plain fork.
 
     python perf/layers.py [--rounds 150]
 
-Prints JSON rows: CPU milliseconds (median of the rounds, parent and child) and wall p50 per episode, and both as ratios to
-the plain fork. Every row adds one layer to the row before; all rows take turns in a shuffled order in each round. The
+Prints JSON rows: CPU milliseconds (median of the rounds, parent and child) and wall p50 per episode, and both as ratios
+to the plain fork. Every row adds one layer to the row before; all rows take turns in a shuffled order. The
 interpreter is started as the zygote is, and the layers are the product's own code.
 """
 
@@ -19,8 +19,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-CODE = "def f(items):\n    best, total = 0, 0\n    for item in items:\n        total = max(0, total + item)\n"
-CODE += "        best = max(best, total)\n    return best\n"
+CODE = (
+    "def f(items):\n    best, total = 0, 0\n    for item in items:\n        total = max(0, total + item)\n"
+    "        best = max(best, total)\n    return best\n"
+)
 ARGUMENTS = ['{"t":[[1,2,3]]}', '{"t":[[-1,4,-2,5]]}', '{"t":[[]]}', '{"t":[[5,-9,6]]}', '{"t":[[2,-1,2,-1,3]]}']
 ROWS: list[tuple[str, set[str]]] = [
     ("plain fork, five calls", set()),
@@ -124,7 +126,12 @@ class _Parts:
                 episode.layers[name] = "yes" if name in wanted else "no"
             self.base.filter = self.filter if "seccomp" in wanted else None
             put_on = episode._apply
-            episode._apply = lambda name, layer: put_on(name, layer) if name in wanted else None
+
+            def some(name: str, layer: Any) -> None:
+                if name in wanted:
+                    put_on(name, layer)
+
+            episode._apply = some
             null = os.open("/dev/null", os.O_WRONLY)
             episode.enter(channel, null, null)
             self.runner.run(json.loads(self.runner.receive(bytes)))

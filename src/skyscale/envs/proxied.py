@@ -10,7 +10,15 @@ from dataclasses import replace
 
 from skyscale.envs.test_code import TestPlan
 from skyscale.errors import SandboxFailure
-from skyscale.sandboxes.sandbox import CallStatus, Execution, Limits, Sandbox, SandboxBackend, TalkingSandbox
+from skyscale.sandboxes.sandbox import (
+    CallResult,
+    CallStatus,
+    Execution,
+    Limits,
+    Sandbox,
+    SandboxBackend,
+    TalkingSandbox,
+)
 
 Close = Callable[[Sandbox], None]
 
@@ -27,25 +35,39 @@ async def run(
     try:
         checker = await _acquired(backend)
         try:
-            started = asyncio.get_running_loop().time()
-            loaded = await candidate.load(code, entry_point, limits)
-            spent_s = asyncio.get_running_loop().time() - started
-            if loaded.status != CallStatus.OK:
-                printed = await candidate.finish()
-                return replace(
-                    printed, status=loaded.status, calls=[loaded] * plan.num_tests, duration_ms=spent_s * 1000
-                )
-            rest = replace(limits, wall_s=max(0.05, limits.wall_s - spent_s))
-            tested = await checker.run_tests(plan.source, entry_point, plan.num_tests, rest, answer=candidate.call)
-            printed = await candidate.finish()
+            return await _converse(candidate, checker, plan, entry_point, code, limits)
         finally:
             close(checker)
     finally:
         close(candidate)
+
+
+async def _converse(
+    candidate: TalkingSandbox, checker: TalkingSandbox, plan: TestPlan, entry_point: str, code: str, limits: Limits
+) -> Execution:
+    """Both ends load at the same time; the first question waits for the candidate."""
+    loading = asyncio.create_task(candidate.load(code, entry_point, limits))
+
+    async def answer(arguments: str) -> CallResult:
+        loaded = await asyncio.shield(loading)
+        return await candidate.call(arguments) if loaded.status == CallStatus.OK else _NOT_LOADED
+
+    try:
+        tested = await checker.run_tests(plan.source, entry_point, plan.num_tests, limits, answer=answer)
+        loaded = await loading
+    finally:
+        loading.cancel()
+    printed = await candidate.finish()
+    if loaded.status != CallStatus.OK:
+        return replace(printed, status=loaded.status, calls=[loaded] * plan.num_tests, duration_ms=tested.duration_ms)
     return replace(
         printed, status=tested.status, calls=tested.calls, detail=tested.detail, exit_code=0,
-        duration_ms=tested.duration_ms + spent_s * 1000,
+        duration_ms=tested.duration_ms,
     )  # fmt: skip
+
+
+_NOT_LOADED = CallResult(CallStatus.NO_ENTRY_POINT, detail="not loaded")
+"""Ends the tests; why it was not loaded is told in their place."""
 
 
 async def run_weak(
