@@ -9,8 +9,8 @@ import asyncio
 import contextlib
 
 from skyscale.errors import SandboxFailure
-from skyscale.sandboxes.backends.process.frames import Frame
 from skyscale.sandboxes.backends.process.sandbox import ProcessSandbox
+from skyscale.sandboxes.frames import Frame
 from skyscale.sandboxes.sandbox import Answer, CallResult, CallStatus, Execution, Limits
 
 MAX_FRAMES = 200_000
