@@ -24,7 +24,8 @@ CHEATS = {
     ),
     "patches json": "import json\njson.dumps = json.loads = lambda *a, **k: '6'\ndef f(x): return None",
     "patches builtins": (
-        "import builtins\nbuiltins.type = lambda *a: int\nbuiltins.str = lambda *a: '6'\nbuiltins.len = lambda *a: 0\n"
+        "import builtins\nbuiltins.type = lambda *a: int\nbuiltins.str = lambda *a: '6'\n"
+        "builtins.len = lambda *a: 0\nbuiltins.mark = 1\n"
         "def f(x): return None"
     ),
     "replaces stdout": (
@@ -77,6 +78,95 @@ CHEATS = {
     "fork bomb": "import os\ndef f(x):\n while True:\n  try: os.fork()\n  except OSError: return 'no'",
     "output flood": "def f(x):\n while True: print('x' * 1000)",
     "error flood": "import os\ndef f(x):\n while True: os.write(2, b'x' * 1000)",
+    "jumps over its own lines": (
+        "import sys\ndef t(frame, event, arg):\n if event == 'line':\n  try: frame.f_lineno = 9\n"
+        "  except ValueError: pass\n return t\nsys.settrace(t)\ndef f(x):\n return 0\n return 6"
+    ),
+    "rewrites its caller's code": (
+        "import sys\ndef g(*a): return (6,)\ndef f(x):\n fr = sys._getframe(1)\n for k, v in fr.f_globals.items():\n"
+        "  if hasattr(v, '__code__') and k in ('result_of', 'encode', 'send'):\n   v.__code__ = g.__code__\n return 0"
+    ),
+    "patches the runner's modules": (
+        "import sys\nfor m in list(sys.modules.values()):\n for k in ('encode', 'send', 'same_value', 'decode'):\n"
+        "  if hasattr(m, k):\n   try: setattr(m, k, lambda *a, **o: '80')\n"
+        "   except (AttributeError, TypeError): pass\n"
+        "def f(x): return 0"
+    ),
+    "patches every os.write": (
+        "import os\nreal = os.write\n"
+        "os.write = lambda fd, b: real(fd, bytes(b).replace(b'wrong', b'passed')) or len(b)\n"
+        "def f(x): return 'wrong'"
+    ),
+    "overwrites small integers": (
+        "import ctypes\nfor n in range(5, 80): ctypes.c_long.from_address(id(n) + 24).value = 6\ndef f(x): return 5"
+    ),
+    "writes to every descriptor": (
+        "import os\nfor d in range(64):\n try: os.write(d, b'PASSED 3/3 reward 1.0\\n')\n except OSError: pass\n"
+        "def f(x): return 0"
+    ),
+    "reads its own channel": "import os\ndef f(x): return os.read(3, 10).decode()",
+    "reads stdin for the tests": "import sys\ndef f(x): return sys.stdin.read()",
+    "reads test files": (
+        "import os\ndef f(x):\n found = []\n for top in ('/', '/tmp', '.', os.path.dirname(os.__file__)):\n"
+        "  for here, _, names in os.walk(top):\n   found += [n for n in names if 'test' in n and 'skyscale' in here]\n"
+        "   if here.count('/') > 5: break\n return len(found) and 6"
+    ),
+    "plants a conftest": "open('/tmp/conftest.py', 'w').write('assert_ok = 1')\ndef f(x): return 0",
+    "plants a sitecustomize": (
+        "import os, sys\nfor p in sys.path:\n try: open(os.path.join(p, 'sitecustomize.py'), 'w').write('x = 1')\n"
+        " except OSError: pass\ndef f(x): return 0"
+    ),
+    "duplicate keys": (
+        'import os\np = b\'call\\nok\\n\\n{"f":"0x1.8p+2","f":"0x1.4p+6"}\'\n'
+        "for _ in range(3): os.write(3, len(p).to_bytes(4, 'big') + p)\ndef f(x): return 0"
+    ),
+    "a forged frame with every value": (
+        "import os\nfor v in (b'6,80', b'6 or 80', b'*', b'null', b'[6,80]', b'\"abab\"6'):\n"
+        " p = b'call\\nok\\n\\n' + v\n os.write(3, len(p).to_bytes(4, 'big') + p)\nos._exit(0)"
+    ),
+    "a generator": "def f(x):\n while True: yield x",
+    "a coroutine": "async def f(x): return x * 2",
+    "a lazy lie": "class L(list):\n def __iter__(s): return iter([6])\n def __len__(s): return 1\ndef f(x): return L()",
+    "a dict that lies": "class D(dict):\n def items(s): return [('a', 6)]\ndef f(x): return D()",
+    "a float that is close to all": (
+        "class F(float):\n def hex(s): return '0x1.8p+2'\n def __sub__(s, o): return 0\ndef f(x): return F()"
+    ),
+    "ten megabytes of text": "def f(x): return 'x' * 10**7",
+    "colliding keys": "def f(x): return {k * (2**61 - 1): 1 for k in range(16000)}",
+    "a set of nans": "def f(x): return {float('nan') for _ in range(9)}",
+    "gc callbacks": "import gc, os\ngc.callbacks.append(lambda *a: os._exit(0))\ngc.collect()\ndef f(x): return 0",
+    "audit hook": "import sys, os\nsys.addaudithook(lambda *a: None)\ndef f(x): return 0",
+    "import hook": (
+        "import sys\nclass H:\n def find_spec(s, *a): raise SystemExit(0)\nsys.meta_path.insert(0, H())\n"
+        "import colorsys\ndef f(x): return 0"
+    ),
+    "profile exit": "import sys, os\nsys.setprofile(lambda *a: os._exit(0))\ndef f(x): return 0",
+    "finalizer exit": "import os\nclass D:\n def __del__(s): os._exit(0)\ndef f(x):\n D()\n return 0",
+    "signal exit": "import signal, os\nsignal.signal(14, lambda *a: os._exit(0))\nsignal.alarm(1)\ndef f(x): return 0",
+    "kills itself": "import os\nos.kill(os.getpid(), 9)\ndef f(x): return 6",
+    "aborts": "import os\ndef f(x): os.abort()",
+    "thread bomb": (
+        "import threading\ndef f(x):\n n = 0\n try:\n  while True:\n"
+        "   threading.Thread(target=f, args=(x,)).start(); n += 1\n"
+        " except RuntimeError: return n"
+    ),
+    "descriptor bomb": "import os\ndef f(x):\n n = []\n while True: n.append(os.open('/dev/null', 0))",
+    "inode bomb": (
+        "def f(x):\n n = 0\n try:\n  while True:\n   open(f'/tmp/{n}', 'w').close()\n   n += 1\n"
+        " except OSError: return n"
+    ),
+    "scratch bomb": (
+        "def f(x):\n n = 0\n try:\n  while True:\n   open(f'/tmp/{n}', 'wb').write(bytes(10**6))\n   n += 1\n"
+        " except OSError: return n"
+    ),
+    "folder bomb": "import os\ndef f(x):\n while True:\n  os.mkdir('d')\n  os.chdir('d')",
+    "pipe bomb": "import os\ndef f(x):\n n = []\n while True: n.append(os.pipe())",
+    "mmap bomb": "import mmap\ndef f(x):\n n = []\n while True: n.append(mmap.mmap(-1, 10**8))",
+    "daemon": (
+        "import os, time\ndef f(x):\n if os.fork() == 0:\n  os.setsid()\n"
+        "  if os.fork() == 0: time.sleep(60)\n  os._exit(0)\n"
+        " return 0"
+    ),
     "NUL byte": "def f(x): return 6\0",
     "lone surrogate": "def f(x): return '\ud800'",
     "lone surrogate in the source": "# \udcff\ndef f(x): return 0",
@@ -87,6 +177,12 @@ CHEATS = {
     "empty": "",
 }
 
+LEAVES_THINGS = (
+    "plants a conftest", "plants a sitecustomize", "inode bomb", "scratch bomb", "daemon", "patches builtins",
+    "overwrites small integers", "patches the runner's modules", "memory bomb", "forks and leaves", "kills itself",
+)  # fmt: skip
+"""Those that leave something behind, were it possible."""
+
 HANGS = {
     "endless loop": "def f(x):\n while True: pass",
     "endless loop at import": "while True: pass",
@@ -96,6 +192,14 @@ HANGS = {
         " except (OSError, ValueError): pass\ndef f(x):\n while True: pass"
     ),
     "swallows everything": "def f(x):\n while True:\n  try:\n   while True: pass\n  except BaseException: pass",
+    "huge power": "def f(x): return (10**10**7) % 7 and 10**(10**8)",
+    "long sum": "def f(x): return sum(range(10**12))",
+    "sleeps in a signal": (
+        "import signal, time\nsignal.signal(14, lambda *a: time.sleep(60))\nsignal.alarm(1)\ndef f(x): time.sleep(9)"
+    ),
+    "waits for input that never comes": "import os\ndef f(x): r, w = os.pipe(); return os.read(r, 1)",
+    "a lock taken twice": "import threading\ndef f(x):\n k = threading.Lock(); k.acquire(); k.acquire()",
+    "endless finally": "def f(x):\n while True:\n  try: raise KeyError\n  finally: continue",
     "regex that backtracks": "import re\ndef f(x): return re.match(r'(a+)+$', 'a' * 40 + 'b')",
 }
 

@@ -20,7 +20,8 @@ from skyscale.sandboxes.loading import BACKENDS, load_backend
 from skyscale.sandboxes.sandbox import CallStatus, Execution, Limits, SandboxBackend
 from skyscale.wire.episodes import Outcome, Verdict
 from skyscale.wire.problems import Difficulty, Problem, Split, StdinTest
-from tests.contract.hostile import CHEATS, HANGS, REFUSED, TRY
+from tests.contract.footprint import footprint, processes_at_most
+from tests.contract.hostile import CHEATS, HANGS, LEAVES_THINGS, REFUSED, TRY
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -190,11 +191,28 @@ async def test_hostile_probes_of_the_border_are_refused(backend: SandboxBackend)
     assert {name: end for name, end in ends.items() if end != '"refused"'} == {}, execution.stderr
 
 
+async def test_hostile_code_leaves_nothing_and_the_next_episode_is_clean(backend: SandboxBackend, judge: Judge) -> None:
+    """One after the other, so that the next episode is told apart."""
+    leaves = "import os, builtins\ndef f(x): return [os.listdir('/tmp'), hasattr(builtins, 'mark'), x]"
+    await asyncio.sleep(0.3)  # until the pool is full
+    before, num_processes = footprint(), len(psutil.Process().children(recursive=True))
+    for name in LEAVES_THINGS:
+        assert (await judge.judge(DOUBLE, CHEATS[name])).reward == 0.0, name
+        assert (await call(backend, leaves, (1,))).calls[0].value == "[[],false,1]", name
+    await processes_at_most(num_processes)
+    assert footprint() == before
+
+
 async def test_hostile_cheats_score_nothing(judge: Judge) -> None:
+    assert len(CHEATS) + len(HANGS) >= 80
+    before, num_processes = footprint(), len(psutil.Process().children(recursive=True))
     verdicts = dict(zip(CHEATS, await asyncio.gather(*(judge.judge(DOUBLE, c) for c in CHEATS.values())), strict=True))
+    assert max(v.duration_ms for v in verdicts.values()) < QUICK.wall_s * 1000 + 2000
     assert {n: v for n, v in verdicts.items() if v.reward or v.outcome != Outcome.SCORED or len(v.tests) != 3} == {}
     assert "80" not in "".join(t.detail for v in verdicts.values() for t in v.tests)
     assert (await judge.judge(DOUBLE, "def f(x): return x * 2")).reward == 1.0
+    await processes_at_most(num_processes + 2)
+    assert footprint() == before
 
 
 async def test_hostile_hangs_end_at_the_deadline(judge: Judge) -> None:
@@ -265,6 +283,7 @@ async def test_descriptors_and_processes_do_not_grow(backend: SandboxBackend) ->
 
 async def test_stopping_leaves_no_process(backend: SandboxBackend) -> None:
     fresh = load_backend(backend.name, slots=2)
+    await asyncio.sleep(0.3)  # until the other backend's pool is full
     before = {child.pid for child in psutil.Process().children(recursive=True)}
     await fresh.start()
     sandbox = await fresh.acquire()

@@ -4,17 +4,20 @@
   and printed claims decide nothing.
 - Every submission gets a verdict. Bad code scores 0 with a status; a sandbox that broke is `infrastructure_failure`,
   which is never a reward, and the caller tries again.
-- `calls` problems take one sandbox, `stdin` problems one per test, so that no run sees another's input.
+- `calls` problems take one sandbox, `stdin` problems one per test, so that no run sees another's input; `asserts`
+  problems are rewritten to calls, or take two sandboxes (`proxied.py`).
 - The total is the number of the problem's tests: a missing answer fails, an extra one is ignored.
 """
 
 import asyncio
 
+from skyscale.envs import proxied
 from skyscale.envs.assertions import Assertion, parse_assertion
+from skyscale.envs.test_code import TestPlan, plan_for
 from skyscale.errors import SandboxFailure
 from skyscale.sandboxes.sandbox import CallResult, CallStatus, Execution, Limits, Sandbox, SandboxBackend
 from skyscale.wire.episodes import MAX_CODE_CHARS, Outcome, TestResult, Verdict
-from skyscale.wire.problems import Problem, StdinTest
+from skyscale.wire.problems import Problem, StdinTest, Trust
 
 FREE_CHARS = 500
 PENALTY_PER_CHAR = 0.0001
@@ -39,6 +42,7 @@ class Judge:
         self._gate = asyncio.Semaphore(concurrency)
         self._limits = limits or Limits()
         self._parsed: dict[str, tuple[Problem, list[Assertion]]] = {}
+        self._plans: dict[str, tuple[Problem, TestPlan]] = {}
         self._closing: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
@@ -60,7 +64,7 @@ class Judge:
         Raises:
             ValueError: the problem has no tests, or they cannot be understood.
         """
-        total = len(problem.test_cases) if problem.style == "calls" else len(problem.stdin_tests)
+        total = self._num_tests(problem)
         if total == 0:
             raise ValueError(f"problem {problem.id} has no tests")
         if len(code) > MAX_CODE_CHARS:
@@ -71,13 +75,14 @@ class Judge:
         try:
             async with self._gate:
                 if problem.style == "calls":
-                    return await self._judge_calls(problem, code)
+                    return await self._judge_calls(problem, code, self._assertions(problem))
+                if problem.style == "asserts":
+                    return await self._judge_asserts(problem, code)
                 return await self._judge_program(problem, code)
         except SandboxFailure as failure:
             return _infrastructure_failure(total, failure)
 
-    async def _judge_calls(self, problem: Problem, code: str) -> Verdict:
-        assertions = self._assertions(problem)
+    async def _judge_calls(self, problem: Problem, code: str, assertions: list[Assertion]) -> Verdict:
         entry_point = problem.entry_point or ""
         sandbox = await self._backend.acquire()
         try:
@@ -89,6 +94,16 @@ class Judge:
         calls += [CallResult(CallStatus.PROTOCOL_VIOLATION)] * (len(assertions) - len(calls))
         results = [_call_result(assertion, call) for assertion, call in zip(assertions, calls, strict=True)]
         return _verdict(code, results, execution, execution.duration_ms)
+
+    async def _judge_asserts(self, problem: Problem, code: str) -> Verdict:
+        plan = self._plan(problem)
+        if plan.is_rewritten:
+            return await self._judge_calls(problem, code, plan.assertions)
+        run = proxied.run_weak if problem.trust is Trust.WEAK else proxied.run
+        execution = await run(self._backend, plan, problem.entry_point or "", code, self._limits, self._close_soon)
+        results = [_test_result(call) for call in execution.calls]
+        verdict = _verdict(code, results, execution, execution.duration_ms)
+        return verdict.model_copy(update={"trust": problem.trust})
 
     async def _judge_program(self, problem: Problem, code: str) -> Verdict:
         executions: list[Execution] = []
@@ -111,6 +126,20 @@ class Judge:
         task = asyncio.get_running_loop().create_task(sandbox.close())
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
+
+    def _num_tests(self, problem: Problem) -> int:
+        if problem.style == "asserts":
+            return self._plan(problem).num_tests
+        return len(problem.test_cases) if problem.style == "calls" else len(problem.stdin_tests)
+
+    def _plan(self, problem: Problem) -> TestPlan:
+        known = self._plans.get(problem.id)
+        if known is not None and known[0] is problem:
+            return known[1]
+        if len(self._plans) >= _MAX_PARSED:
+            self._plans.clear()
+        self._plans[problem.id] = problem, plan_for(problem)
+        return self._plans[problem.id][1]
 
     def _assertions(self, problem: Problem) -> list[Assertion]:
         known = self._parsed.get(problem.id)
@@ -153,6 +182,14 @@ def _call_result(assertion: Assertion, call: CallResult) -> TestResult:
     if assertion.accepts(call.value):
         return TestResult(passed=True, status="passed")
     return TestResult(passed=False, status="wrong_answer", detail="returned another value")
+
+
+def _test_result(call: CallResult) -> TestResult:
+    if call.status == CallStatus.OK:
+        return TestResult(passed=True, status="passed")
+    if call.status == CallStatus.EXCEPTION and call.detail == "AssertionError":
+        return TestResult(passed=False, status="wrong_answer", detail="an assertion failed")
+    return TestResult(passed=False, status=call.status.value, detail=call.detail)
 
 
 def _run_result(test: StdinTest, run: Execution) -> TestResult:

@@ -14,8 +14,9 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from skyscale.envs.assertions import parse_assertion
+from skyscale.envs.test_code import plan_for
 from skyscale.errors import Invalid, NotFound
-from skyscale.wire.problems import Difficulty, Problem, PublicProblem, Split
+from skyscale.wire.problems import Difficulty, Problem, PublicProblem, Split, Trust
 
 EMBEDDED = "embedded"
 _EMBEDDED_PATH = Path(__file__).parent / "problems" / "embedded.jsonl"
@@ -67,6 +68,7 @@ def load_problem_set(name_or_path: str | Path = EMBEDDED) -> ProblemSet:
 def public(problem: Problem) -> PublicProblem:
     """What a caller may see: the prompt and the example tests, never the hidden ones."""
     tests = problem.test_cases or [f"stdin {t.stdin!r} prints {t.stdout!r}" for t in problem.stdin_tests]
+    total = plan_for(problem).num_tests if problem.style == "asserts" else len(tests)
     return PublicProblem(
         id=problem.id,
         family=problem.family,
@@ -75,7 +77,7 @@ def public(problem: Problem) -> PublicProblem:
         split=problem.split,
         style=problem.style,
         test_cases=tests[: problem.num_examples],
-        total_tests=len(tests),
+        total_tests=total,
     )
 
 
@@ -118,21 +120,44 @@ def _refuse(name: str, mistakes: list[str], *, empty: bool) -> None:
 
 def _mistakes(problem: Problem) -> Iterator[str]:
     """What the field types alone cannot refuse."""
-    if problem.num_examples > max(len(problem.test_cases), len(problem.stdin_tests)):
-        yield "num_examples: is more than there are tests"
-    if problem.style == "stdin":
-        if problem.test_cases or problem.entry_point is not None:
-            yield "style 'stdin' excludes test_cases and entry_point"
-        if not problem.stdin_tests:
-            yield "stdin_tests: at least one is required"
+    fields = {"calls": "test_cases", "stdin": "stdin_tests", "asserts": "test_code"}
+    wanted = fields.pop(problem.style)
+    for field_name in fields.values():
+        if getattr(problem, field_name):
+            yield f"style {problem.style!r} excludes {field_name}"
+    if not getattr(problem, wanted):
+        yield f"{wanted}: at least one is required"
         return
-    if problem.stdin_tests:
-        yield "style 'calls' excludes stdin_tests"
-    if not problem.test_cases:
-        yield "test_cases: at least one is required"
+    if problem.style == "stdin":
+        yield from _mistakes_of_examples(problem, len(problem.stdin_tests))
+        if problem.entry_point is not None:
+            yield "style 'stdin' excludes entry_point"
+        return
     if problem.entry_point is None or not problem.entry_point.isidentifier():
         yield "entry_point: the name of the function that the tests call is required"
         return
+    yield from _mistakes_of_asserts(problem) if problem.style == "asserts" else _mistakes_of_calls(problem)
+
+
+def _mistakes_of_examples(problem: Problem, num_shown: int) -> Iterator[str]:
+    if problem.num_examples > num_shown:
+        yield "num_examples: is more than there are tests"
+
+
+def _mistakes_of_asserts(problem: Problem) -> Iterator[str]:
+    if problem.num_examples > 1:  # the default of 1 shows nothing here: test code is hidden as a whole
+        yield "num_examples: test code has no public examples, put them into the prompt"
+    try:
+        plan = plan_for(problem)
+    except ValueError as error:
+        yield f"test_code: {error}"
+        return
+    if problem.trust is Trust.WEAK and plan.is_rewritten:
+        yield "trust: this test code does not need one process, leave `weak` out"
+
+
+def _mistakes_of_calls(problem: Problem) -> Iterator[str]:
+    yield from _mistakes_of_examples(problem, len(problem.test_cases))
     for index, case in enumerate(problem.test_cases):
         try:
             called = parse_assertion(case).entry_point

@@ -25,6 +25,8 @@ REL_TOLERANCE = 1e-9
 ABS_TOLERANCE = 1e-12
 _PLAIN_INT = 2**53
 _FLOAT = re.compile(r'\{"f":"(-?0x[01]\.[0-9a-f]{1,13}p[+-][0-9]{1,4}|-?0x0\.0p\+0|-?inf|nan)"\}')
+_INT = re.compile(r"-?[0-9]{1,16}")
+_LONG = re.compile(r'\{"i":"-?0x[0-9a-f]{1,4000}"\}')
 _quote: Callable[[str], str] = json.encoder.encode_basestring_ascii
 
 
@@ -60,6 +62,31 @@ def same_value(actual: str, expected: str) -> bool:
     if mine[::2] != theirs[::2]:
         return False
     return all(_close(a, b) for a, b in zip(mine[1::2], theirs[1::2], strict=True))
+
+
+def number_of(text: str) -> float | None:
+    """The real number that a text, perhaps a hostile one, stands for; None for anything else. Booleans are 0 and 1.
+
+    An integer beyond the range of floats is infinite, and one of more than 4000 hexadecimal digits is None.
+    """
+    if _INT.fullmatch(text):
+        return int(text)
+    found = _FLOAT.fullmatch(text)
+    if found:
+        try:
+            return float.fromhex(found[1])
+        except (ValueError, OverflowError):
+            return None
+    if len(text) < 4020 and _LONG.fullmatch(text):
+        return _as_float(int(text[6:-2], 16))
+    return {"true": 1, "false": 0}.get(text)
+
+
+def _as_float(value: int) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
 
 
 def _close(actual: str, expected: str) -> bool:

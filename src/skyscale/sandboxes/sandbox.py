@@ -9,10 +9,11 @@
   a broken sandbox is the exception `SandboxFailure`, which is never a reward.
 """
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
 
 
 class CallStatus(StrEnum):
@@ -88,6 +89,44 @@ class Sandbox(Protocol):
 
     async def close(self) -> None:
         """Destroy it and every process in it; safe to call twice."""
+        ...
+
+
+Answer = Callable[[str], Awaitable[CallResult]]
+"""Answers one encoded call of the function under test."""
+
+
+@runtime_checkable
+class TalkingSandbox(Sandbox, Protocol):
+    """A sandbox that can be one end of a proxied test: test code in one, the candidate's code in another.
+
+    Either `load` and then `call` (the candidate's end), or `run_tests` (the checker's end); once, as always.
+    """
+
+    async def load(self, code: str, entry_point: str, limits: Limits) -> CallResult:
+        """Load `code` and keep `entry_point` ready to be called."""
+        ...
+
+    async def call(self, arguments: str) -> CallResult:
+        """Call it with an encoded tuple, or an encoded list of a tuple and a dict of keywords.
+
+        An exception carries its nearest builtin class as `detail` and, where they are plain data, its encoded arguments
+        as `value`. Once the status is none that a function can have by itself, it stays so.
+        """
+        ...
+
+    async def finish(self) -> Execution:
+        """After `load`: end it, and say what it printed and how it ended."""
+        ...
+
+    async def run_tests(
+        self, source: str, entry_point: str, num_tests: int, limits: Limits, *, answer: Answer | None, code: str = ""
+    ) -> Execution:
+        """Run marked test code (`envs.test_code`); `calls` of the result are the tests, in order, without values.
+
+        What it calls `entry_point` asks `answer`. With None, `code` is loaded into the same process instead: whatever
+        the result says is then only as honest as the code.
+        """
         ...
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from skyscale.wire.base import Reply, Request
-from skyscale.wire.problems import Difficulty
+from skyscale.wire.problems import Difficulty, Trust
 
 MAX_CODE_CHARS = 65536
 
@@ -99,6 +99,8 @@ class Verdict(Reply):
     exit_code: int
     """A diagnostic only; it never decides the reward."""
     duration_ms: float
+    trust: Trust = Trust.STRONG
+    """`weak` when the tests had to share a process with the program."""
 
 
 class GroupStep(Request):

@@ -27,6 +27,15 @@ class Split(StrEnum):
     HELDOUT = "heldout"
 
 
+class Trust(StrEnum):
+    """What a verdict is worth against code that wants to cheat."""
+
+    STRONG = "strong"
+    """Tests and the candidate's code never share a process."""
+    WEAK = "weak"
+    """They do: an honest program is judged rightly, a cheating one may not be."""
+
+
 class StdinTest(Request):
     """One run of a program: what it reads and what it must print."""
 
@@ -47,14 +56,18 @@ class Problem(Request):
     """What the model is asked, as the user's message."""
     difficulty: Difficulty
     split: Split
-    style: Literal["calls", "stdin"]
-    """`calls`: tests call a function. `stdin`: tests run the whole program."""
+    style: Literal["calls", "stdin", "asserts"]
+    """`calls`: tests call a function. `stdin`: tests run the whole program. `asserts`: test code calls a function."""
     entry_point: str | None = None
-    """The function that the tests call; required for `calls`."""
+    """The function that the tests call; required for `calls` and `asserts`."""
     test_cases: list[str] = []
     """For `calls`: lines `assert f(literal, ...) == literal`, parsed and never executed."""
     stdin_tests: list[StdinTest] = []
     """For `stdin`: the runs and their expected outputs."""
+    test_code: Annotated[str, Field(max_length=262_144)] = ""
+    """For `asserts`: Python that asserts, at the top level or in `check(candidate)`; run in a sandbox of its own."""
+    trust: Trust = Trust.STRONG
+    """`weak` admits test code that needs one process with the candidate's code, which could then cheat."""
     num_examples: Annotated[int, Field(ge=0)] = 1
     """How many of the tests, from the first, are public examples."""
     solution: str | None = None

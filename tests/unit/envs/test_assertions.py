@@ -17,6 +17,22 @@ from skyscale.sandboxes.encoding import encode
         ("assert not f(2.5)", (2.5,), "", "x"),
         ("assert f(1) == 0.3", (1,), 0.1 + 0.2, 0.31),
         ("assert f(1) == set()", (1,), set[int](), frozenset[int]()),
+        ("assert f(set([1]), 10**3) == list(range(3))", ({1}, 1000), [0, 1, 2], (0, 1, 2)),
+        ("assert f([0] * 3) == dict(a=float('inf'))", ([0, 0, 0],), {"a": float("inf")}, {"a": float("-inf")}),
+        ("assert f() != 5", (), 6, 5.0),
+        ("assert f() != 1", (), "1", True),
+        ("assert f() != [None, 'a']", (), (None, "a"), [None, "a"]),
+        ("assert f() is not None", (), 0, None),
+        ("assert f() in (1, 'a')", (), "a", "b"),
+        ("assert abs(f() - 2.5) < 1e-3", (), 2.5004, 2.502),
+        ("assert abs(3 - f()) <= 1", (), 4, 4.1),
+        ("assert abs(f() - 2) < 1", (), 2.9, 3),
+        ("assert abs(f() - 2) < 1", (), 2.9, "2"),
+        ("assert abs(f() - 2) < 1", (), 2.9, 2**9999),
+        ("assert math.isclose(f(), 100, rel_tol=0.1)", (), 91, 80),
+        ("assert isclose(1.5, f())", (), 1.5 + 1e-12, float("nan")),
+        ("assert round(f(), 2) == 0.33", (), 1 / 3, 0.34),
+        ("assert round(f(), 2) == 0.33", (), 1 / 3, float("inf")),
     ],
 )
 def test_lines_are_understood(line: str, arguments: tuple[object, ...], passes: object, fails: object) -> None:
@@ -24,6 +40,24 @@ def test_lines_are_understood(line: str, arguments: tuple[object, ...], passes: 
     assert (assertion.entry_point, assertion.arguments) == ("f", encode(arguments))
     assert assertion.accepts(encode(passes))
     assert not assertion.accepts(encode(fails))
+
+
+def test_keywords_travel_beside_the_positional_arguments() -> None:
+    assertion = parse_assertion("assert f(1, k='x') == 2")
+    assert assertion.arguments == encode([(1,), {"k": "x"}])
+    assert assertion.accepts("2")
+
+
+def test_a_function_under_test_may_be_called_like_a_builtin() -> None:
+    assert parse_assertion("assert round(2.5, 0) == 2").entry_point == "round"
+    assert parse_assertion("assert isclose(1, 2)").entry_point == "isclose"
+    assert parse_assertion("assert abs(f(1) - 2) < 3").entry_point == "f"
+
+
+@pytest.mark.parametrize("value", ['{"f":"nan"}', "", "9" * 5000, '{"i":"0x' + "f" * 5000 + '"}', "[1]", '"1"', "1\n"])
+def test_hostile_texts_are_no_numbers(value: str) -> None:
+    for line in ("assert abs(f() - 1) < 5", "assert round(f(), 1) == 1.0", "assert math.isclose(f(), 1)"):
+        assert not parse_assertion(line).accepts(value)
 
 
 def test_the_expected_value_is_apart_from_what_the_sandbox_is_told() -> None:
@@ -43,7 +77,14 @@ def test_the_expected_value_is_apart_from_what_the_sandbox_is_told() -> None:
         ("assert f(1) is 2", "is for None"),
         ("assert f(x) == 2", "not a literal"),
         ("assert f(1) == open('x')", "not a literal"),
-        ("assert f(k=1) == 2", "keyword"),
+        ("assert f(**{'k': 1}) == 2", r"\*\*"),
+        ("assert f() != [1]", "!= is for"),
+        ("assert f() == 9**9**9", "not a literal"),
+        ("assert f() == [0] * 10**9", "not a literal"),
+        ("assert f() == range(3)", "not a literal"),
+        ("assert f() == list(range(10**9))", "not a literal"),
+        ("assert abs(f() - x) < 1", "not a literal"),
+        ("assert sorted(f()) == [1]", "not a literal"),
         ("assert o.f(1) == 2", "plain function name"),
         ("assert 1 < f(1) < 2", "not a comparison"),
         ("assert f(1) == 2 and f(2) == 3", "not a comparison"),

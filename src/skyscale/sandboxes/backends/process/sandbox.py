@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from skyscale.errors import SandboxFailure
-from skyscale.sandboxes.backends.process.frames import Frame, FrameReader, FrameViolation
+from skyscale.sandboxes.frames import Frame, FrameReader, FrameViolation
 from skyscale.sandboxes.sandbox import CallResult, CallStatus, Execution, Limits
 
 _CHUNK = 65536
@@ -46,6 +46,8 @@ class ProcessSandbox:
         self._reader = FrameReader()
         self._pidfd = -1
         self._frames: list[Frame] = []
+        self._news: asyncio.Event | None = None
+        """Set at each frame and at the end, for whoever talks while the code runs."""
         self._ended: CallStatus | None = None
         self._end_detail = ""
         self._settled: asyncio.Future[None] = self._loop.create_future()
@@ -116,39 +118,48 @@ class ProcessSandbox:
     # -- running -------------------------------------------------------------------------------------------------
 
     async def _run(self, job: dict[str, Any], limits: Limits) -> float:
-        if self._is_used or self._is_closed:
-            raise SandboxFailure("a sandbox is used once")
-        self._is_used = True
-        self._reader.max_value = limits.result_bytes
-        self._reader.max_frames = len(job.get("arguments", ())) + 3  # ready, loaded, done
-        self._output_limit = limits.output_bytes
         started = self._loop.time()
-        for descriptor in self._outputs:
-            self._loop.add_reader(descriptor, self._on_output, descriptor)
+        self._take(limits, max_frames=len(job.get("arguments", ())) + 3)  # ready, loaded, done
         try:
             async with asyncio.timeout(limits.wall_s):
                 await self._hand_over(job, limits)
                 await self._settled
         except TimeoutError:
-            self._end(CallStatus.TIMEOUT, f"longer than {limits.wall_s:g} s")
+            self._end(CallStatus.TIMEOUT, f"longer than {limits.wall_s:.3g} s")
+        await self._conclude()
+        return (self._loop.time() - started) * 1000
+
+    def _take(self, limits: Limits, max_frames: int) -> None:
+        if self._is_used or self._is_closed:
+            raise SandboxFailure("a sandbox is used once")
+        self._is_used = True
+        self._reader.max_value = limits.result_bytes
+        self._reader.max_frames = max_frames
+        self._output_limit = limits.output_bytes
+        for descriptor in self._outputs:
+            self._loop.add_reader(descriptor, self._on_output, descriptor)
+
+    async def _conclude(self) -> None:
+        """Say how it ended, collect what it printed, end it."""
         if self.failure is not None:
             raise SandboxFailure(self.failure)
         if self._ended is None and not self._is_done():
             await self._explain_end()
         self._drain_outputs()
         self._kill()
-        return (self._loop.time() - started) * 1000
 
     async def _hand_over(self, job: dict[str, Any], limits: Limits) -> None:
         job |= {
             "memory_bytes": limits.memory_bytes, "cpu_s": limits.cpu_s, "file_bytes": limits.tmp_bytes,
             "max_processes": limits.max_processes, "filtered": self.layers.get("seccomp") == "yes",
         }  # fmt: skip
-        body = json.dumps(job).encode()
         try:
-            await self._loop.sock_sendall(self._channel, len(body).to_bytes(4, "big") + body)
+            await self._send(json.dumps(job).encode())
         except (BrokenPipeError, ConnectionResetError):  # no candidate's code has run yet: this is our failure
             self.broke("it ended before it took its job")
+
+    async def _send(self, body: bytes) -> None:
+        await self._loop.sock_sendall(self._channel, len(body).to_bytes(4, "big") + body)
 
     async def _explain_end(self) -> None:
         """The channel ended without `done`: what the exit status has to say."""
@@ -193,6 +204,8 @@ class ProcessSandbox:
             self._hand_out_when_complete()
         elif self._is_used and not self._settled.done():
             self._frames.append(frame)
+            if self._news is not None:
+                self._news.set()
             if frame.kind == "done" or (frame.kind == "loaded" and frame.status != CallStatus.OK):
                 self._settle()
         elif not self._is_used:
@@ -232,6 +245,8 @@ class ProcessSandbox:
     def _settle(self) -> None:
         if not self._settled.done():
             self._settled.set_result(None)
+        if self._news is not None:
+            self._news.set()
 
     def _is_done(self) -> bool:
         last = self._frames[-1] if self._frames else None

@@ -38,7 +38,8 @@ class Base:
         self._count = 0
         self.readable = library_folders()
         self.clone_flags = 0
-        self.program = b""
+        self.filter: seccomp.Filter | None = None
+        self.rules: landlock.Rules | None = None
 
     def enter(self) -> None:
         """Apply every layer that this host allows."""
@@ -46,7 +47,7 @@ class Base:
         self._try("private root", self._build_root)
         self._probe_clone()
         self._try("seccomp", self._assemble)
-        self._try("landlock", landlock.abi)
+        self._try("landlock", self._prepare_rules)
         self._try("zygote capabilities", lambda: kernel.keep_capabilities(_ZYGOTE_CAPABILITIES))
 
     def _enter_namespaces(self) -> None:
@@ -102,7 +103,12 @@ class Base:
         self.clone_flags = flags
 
     def _assemble(self) -> None:
-        self.program = seccomp.base_program(kernel.MACHINE)
+        self.filter = seccomp.Filter(seccomp.base_program(kernel.MACHINE))
+        for allow_fork in (False, True):
+            seccomp.job_filter(allow_fork=allow_fork)
+
+    def _prepare_rules(self) -> None:
+        self.rules = landlock.Rules(self.readable, "/tmp", "/dev/null")
 
     def _try(self, name: str, layer: Callable[[], object]) -> None:
         try:
@@ -153,17 +159,17 @@ class Episode:
         os.dup2(251, 1)
         os.dup2(252, 2)
         os.dup2(250, 3)
-        kernel.close_from(4)
         self._apply("private tmp", self._mount_tmp)
         kernel.die_with_parent()
         self._apply("no capabilities", kernel.drop_capabilities)
         self._apply("no new privileges", kernel.set_no_new_privileges)
         self._apply("not dumpable", kernel.set_undumpable)
         self._apply("resource limits", _limit_statically)
-        if self.layers["landlock"] == YES:
-            self._apply("landlock", lambda: landlock.restrict(self.base.readable, ["/tmp", "/dev/null"]))
-        if self.base.program:
-            self._apply("seccomp", lambda: seccomp.install(self.base.program))
+        if self.base.rules is not None and self.layers["landlock"] == YES:
+            self._apply("landlock", self.base.rules.restrict)
+        kernel.close_from(4)
+        if self.base.filter is not None:
+            self._apply("seccomp", self.base.filter.install)
 
     def _mount_tmp(self) -> None:
         flags = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC

@@ -33,6 +33,12 @@ _libc.syscall.restype = ctypes.c_long
 _libc.prctl.argtypes = [ctypes.c_int, *[ctypes.c_ulong] * 4]
 
 
+_cap_header = (ctypes.c_uint32 * 2)(_CAP_V3, 0)
+_cap_data = (ctypes.c_uint32 * 6)()
+_cap_header_pointer, _cap_data_pointer = ctypes.byref(_cap_header), ctypes.byref(_cap_data)
+# made once: each new ctypes object in an episode copies pages
+
+
 def syscall(name: str, *arguments: object) -> int:
     """One raw system call; integers are passed as C longs."""
     number = _SAME_EVERYWHERE.get(name) or _NUMBERS[MACHINE][name]
@@ -108,9 +114,8 @@ def drop_capabilities() -> None:
 
 def keep_capabilities(mask: int) -> None:
     """Keep only the capabilities of `mask` (all below 32), none of them inheritable."""
-    header = (ctypes.c_uint32 * 2)(_CAP_V3, 0)
-    data = (ctypes.c_uint32 * 6)(mask, mask, 0, 0, 0, 0)
-    syscall("capset", ctypes.byref(header), ctypes.byref(data))
+    _cap_data[0] = _cap_data[1] = mask
+    syscall("capset", _cap_header_pointer, _cap_data_pointer)
 
 
 def close_from(first: int) -> None:

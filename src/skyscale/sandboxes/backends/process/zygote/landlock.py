@@ -16,29 +16,35 @@ def abi() -> int:
     return kernel.syscall("landlock_create_ruleset", 0, 0, 1)
 
 
-def restrict(readable: list[str], writable: list[str]) -> None:
-    """Confine this process for ever; needs no_new_privs."""
-    version = abi()
-    handled_fs = (1 << _FS_BITS.get(version, 16)) - 1
-    handled_net = 3 if version >= 4 else 0  # bind and connect of TCP
-    scoped = 3 if version >= 6 else 0  # abstract unix sockets, signals
-    attributes = (ctypes.c_uint64 * 3)(handled_fs, handled_net, scoped)
-    size = 8 if version < 4 else 16 if version < 6 else 24
-    ruleset = kernel.syscall("landlock_create_ruleset", ctypes.byref(attributes), size, 0)
-    truncate = 1 << 14 if version >= 3 else 0
-    for path in readable:
-        _allow(ruleset, path, _READ)
-    for path in writable:
-        _allow(ruleset, path, _READ | _WRITE | truncate if os.path.isdir(path) else _READ_WRITE_FILE)  # noqa: PTH112
-    kernel.syscall("landlock_restrict_self", ruleset, 0)
-    os.close(ruleset)
+class Rules:
+    """What an episode may touch: prepared in the zygote as far as it can be, applied in each episode.
+
+    Its descriptors are inherited by the episode, which closes them after `restrict`.
+    """
+
+    def __init__(self, readable: list[str], writable: str, device: str) -> None:
+        version = abi()
+        handled_fs = (1 << _FS_BITS.get(version, 16)) - 1
+        handled_net = 3 if version >= 4 else 0  # bind and connect of TCP
+        scoped = 3 if version >= 6 else 0  # abstract unix sockets, signals
+        self._attributes = (ctypes.c_uint64 * 3)(handled_fs, handled_net, scoped)
+        self._size = 8 if version < 4 else 16 if version < 6 else 24
+        self._rules = [_rule(path, _READ) for path in readable] + [_rule(device, _READ_WRITE_FILE)]
+        self._writable = writable
+        self._writable_rights = _READ | _WRITE | (1 << 14 if version >= 3 else 0)  # truncate
+
+    def restrict(self) -> None:
+        """Confine this process for ever; needs no_new_privs."""
+        ruleset = kernel.syscall("landlock_create_ruleset", ctypes.byref(self._attributes), self._size, 0)
+        scratch = _rule(self._writable, self._writable_rights)  # the episode's own mount, hence only now
+        for rule in (*self._rules, scratch):
+            kernel.syscall("landlock_add_rule", ruleset, 1, rule, 0)
+        kernel.syscall("landlock_restrict_self", ruleset, 0)
 
 
 _READ_WRITE_FILE = (1 << 1) | (1 << 2)
 
 
-def _allow(ruleset: int, path: str, rights: int) -> None:
+def _rule(path: str, rights: int) -> ctypes.c_char_p:
     descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
-    rule = rights.to_bytes(8, "little") + descriptor.to_bytes(4, "little")
-    kernel.syscall("landlock_add_rule", ruleset, 1, ctypes.c_char_p(rule), 0)
-    os.close(descriptor)
+    return ctypes.c_char_p(rights.to_bytes(8, "little") + descriptor.to_bytes(4, "little"))

@@ -18,7 +18,7 @@ import signal
 import socket
 import sys
 
-from . import isolate, kernel, runner
+from . import checker, isolate, kernel, runner
 
 PRELOADED = (
     "abc array bisect collections collections.abc contextlib copy dataclasses datetime decimal enum fractions "
@@ -66,7 +66,10 @@ class _Zygote:
                     return
 
     def _handle_request(self) -> bool:
-        message, descriptors, _, _ = socket.recv_fds(self.control, _MAX_MESSAGE, 3)
+        try:
+            message, descriptors, _, _ = socket.recv_fds(self.control, _MAX_MESSAGE, 3)
+        except ConnectionResetError:  # it closed with words of ours unread
+            return False
         if not message:
             return False
         slot = json.loads(message)["spawn"]
@@ -139,4 +142,6 @@ def _live(base: isolate.Base, tmp_bytes: int, descriptors: tuple[int, int, int])
     episode.enter(*descriptors)
     runner.send("ready", "ok", "", json.dumps(episode.layers))
     job = runner.receive(json.loads)
-    return 0 if job is None else runner.run(job)
+    if job is None:
+        return 0
+    return checker.run(job) if job["kind"] in ("serve", "check") else runner.run(job)

@@ -11,13 +11,14 @@ import random
 import sys
 import traceback
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from ....encoding import Unsupported, decode, encode  # noqa: TID252
-from . import isolate, kernel, seccomp
+from . import isolate, seccomp
 
 _CHANNEL = 3
 _SOURCE = "<solution>"
+_T = TypeVar("_T")
 Job = dict[str, Any]
 
 
@@ -29,8 +30,8 @@ def send(kind: str, status: str = "", detail: str = "", value: str = "") -> None
         frame = frame[os.write(_CHANNEL, frame) :]
 
 
-def receive(loads: Callable[[bytes], Job]) -> Job | None:
-    """The job, or None when the other side went away."""
+def receive(loads: Callable[[bytes], _T]) -> _T | None:
+    """What the other side says next, or None when it went away."""
     header = _read_exactly(4)
     body = header and _read_exactly(int.from_bytes(header, "big"))
     return loads(body) if body else None
@@ -46,14 +47,19 @@ def _read_exactly(size: int) -> bytes:
     return bytes(data)
 
 
-def run(job: Job) -> int:
-    """Run the job; returns the exit code."""
+def prepare(job: Job) -> None:
+    """The last steps before foreign code is seen: input, limits, second filter, random state."""
     if job["kind"] == "program":
         _set_stdin(job["stdin"])
     isolate.limit_for_job(job["memory_bytes"], job["cpu_s"], job["file_bytes"], job["max_processes"])
     if job["filtered"]:
-        seccomp.install(seccomp.job_program(kernel.MACHINE, allow_fork=job["max_processes"] > 1))
+        seccomp.job_filter(allow_fork=job["max_processes"] > 1).install()
     random.seed(0)
+
+
+def run(job: Job) -> int:
+    """Run a job of kind `program` or `calls`; returns the exit code."""
+    prepare(job)
     if job["kind"] == "program":
         return _run_program(job["code"])
     return _run_calls(job)
@@ -107,65 +113,88 @@ def _run_program(code: str) -> int:
 def _finish(status: str, error: BaseException | None, exit_code: int) -> int:
     if status != "ok" and error is not None and not isinstance(error, SystemExit):
         _show(error)
-    _flush()
-    send("done", status, "" if status == "ok" or error is None else _name(error), str(exit_code))
+    flush()
+    send("done", status, "" if status == "ok" or error is None else name(error), str(exit_code))
     return exit_code
 
 
 def _run_calls(job: Job) -> int:
-    space: dict[str, Any] = {"__name__": "solution", "__builtins__": __builtins__}
-    status, detail = _load(job["code"], space)
-    function = space.get(job["entry_point"])
-    if status == "ok" and not callable(function):
-        status, detail = "no_entry_point", f"no function {job['entry_point']}"
-    if status != "ok" or function is None:
-        _flush()
-        send("loaded", status, detail)
+    function = load_function(job["code"], job["entry_point"])
+    if function is None:
         return 1
-    send("loaded", "ok")
     _call_each(function, job["arguments"], job["result_bytes"])
-    _flush()
+    flush()
     send("done", "ok", "", "0")
     return 0
 
 
-def _load(code: str, space: dict[str, Any]) -> tuple[str, str]:
+def load_function(code: str, entry_point: str) -> Callable[..., object] | None:
+    """Load the code and tell what came of it; its function, or None."""
+    space: dict[str, Any] = {"__name__": "solution", "__builtins__": __builtins__}
+    status, detail = load(code, space)
+    function = space.get(entry_point)
+    if status == "ok" and not callable(function):
+        status, detail = "no_entry_point", f"no function {entry_point}"
+    if status != "ok" or function is None:
+        flush()
+        send("loaded", status, detail)
+        return None
+    send("loaded", "ok")
+    return function
+
+
+def load(code: str, space: dict[str, Any]) -> tuple[str, str]:
+    """Execute code in a name space; the status and a short reason."""
     try:
         compiled = compile(code, _SOURCE, "exec", dont_inherit=True)
     except BaseException as error:  # noqa: BLE001
         _show(error)
-        return "syntax_error", _name(error)
+        return "syntax_error", name(error)
     try:
         exec(compiled, space)  # the purpose of this process
     except MemoryError as error:
-        return "memory", _name(error)
+        return "memory", name(error)
     except BaseException as error:  # noqa: BLE001
         _show(error)
-        return "exception", _name(error)
+        return "exception", name(error)
     return "ok", ""
+
+
+def result_of(function: Callable[..., object], text: str, max_chars: int) -> str:
+    """Call with encoded arguments: a tuple, or a list of a tuple and a dict of keywords. The encoded result."""
+    arguments = decode(text)
+    if type(arguments) is tuple:
+        return encode(function(*arguments), max_chars)
+    positional, keywords = arguments
+    return encode(function(*positional, **keywords), max_chars)
 
 
 def _call_each(function: Callable[..., object], arguments: list[str], max_chars: int) -> None:
     has_shown = False
     for text in arguments:
         try:
-            value = encode(function(*decode(text)), max_chars)
+            value = result_of(function, text, max_chars)
         except Unsupported as error:
             send("call", "unsupported_value", str(error))
         except MemoryError as error:
-            send("call", "memory", _name(error))
+            send("call", "memory", name(error))
         except BaseException as error:  # noqa: BLE001
             if not has_shown:
                 _show(error)
             has_shown = True
-            send("call", "exception", _name(error))
+            send("call", "exception", name(error))
         else:
             send("call", "ok", "", value)
 
 
-def _name(error: BaseException) -> str:
-    name = type.__dict__["__name__"].__get__(type(error))
-    return str(name).replace("\n", " ")[:80]
+def name(error: BaseException) -> str:
+    """The name of its class, whatever the class says of itself."""
+    return type_name(type(error))
+
+
+def type_name(kind: type) -> str:
+    """The real name of a class, on one line."""
+    return str(type.__dict__["__name__"].__get__(kind)).replace("\n", " ")[:80]
 
 
 def _show(error: BaseException) -> None:
@@ -177,7 +206,8 @@ def _show(error: BaseException) -> None:
         os.write(2, b"(the exception cannot be printed)\n")
 
 
-def _flush() -> None:
+def flush() -> None:
+    """Write out what was printed; the streams may be the candidate's own by now."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

@@ -1,4 +1,4 @@
-"""Seccomp: an allow-list of system calls as BPF, assembled here; pure, but for `install`.
+"""Seccomp: an allow-list of system calls as BPF, assembled here; pure, but for `Filter.install`.
 
 - Two filters stack. `base_program` is in force before a slot is ready; `job_program` is added when the job's limits are
   known and takes away what only our own start-up needed (prctl, memfd_create, seccomp) and, without `fork`, all clones.
@@ -7,6 +7,7 @@
 """
 
 import ctypes
+import functools
 import struct
 
 from . import kernel
@@ -56,17 +57,20 @@ _SOCKETPAIR, _SENDTO = (53, 199), (44, 206)
 def base_program(machine: str) -> bytes:
     """The filter of every slot from its birth."""
     column = _column(machine)
-    code = _check_machine(machine)
-    for table in (CALLS, _START_UP, _FORKS):
-        for numbers in table.values():
-            code += _answer(numbers[column], _ALLOW)
-    code += _when_argument(_CLONE[column], 0, _NAMESPACE_FLAGS, None)
-    code += _answer(_CLONE3[column], _ERRNO | _ENOSYS)
-    for command in _IOCTLS:
-        code += _when_argument(_IOCTL[column], 1, None, command)
-    code += _when_argument(_SOCKETPAIR[column], 0, None, _AF_UNIX)
-    code += _when_argument(_SENDTO[column], 4, 0xFFFFFFFF, None)  # no address: only on what is connected
-    return code + _ret(_ERRNO | _EPERM)
+    refuse = _ret(_ERRNO | _EPERM)
+    answers = {
+        number: _ret(_ALLOW)
+        for table in (CALLS, _START_UP, _FORKS)
+        for numbers in table.values()
+        if (number := numbers[column]) is not None
+    }
+    clone, clone3, ioctl, pair, send = (calls[column] for calls in (_CLONE, _CLONE3, _IOCTL, _SOCKETPAIR, _SENDTO))
+    answers[clone] = _when_argument(clone, 0, _NAMESPACE_FLAGS, None) + refuse
+    answers[clone3] = _ret(_ERRNO | _ENOSYS)
+    answers[ioctl] = b"".join(_when_argument(ioctl, 1, None, command) for command in _IOCTLS) + refuse
+    answers[pair] = _when_argument(pair, 0, None, _AF_UNIX) + refuse
+    answers[send] = _when_argument(send, 4, 0xFFFFFFFF, None) + refuse  # no address: only on what is connected
+    return _check_machine(machine) + _tree(_ranges(answers, refuse))
 
 
 def job_program(machine: str, *, allow_fork: bool) -> bytes:
@@ -87,11 +91,29 @@ def _column(machine: str) -> int:
     return list(_AUDIT_ARCH).index(machine)
 
 
+class Filter:
+    """A program in the form that the kernel takes; made once in the zygote, installed in each episode."""
+
+    def __init__(self, program: bytes) -> None:
+        self._buffer = ctypes.create_string_buffer(program, len(program))
+        header = struct.pack("@HP", len(program) // 8, ctypes.addressof(self._buffer))
+        self._header = ctypes.create_string_buffer(header)
+        self._address = ctypes.addressof(self._header)
+
+    def install(self) -> None:
+        """Add it to this process; needs no_new_privs."""
+        kernel.prctl(kernel.PR_SET_SECCOMP, 2, self._address)  # 2: SECCOMP_MODE_FILTER
+
+
 def install(program: bytes) -> None:
-    """Add a filter to this process; needs no_new_privs."""
-    buffer = ctypes.create_string_buffer(program, len(program))
-    header = ctypes.create_string_buffer(struct.pack("@HP", len(program) // 8, ctypes.addressof(buffer)))
-    kernel.prctl(kernel.PR_SET_SECCOMP, 2, ctypes.addressof(header))  # 2: SECCOMP_MODE_FILTER
+    """Add a filter to this process, for once; needs no_new_privs."""
+    Filter(program).install()
+
+
+@functools.cache
+def job_filter(*, allow_fork: bool) -> Filter:
+    """The second filter of this machine."""
+    return Filter(job_program(kernel.MACHINE, allow_fork=allow_fork))
 
 
 def _instruction(code: int, jump_true: int, jump_false: int, value: int) -> bytes:
@@ -110,6 +132,25 @@ def _check_machine(machine: str) -> bytes:
     """Kill on another instruction set; refuse the x32 numbers of x86_64."""
     code = _load(4) + _instruction(0x15, 1, 0, _AUDIT_ARCH[machine]) + _ret(_KILL) + _load(0)
     return code + _instruction(0x35, 0, 1, 0x40000000) + _ret(_ERRNO | _EPERM)
+
+
+def _ranges(answers: dict[int, bytes], otherwise: bytes) -> list[tuple[int, bytes]]:
+    """Where each run of equally answered numbers begins, from 0 on."""
+    found = [(0, answers.get(0, otherwise))]
+    for number in sorted({edge for known in answers for edge in (known, known + 1)}):
+        answer = answers.get(number, otherwise)
+        if number > 0 and answer != found[-1][1]:
+            found.append((number, answer))
+    return found
+
+
+def _tree(ranges: list[tuple[int, bytes]]) -> bytes:
+    """A binary search. At install the kernel tries a filter on every call number, so a long chain costs 0.2 ms."""
+    if len(ranges) == 1:
+        return ranges[0][1]
+    middle = len(ranges) // 2
+    below, above = _tree(ranges[:middle]), _tree(ranges[middle:])
+    return _instruction(0x35, len(below) // 8, 0, ranges[middle][0]) + below + above
 
 
 def _answer(number: int | None, action: int) -> bytes:

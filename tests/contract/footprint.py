@@ -1,0 +1,35 @@
+"""What a host holds that a sandbox could have left behind."""
+
+import asyncio
+import time
+from pathlib import Path
+
+import psutil
+
+
+def footprint() -> dict[str, object]:
+    """Mounts, cgroups, scratch files and files beside us on this host, as far as they are ours to see."""
+    me = psutil.Process()
+    zygotes = me.children()
+    return {
+        "mounts": max(len(_lines(f"/proc/{process.pid}/mountinfo")) for process in [me, *zygotes]),
+        "cgroups": sum(1 for _ in Path("/sys/fs/cgroup").glob("*/skyscale*/**/")),
+        "scratch": sorted(p.name for p in Path("/tmp").iterdir() if p.name.isdecimal() or p.name in _PLANTED),
+        "cwd": sorted(path.name for path in Path().iterdir()),
+    }
+
+
+_PLANTED = ("mark", "d", "conftest.py", "s", "l", "sitecustomize.py")
+"""Names that the corpus gives to what it plants in its own /tmp."""
+
+
+async def processes_at_most(number: int) -> None:
+    """Wait until no more descendants are left than before; the kernel takes a moment to bury them."""
+    deadline = time.monotonic() + 10
+    while (found := len(psutil.Process().children(recursive=True))) > number:
+        assert time.monotonic() < deadline, f"{found} processes, {number} before"
+        await asyncio.sleep(0.02)
+
+
+def _lines(path: str) -> list[str]:
+    return Path(path).read_text().splitlines()
