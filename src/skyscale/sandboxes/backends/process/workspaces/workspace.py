@@ -80,6 +80,10 @@ class ProcessWorkspace:
         try:
             reply = await self._run(command, output)
             output.drain()
+        except SandboxFailure:
+            if not self._is_closed:
+                raise
+            reply = {"exited": -signal.SIGKILL}
         finally:
             self._is_busy = False
             output.close()

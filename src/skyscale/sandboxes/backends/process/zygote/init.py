@@ -35,7 +35,7 @@ def serve(layers: dict[str, str], readable: list[str], python: str, *, has_landl
         raise OSError(0, "not the first process of a PID namespace")  # kill(-1) would reach the host
     wake_out, wake_in = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(wake_in, warn_on_full_buffer=False)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.signal(signal.SIGCHLD, _nothing)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     init = _Init(readable, python, has_landlock)
     init.tell({"ready": layers})
@@ -49,6 +49,10 @@ def serve(layers: dict[str, str], readable: list[str], python: str, *, has_landl
         init.reap()
         if _CHANNEL in ready and not init.handle():
             return 0
+
+
+def _nothing(signum: int, frame: object) -> None:
+    """A handler must exist for the wake-up descriptor to be written to."""
 
 
 def open_channel(descriptor: int) -> socket.socket:
