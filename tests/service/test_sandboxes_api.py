@@ -105,7 +105,7 @@ async def test_files_go_in_and_out_and_are_listed(client: httpx.AsyncClient) -> 
 async def test_no_path_leaves_the_sandbox(client: httpx.AsyncClient) -> None:
     box = await make(client)
     files = f"{API}/{box}/files"
-    for path in ("%2e%2e/etc/passwd", "a/%2e%2e/%2e%2e/b", "/etc/passwd", "a//b", "a/./b", "a%00b", "%ff", "x" * 256):
+    for path in ("%2e%2e/etc/passwd", "a/%2e%2e/%2e%2e/b", "/etc/passwd", "a//b", "a/%2e/b", "a%00b", "%ff", "x" * 256):
         problem = await refused(client.put(f"{files}/{path}", content=b"x"), 422)
         assert "path" in problem["detail"]
         await refused(client.get(f"{files}/{path}"), 422)
@@ -175,7 +175,7 @@ async def test_hostile_programs_are_ended_and_the_sandbox_stays_usable(client: h
         ("while True: pass", "python3", "timeout"),
         ("trap '' TERM INT; while :; do :; done", "bash", "timeout"),
         ("import os\nwhile True:\n try: os.fork()\n except OSError: pass", "python3", "timeout"),
-        ("import os, signal\nos.setsid()\nos.kill(os.getpid(), signal.SIGSTOP)", "python3", "timeout"),
+        ("import os, signal\nos.kill(os.getpid(), signal.SIGSTOP)", "python3", "timeout"),
         ("print('x' * 10_000_000)", "python3", "output_limit"),
         ("import os\nfor _ in range(3): os.fork()\nx = b'x' * (60 << 20)\nwhile True: pass", "python3", "memory"),
         ("kill -9 $$", "bash", "killed"),
@@ -198,9 +198,9 @@ try: resource.prlimit(1, resource.RLIMIT_NOFILE, (0, 0)); print('limited')
 except PermissionError: print('denied')
 """
     assert (await run(client, box, refused_inside))["stdout"] == "True -1 -1 -1 -1\ndenied\n"
-    assert (await run(client, box, "env; cat /proc/1/environ /root/.bashrc; ls /home", language="bash"))[
-        "stdout"
-    ].find("TOKEN") == -1
+    seen = await run(client, box, "env | cut -d= -f1 | sort | tr '\\n' ' '; ls /home /proc /sys 2>&1", language="bash")
+    names = "HOME LANG PATH PWD PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONUTF8 SHELL SHLVL TERM TMPDIR USER _ "
+    assert seen["stdout"].startswith(names) and seen["stdout"].count("No such file or directory") == 3, seen
     daemon = "import os, sys, time\nif os.fork(): sys.exit()\nos.setsid()\ntime.sleep(60)"
     assert (await run(client, box, daemon))["status"] == "ok"
     count = "import os\nn = 0\ntry:\n  while n < 64:\n    if not os.fork(): __import__('time').sleep(9)\n    n += 1\n"
@@ -311,6 +311,10 @@ async def status_of(client: httpx.AsyncClient, box: str) -> str:
 
 
 async def gone(pid: int) -> bool:
+    return is_gone(pid)
+
+
+def is_gone(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except OSError:

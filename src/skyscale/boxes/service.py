@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import os
 import socket
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -60,6 +61,8 @@ class BoxService:
         self._now = now
         self._holder = f"{socket.gethostname()[:100]}:{os.getpid()}:{new_id('cp')}"
         self._boxes: dict[str, Box] = {}
+        self._in_making: dict[str, str] = {}
+        """Callers by id of what they wait for."""
         self._making = asyncio.Semaphore(MAX_MAKING)
         self._renewed_at: datetime | None = None
         self._loop: asyncio.Task[None] | None = None
@@ -93,6 +96,7 @@ class BoxService:
             SandboxFailure: it could not be made.
         """
         rules.check_create(request, sorted(self._backends))
+        self._check_own_quota(caller, request)
         now = self._now()
         row = SandboxRow(
             sandbox_id=request.sandbox_id or new_id("sb"), caller=caller, holder=self._holder,
@@ -106,12 +110,15 @@ class BoxService:
                 await queries.insert_sandbox(connection, row)
         if known is not None:
             return self._same(known, caller, request)
+        self._in_making[row.sandbox_id] = caller
         try:
             return await self._make(row)
         except BaseException as error:
             reason = f"it could not be made: {error}" if isinstance(error, SkyscaleError) else "it was not waited for"
             await asyncio.shield(self._destroy([row.sandbox_id], reason))
             raise
+        finally:
+            self._in_making.pop(row.sandbox_id, None)
 
     async def _make(self, row: SandboxRow) -> SandboxView:
         async with self._making:
@@ -123,7 +130,13 @@ class BoxService:
                 raise Gone("it was destroyed while it was made", code="sandbox_destroyed")
         return self._shown(row)
 
-    def _check_quota(self, caller: str, num_open: dict[str, int]) -> None:
+    def _check_own_quota(self, caller: str, request: SandboxCreate) -> None:
+        """Refuse without asking the database what this control plane's own sandboxes already use up."""
+        own = {key: box.row.caller for key, box in self._boxes.items()} | self._in_making
+        if request.sandbox_id not in own:
+            self._check_quota(caller, Counter(own.values()))
+
+    def _check_quota(self, caller: str, num_open: Mapping[str, int]) -> None:
         if num_open.get(caller, 0) >= self._max_open:
             raise TooMany(
                 f"{self._max_open} sandboxes are open, which is your quota",
