@@ -9,6 +9,7 @@
 
 import asyncio
 import contextlib
+import logging
 import os
 import socket
 from collections import Counter
@@ -25,6 +26,7 @@ from skyscale.store.engine import Database
 from skyscale.wire.base import new_id, utc_now
 from skyscale.wire.sandboxes import ExecRequest, SandboxCreate, SandboxPage, SandboxStatus, SandboxView
 
+log = logging.getLogger(__name__)
 LEASE_S = 15.0
 RENEW_S = 5.0
 SWEEP_S = 1.0
@@ -290,8 +292,8 @@ class BoxService:
             await asyncio.sleep(SWEEP_S)
             try:
                 await self.sweep()
-            except (SkyscaleError, OSError, TimeoutError):
-                continue  # the database is away; every sweep looks at everything again
+            except Exception:
+                log.exception("a sweep over sandboxes failed; the next one looks at everything again")
 
 
 def _is_process(pid: int) -> bool:
