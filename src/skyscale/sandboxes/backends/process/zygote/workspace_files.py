@@ -34,7 +34,7 @@ class Files:
 
     def write(self, path: str, content: int) -> None:
         """Put the content of a descriptor at `path`, making directories on the way."""
-        *folders, name = path.split("/")
+        *folders, name = _names(path)
         folder = self._walk(folders, is_making=True)
         try:
             draft = _new_file(_DRAFT, folder)
@@ -51,7 +51,7 @@ class Files:
 
     def read(self, path: str, destination: int, max_bytes: int) -> None:
         """Copy the regular file at `path` into a descriptor."""
-        *folders, name = path.split("/")
+        *folders, name = _names(path)
         folder = self._walk(folders)
         try:
             flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_NOCTTY | os.O_CLOEXEC
@@ -70,7 +70,7 @@ class Files:
 
     def entries(self, path: str, destination: int, max_entries: int) -> None:
         """Write the names in the directory at `path` as JSON rows of name, kind, size and time."""
-        folder = self._walk(path.split("/") if path else [])
+        folder = self._walk(_names(path) if path else [])
         try:
             names = sorted(os.listdir(folder))[:max_entries]  # noqa: PTH208
             rows = [row for row in (_row(folder, name) for name in names) if row is not None]
@@ -100,6 +100,13 @@ def copy_to(path: str, source: int) -> None:
         _copy(source, target)
     finally:
         os.close(target)
+
+
+def _names(path: str) -> list[str]:
+    names = path.split("/")
+    if {"", ".", ".."} & set(names):
+        raise OSError(errno.EPERM, "leads elsewhere")
+    return names
 
 
 def _make_folder(name: str, folder: int) -> None:
