@@ -46,6 +46,10 @@ class Settings(BaseSettings):
     """Largest request body that is read."""
     sandbox_slots: Annotated[int, Field(alias="SKYSCALE_SANDBOX_SLOTS", ge=1)] = 2
     """Sandboxes that run at once."""
+    sandbox_max_open: Annotated[int, Field(alias="SKYSCALE_SANDBOX_MAX_OPEN", ge=1)] = 32
+    """Interactive sandboxes that one caller may have open."""
+    sandbox_max_total: Annotated[int, Field(alias="SKYSCALE_SANDBOX_MAX_TOTAL", ge=1)] = 64
+    """Interactive sandboxes that may be open altogether; each may take its memory and its disk from this host."""
     verdict_cache_entries: Annotated[int, Field(alias="SKYSCALE_VERDICT_CACHE_ENTRIES", ge=0)] = 100_000
     """Verdicts remembered by problem and code, since judging is deterministic; 0 runs every program afresh."""
     grafana_base_url: Annotated[str | None, Field(alias="GRAFANA_BASE_URL")] = None

@@ -61,6 +61,7 @@ class Boundary:
             self._metrics.http_request_duration_seconds.labels(method, route).observe(seconds)
 
 
+_STREAMS = (b"text/event-stream", b"application/x-ndjson")
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 
@@ -77,7 +78,7 @@ class _Reply:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             headers = message.setdefault("headers", [])
-            self.is_stream = any(k == b"content-type" and v.startswith(b"text/event-stream") for k, v in headers)
+            self.is_stream = any(k == b"content-type" and v.startswith(_STREAMS) for k, v in headers)
             message["headers"] = [*headers, (b"x-request-id", self.request_id.encode())]
         await self._send(message)
 

@@ -9,6 +9,7 @@ crash (kill -9) they go on, and the next control plane adopts them.
 
 import asyncio
 import contextlib
+import hashlib
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ from dataclasses import dataclass, field
 import httpx
 
 from skyscale.auth.tokens import JobTokens, load_secret
+from skyscale.boxes.files import BoxFiles
+from skyscale.boxes.service import BoxService
 from skyscale.buffer.service import BufferService
 from skyscale.envs.judge import Judge
 from skyscale.envs.registry import load_problem_set
@@ -34,7 +37,7 @@ from skyscale.runs.endings import Parts
 from skyscale.runs.service import RunService
 from skyscale.runs.swaps import Swaps
 from skyscale.runs.views import RunViews
-from skyscale.sandboxes.loading import load_backend
+from skyscale.sandboxes.loading import WORKSPACES, load_backend, load_workspaces
 from skyscale.settings import Settings
 from skyscale.store.engine import Database
 from skyscale.store.migrate import upgrade
@@ -65,6 +68,8 @@ class Services:
     judge: Judge
     episodes: EpisodeService
     missions: MissionService
+    boxes: BoxService
+    files: BoxFiles
     jobs: JobService
     scheduler: Scheduler
     runs: RunService
@@ -109,9 +114,14 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
     world = World(database, Parts(jobs, buffer, events), episodes, swaps, http, metrics, utc_now)
     coordinator = Coordinator(world, settings.reconcile_s)
     runs.on_change = coordinator.wake
+    boxes = BoxService(
+        database, {name: load_workspaces(name, label=_label(settings)) for name in WORKSPACES},
+        max_open=settings.sandbox_max_open, max_total=settings.sandbox_max_total,
+    )  # fmt: skip
     return Services(
         settings=settings, address=address, database=database, metrics=metrics, tokens=tokens, events=events,
         buffer=buffer, judge=judge, episodes=episodes, missions=MissionService(database, buffer, judging),
+        boxes=boxes, files=BoxFiles(boxes),
         jobs=jobs, scheduler=scheduler, runs=runs, swaps=swaps, coordinator=coordinator, http=http,
         views=RunViews(database, events, jobs, buffer, episodes, settings),
     )  # fmt: skip
@@ -126,6 +136,8 @@ async def running(parts: Services) -> AsyncGenerator[None]:
         await upgrade(parts.database)
         stack.push_async_callback(parts.judge.stop)
         await parts.judge.start()
+        stack.push_async_callback(parts.boxes.stop)
+        await parts.boxes.start()
         stack.push_async_callback(parts.swaps.close)
         stack.push_async_callback(parts.scheduler.shutdown)
         await parts.scheduler.start()
@@ -133,6 +145,11 @@ async def running(parts: Services) -> AsyncGenerator[None]:
         stack.push_async_callback(_end, loop)
         stack.callback(parts.closing.set)
         yield
+
+
+def _label(settings: Settings) -> str:
+    """Marks processes of whoever keeps its data in this folder."""
+    return hashlib.sha256(str(settings.data_dir.resolve()).encode()).hexdigest()[:16]
 
 
 def check_problems(spec: RunSpec) -> None:

@@ -15,6 +15,8 @@ TABLE = {
     "runs": ("skyscale.cli.runs:runs", "Create, watch and stop training runs."),
     "problems": ("skyscale.cli.problems:problems", "Look at what is trained on."),
     "buffer": ("skyscale.cli.buffer:buffer", "Look into a run's experience buffer."),
+    "sandbox": ("skyscale.cli.sandbox:sandbox", "Make isolated places to run code, and use them."),
+    "doctor": ("skyscale.cli.doctor:doctor", "Say what isolates untrusted code on this host."),
     "jobs": ("skyscale.cli.jobs:jobs", "Look at the processes of runs, and their logs."),
 }
 

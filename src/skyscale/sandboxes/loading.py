@@ -4,6 +4,7 @@ from importlib import import_module
 
 from skyscale.errors import SandboxFailure
 from skyscale.sandboxes.sandbox import SandboxBackend
+from skyscale.sandboxes.workspace import WorkspaceBackend
 
 BACKENDS = {"process": "skyscale.sandboxes.backends.process.backend:ProcessBackend"}
 
@@ -20,3 +21,22 @@ def load_backend(name: str = "process", *, slots: int = 2, allow_weak: bool = Fa
         raise SandboxFailure(f"no sandbox backend is called {name!r}; there are: {', '.join(sorted(BACKENDS))}")
     module, _, attribute = BACKENDS[name].partition(":")
     return getattr(import_module(module), attribute)(slots=slots, allow_weak=allow_weak)
+
+
+WORKSPACES = {"process": "skyscale.sandboxes.backends.process.workspaces.backend:ProcessWorkspaces"}
+"""Backends of interactive sandboxes."""
+
+
+def load_workspaces(name: str, *, label: str) -> WorkspaceBackend:
+    """The named backend of interactive sandboxes, not started yet.
+
+    `label` marks its processes, so that whoever starts with the same label after a crash can end what was left.
+
+    Raises:
+        SandboxFailure: no backend of that name.
+    """
+    if name not in WORKSPACES:
+        known = ", ".join(sorted(WORKSPACES))
+        raise SandboxFailure(f"backend {name!r} has no interactive sandboxes; there are: {known}")
+    module, _, attribute = WORKSPACES[name].partition(":")
+    return getattr(import_module(module), attribute)(label=label)

@@ -32,6 +32,13 @@ OPTIONS = {
     "problems list": {URL, "--json", "--split", "--difficulty", "--limit", "--cursor"},
     "problems show": {URL, "--json"},
     "buffer stats": {URL, "--json"},
+    "sandbox create": {URL, "--json", "--runtime", "--ttl", "--idle", "--memory-mb", "--disk-mb"},
+    "sandbox exec": {URL, "--language", "--timeout", "--code", "-c"},
+    "sandbox cp": {URL},
+    "sandbox ls": {URL, "--json", "--all"},
+    "sandbox rm": {URL},
+    "sandbox shell": {URL},
+    "doctor": {"--backend", "--json"},
     "jobs list": {URL, "--json", "--run", "--limit", "--cursor"},
     "jobs logs": {URL, "--json"},
 }  # fmt: skip

@@ -166,3 +166,51 @@ def _when_argument(number: int, index: int, no_bits: int | None, equals: int | N
     test = _instruction(0x45, 1, 0, no_bits) if no_bits is not None else _instruction(0x15, 0, 1, equals or 0)
     inner = _load(high) + _instruction(0x15, 0, 3, 0) + _load(low) + test + _ret(_ALLOW) + _load(0)
     return _instruction(0x15, 0, len(inner) // 8, number) + inner
+
+
+# What shells and their tools need on top: programs, signals among the sandbox's own processes, links, file times.
+_SHELL: dict[str, tuple[int | None, int | None]] = {
+    "execve": (59, 221), "kill": (62, 129), "tkill": (200, 130), "setpgid": (109, 154), "setsid": (112, 157),
+    "waitid": (247, 95), "pause": (34, None), "rt_sigpending": (127, 136), "rt_sigtimedwait": (128, 137),
+    "rt_sigsuspend": (130, 133), "creat": (85, None), "link": (86, None), "linkat": (265, 37), "symlink": (88, None),
+    "symlinkat": (266, 36), "chmod": (90, None), "fchmod": (91, 52), "fchmodat": (268, 53), "fchmodat2": (452, 452),
+    "utime": (132, None), "utimes": (235, None), "futimesat": (261, None), "utimensat": (280, 88), "flock": (73, 32),
+    "statfs": (137, 43), "fstatfs": (138, 44), "fadvise64": (221, 223), "fallocate": (285, 47), "msync": (26, 227),
+    "copy_file_range": (326, 285), "sendfile": (40, 71), "getpriority": (140, 141), "setrlimit": (160, 164),
+    "sched_getscheduler": (145, 120), "sched_getparam": (143, 121), "getcpu": (309, 168), "capget": (125, 90),
+    "getxattr": (191, 8), "lgetxattr": (192, 9), "fgetxattr": (193, 10), "listxattr": (194, 11),
+    "llistxattr": (195, 12), "flistxattr": (196, 13), "sync_file_range": (277, 84), "shutdown": (48, 210),
+}  # fmt: skip
+# What the sandbox's first process needs to serve and to put the second filter on, and no program ever.
+_KEEPING: dict[str, tuple[int | None, int | None]] = {
+    "prctl": (157, 167), "seccomp": (317, 277), "sendmsg": (46, 211), "recvmsg": (47, 212),
+    "landlock_create_ruleset": (444, 444), "landlock_add_rule": (445, 445), "landlock_restrict_self": (446, 446),
+}  # fmt: skip
+_PRLIMIT = (302, 261)
+
+
+def keeping_program(machine: str) -> bytes:
+    """The filter of an interactive sandbox's first process, which only our own code runs in."""
+    column = _column(machine)
+    code = _check_machine(machine)
+    # One's own limits only: those of the first process would be in reach, having the same user.
+    code += _when_argument(_PRLIMIT[column], 0, None, 0) + _answer(_PRLIMIT[column], _ERRNO | _EPERM)
+    for table in (CALLS, _SHELL, _FORKS, _KEEPING):
+        for numbers in table.values():
+            code += _answer(numbers[column], _ALLOW)
+    code += _when_argument(_CLONE[column], 0, _NAMESPACE_FLAGS, None)
+    code += _answer(_CLONE3[column], _ERRNO | _ENOSYS)
+    for command in _IOCTLS:
+        code += _when_argument(_IOCTL[column], 1, None, command)
+    code += _when_argument(_SOCKETPAIR[column], 0, None, _AF_UNIX)
+    code += _when_argument(_SENDTO[column], 4, 0xFFFFFFFF, None)
+    return code + _ret(_ERRNO | _EPERM)
+
+
+def command_program(machine: str) -> bytes:
+    """The second filter, of every program in an interactive sandbox; it only takes away."""
+    column = _column(machine)
+    code = _check_machine(machine)
+    for numbers in _KEEPING.values():
+        code += _answer(numbers[column], _ERRNO | _EPERM)
+    return code + _ret(_ALLOW)
