@@ -5,7 +5,10 @@ from importlib import import_module
 from skyscale.errors import SandboxFailure
 from skyscale.sandboxes.sandbox import SandboxBackend
 
-BACKENDS = {"process": "skyscale.sandboxes.backends.process.backend:ProcessBackend"}
+BACKENDS = {
+    "process": "skyscale.sandboxes.backends.process.backend:ProcessBackend",
+    "gvisor": "skyscale.sandboxes.backends.gvisor.backend:GvisorBackend",
+}
 
 
 def load_backend(name: str = "process", *, slots: int = 2, allow_weak: bool = False) -> SandboxBackend:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skyscale.sandboxes.backends.process.frames import FrameReader, FrameViolation
+from skyscale.sandboxes.frames import FrameReader, FrameViolation
 from skyscale.sandboxes.sandbox import CallStatus
 
 

@@ -6,6 +6,6 @@
     sandbox.py <-------- results over the channel, stdout, stderr ----------------------'
 
 Owns: `backend.py` (warm slots), `link.py` (one zygote process), `sandbox.py` (one episode, as seen from outside),
-`frames.py` (what comes over the channel), and `zygote/`, which runs in the other processes and imports nothing of ours
-but `encoding.py`. Start reading at `backend.py`.
+and `zygote/`, which runs in the other processes and imports nothing of ours but `encoding.py`.
+Start reading at `backend.py`.
 """

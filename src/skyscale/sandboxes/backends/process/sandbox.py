@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from skyscale.errors import SandboxFailure
-from skyscale.sandboxes.backends.process.frames import Frame, FrameReader, FrameViolation
+from skyscale.sandboxes.frames import Frame, FrameReader, FrameViolation
 from skyscale.sandboxes.sandbox import CallResult, CallStatus, Execution, Limits
 
 _CHUNK = 65536
