@@ -76,6 +76,11 @@ class GuestSandbox:
             _finish(self.ready)
         self._settle_if_over()
 
+    def introduced(self, layers: dict[str, str]) -> None:
+        """It waits for its job; these layers isolate it."""
+        self.claims.layers = dict(layers)
+        _finish(self.ready)
+
     def on_output(self, index: int, data: bytes) -> None:
         """Bytes that were printed: 0 is stdout, 1 is stderr."""
         self.claims.take_output(index, data)

@@ -45,8 +45,8 @@ class Container:
         self._outputs = {descriptor: index for index, descriptor in enumerate(reads)}
         try:
             self._process = subprocess.Popen(
-                command_line("run", f"--bundle={bundle}", self._id), stdin=theirs.fileno(), stdout=writes[0], stderr=writes[1],
-                env={}, cwd="/", start_new_session=True,
+                command_line("run", f"--bundle={bundle}", self._id), stdin=theirs.fileno(),
+                stdout=writes[0], stderr=writes[1], env={}, cwd="/", start_new_session=True,
             )  # fmt: skip
         finally:
             theirs.close()
