@@ -8,6 +8,7 @@ from skyscale.sandboxes.sandbox import SandboxBackend
 BACKENDS = {
     "process": "skyscale.sandboxes.backends.process.backend:ProcessBackend",
     "gvisor": "skyscale.sandboxes.backends.gvisor.backend:GvisorBackend",
+    "firecracker": "skyscale.sandboxes.backends.firecracker.backend:FirecrackerBackend",
     "qemu": "skyscale.sandboxes.backends.qemu.backend:QemuBackend",
 }
 

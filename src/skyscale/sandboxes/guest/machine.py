@@ -72,6 +72,11 @@ class GuestMachine:
     def _failure(self) -> SandboxFailure:
         return SandboxFailure(f"the virtual machine ended while it was made (exit {self._process.returncode})")
 
+    def hang_up(self) -> None:
+        """Let go of the line; the machine lives on."""
+        self._loop.remove_reader(self._line.fileno())
+        self._line.close()
+
     def attach(self, sandbox: GuestSandbox) -> "GuestMachine":
         """From here on it carries this sandbox."""
         self._sandbox = sandbox
@@ -151,8 +156,8 @@ class GuestMachine:
             return
         os.close(self._pidfd)
         self._pidfd = -1
-        self._loop.remove_reader(self._line.fileno())
-        self._line.close()
+        if self._line.fileno() >= 0:
+            self.hang_up()
         for future in self._expected.values():
             if future.done() and not future.cancelled():
                 future.exception()  # read, so that the loop does not report it

@@ -1,7 +1,8 @@
 """A warm pool of single-use sandboxes that take long to make.
 
-- `take` starts making the next one at once. At most `max_making` are being made at the same time; whoever finds nothing
-  warm waits for the next, first come first served, until a deadline.
+- `take` starts making the next one; a moment later while others are warm, since making would slow what was taken.
+- At most `max_making` are being made at the same time; whoever finds nothing warm waits for the next, first come first
+  served, until a deadline.
 - A sandbox that fails while it is made or while it waits is never handed out. Three failures in a row, with nobody
   served in between, are told to every waiter instead of being tried for ever.
 """
@@ -15,6 +16,7 @@ from skyscale.errors import SandboxFailure
 from skyscale.sandboxes.guest.sandbox import GuestSandbox
 
 _MAX_FAILURES = 3
+_REFILL_PAUSE_S = 0.05
 
 
 class WarmPool:
@@ -49,8 +51,9 @@ class WarmPool:
             raise SandboxFailure("the sandbox backend is not running")
         while self._warm:
             sandbox = self._warm.popleft()
-            self._refill()
             if sandbox.failure is None:
+                pause = _REFILL_PAUSE_S if self._warm else 0.0
+                asyncio.get_running_loop().call_later(pause, self._refill)
                 return sandbox
             self._keep(sandbox.close())
         future: asyncio.Future[GuestSandbox] = asyncio.get_running_loop().create_future()

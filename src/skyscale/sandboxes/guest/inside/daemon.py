@@ -33,6 +33,7 @@ VSOCK_PORT = 5252
 PORT_NAME = "skyscale"
 TMP_BYTES = 16 * 1024 * 1024
 _CHUNK = 32 * 1024
+_PAUSE_S = 0.01
 _MAX_MESSAGE = 64 * 1024 * 1024
 _RNDADDENTROPY, _RNDRESEEDCRNG = 0x40085203, 0x5207
 _ZYGOTE = (
@@ -107,6 +108,9 @@ class Episode:
 class Line:
     """Messages over one descriptor."""
 
+    is_patient = False
+    """Whether reading nothing means that the host is away for a moment, rather than gone."""
+
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
 
@@ -128,26 +132,25 @@ class Line:
         data = bytearray()
         while len(data) < size:
             piece = os.read(self.descriptor, min(_CHUNK, size - len(data)))
-            if not piece and not self.wait_for_host():
+            if not piece and not self.is_patient:
                 return b""
+            if not piece:
+                time.sleep(_PAUSE_S)
             data += piece
         return bytes(data)
 
-    def wait_for_host(self) -> bool:
-        """Whether there will be another host on this line."""
-        return False
+    def wait_for_host(self) -> None:
+        """After the host hung up."""
+        time.sleep(_PAUSE_S)
 
 
 class SerialLine(Line):
     """A virtio-serial port: between a snapshot and its restore the host is away, and reads return nothing."""
 
+    is_patient = True
+
     def __init__(self) -> None:
         super().__init__(os.open(f"/dev/{_port()}", os.O_RDWR))
-
-    def wait_for_host(self) -> bool:
-        """The next host connects to the same port."""
-        time.sleep(0.01)
-        return True
 
 
 class VsockLine(Line):
@@ -160,11 +163,11 @@ class VsockLine(Line):
         self._connection = self._listener.accept()[0]
         super().__init__(self._connection.fileno())
 
-    def wait_for_host(self) -> bool:
+    def wait_for_host(self) -> None:
         """Accept the next host."""
+        self._connection.close()
         self._connection = self._listener.accept()[0]
         self.descriptor = self._connection.fileno()
-        return True
 
 
 class Relay:
@@ -189,19 +192,28 @@ class Relay:
         while True:
             for descriptor, events in self._poll.poll():
                 if descriptor == self._line.descriptor and not events & select.POLLIN:
-                    self._line.wait_for_host()  # hung up, until the next host is there
+                    self._await_host()
                 elif descriptor in self._sources:
                     self._sources[descriptor]()
 
     def _from_host(self) -> None:
         kind, body = self._line.receive()
-        if kind == b"S":
+        if not kind:
+            self._await_host()
+        elif kind == b"S":
             self._become_someone(json.loads(body))
         elif kind == b"C":
             try:
                 self._episode.channel.sendall(body)
             except OSError:
                 return  # it has ended, which its exit status tells
+
+    def _await_host(self) -> None:
+        """The host hung up; the next one may come over another descriptor."""
+        self._forget(self._line.descriptor)
+        self._line.wait_for_host()
+        self._sources[self._line.descriptor] = self._from_host
+        self._poll.register(self._line.descriptor, select.POLLIN)
 
     def _become_someone(self, identity: dict[str, Any]) -> None:
         """Fresh entropy into the kernel's generator, the host's clock, and a word that proves both."""
