@@ -5,7 +5,7 @@ from pathlib import Path
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from skyscale.settings import JobSettings, Settings
+from skyscale.settings import JobSettings, Settings, VmSettings
 
 
 def row(field: FieldInfo) -> str:
@@ -18,7 +18,11 @@ def row(field: FieldInfo) -> str:
 def main() -> None:
     """Write the page."""
     lines = ["# Settings", "", "Environment variables; this page is generated from `src/skyscale/settings.py`."]
-    for title, model in (("Control plane", Settings), ("Job processes", JobSettings)):
+    for title, model in (
+        ("Control plane", Settings),
+        ("Virtual-machine sandboxes", VmSettings),
+        ("Job processes", JobSettings),
+    ):
         lines += ["", f"## {title}", "", "| variable | default | meaning |", "|---|---|---|"]
         lines += [row(field) for field in model.model_fields.values()]
     Path("docs/settings.md").write_text("\n".join(lines) + "\n")

@@ -82,6 +82,23 @@ class Settings(BaseSettings):
         return (self.artifact_dir or self.data_dir / "artifacts").absolute().as_uri()
 
 
+class VmSettings(BaseSettings):
+    """Settings of the virtual-machine sandboxes, read by their backends."""
+
+    model_config = SettingsConfigDict(use_attribute_docstrings=True, frozen=True, populate_by_name=True, extra="ignore")
+
+    data_dir: Annotated[Path, Field(alias="SKYSCALE_DATA_DIR")] = Path(".skyscale")
+    """Where the build script leaves guest images (`vm`) and snapshots are kept (`vm-snapshots`)."""
+    kernel_path: Annotated[Path | None, Field(alias="FAAS_VM_KERNEL_PATH")] = None
+    """Uncompressed guest kernel, with its `initrd` beside it; the default is the newest built image's."""
+    rootfs_path: Annotated[Path | None, Field(alias="FAAS_VM_ROOTFS_PATH")] = None
+    """Guest root filesystem (ext4, mounted read-only); the default is the newest built image's."""
+    memory_mb: Annotated[int, Field(alias="FAAS_VM_MEMORY_MB", ge=192, le=16384)] = 384
+    """Memory of one machine; an episode in it may use what its own limit says."""
+    cpu_count: Annotated[int, Field(alias="FAAS_VM_CPU_COUNT", ge=1, le=32)] = 1
+    """Virtual processors of one machine."""
+
+
 class JobSettings(BaseSettings):
     """The three settings of a job's process."""
 

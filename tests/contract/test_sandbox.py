@@ -16,7 +16,7 @@ import pytest_asyncio
 from skyscale.envs.judge import Judge
 from skyscale.errors import SandboxFailure
 from skyscale.sandboxes.encoding import encode
-from skyscale.sandboxes.loading import BACKENDS, load_backend
+from skyscale.sandboxes.loading import load_backend
 from skyscale.sandboxes.sandbox import CallStatus, Execution, Limits, SandboxBackend
 from skyscale.wire.episodes import Outcome, Verdict
 from skyscale.wire.problems import Difficulty, Problem, Split, StdinTest
@@ -36,7 +36,7 @@ ECHO = Problem(
 )  # fmt: skip
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module", params=sorted(BACKENDS))
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=["process"])
 async def backend(request: pytest.FixtureRequest) -> AsyncIterator[SandboxBackend]:
     """A started backend; hosts that cannot isolate code skip with the reason."""
     made = load_backend(request.param, slots=2)

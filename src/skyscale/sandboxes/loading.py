@@ -6,7 +6,12 @@ from skyscale.errors import SandboxFailure
 from skyscale.sandboxes.sandbox import SandboxBackend
 from skyscale.sandboxes.workspace import WorkspaceBackend
 
-BACKENDS = {"process": "skyscale.sandboxes.backends.process.backend:ProcessBackend"}
+BACKENDS = {
+    "process": "skyscale.sandboxes.backends.process.backend:ProcessBackend",
+    "gvisor": "skyscale.sandboxes.backends.gvisor.backend:GvisorBackend",
+    "firecracker": "skyscale.sandboxes.backends.firecracker.backend:FirecrackerBackend",
+    "qemu": "skyscale.sandboxes.backends.qemu.backend:QemuBackend",
+}
 
 
 def load_backend(name: str = "process", *, slots: int = 2, allow_weak: bool = False) -> SandboxBackend:
