@@ -23,6 +23,7 @@ from skyscale.boxes.running import Running
 from skyscale.errors import BadRequest, Conflict, Gone, NotFound, SandboxFailure, SkyscaleError, TooMany, Unavailable
 from skyscale.sandboxes.workspace import Command, Workspace, WorkspaceBackend, WorkspaceBusy
 from skyscale.store.engine import Database
+from skyscale.store.uninterrupted import to_its_end
 from skyscale.wire.base import new_id, utc_now
 from skyscale.wire.sandboxes import ExecRequest, SandboxCreate, SandboxPage, SandboxStatus, SandboxView
 
@@ -291,7 +292,7 @@ class BoxService:
         while True:
             await asyncio.sleep(SWEEP_S)
             try:
-                await self.sweep()
+                await to_its_end(self.sweep())
             except Exception:
                 log.exception("a sweep over sandboxes failed; the next one looks at everything again")
 

@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator
 
 from skyscale.events import queries
 from skyscale.store.engine import AsyncConnection, Database
+from skyscale.store.uninterrupted import to_its_end
 from skyscale.wire.base import utc_now
 from skyscale.wire.runs import Event
 
@@ -68,7 +69,7 @@ class EventLog:
         """Every event after a number, then each new one as it is committed; ends only by being closed."""
         while True:
             changed = self._changed.setdefault(run_id, asyncio.Event())
-            page = await self.list(run_id, after_seq, PAGE)
+            page = await to_its_end(self.list(run_id, after_seq, PAGE))
             for event in page:
                 after_seq = event.seq
                 yield event

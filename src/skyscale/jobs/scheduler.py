@@ -25,6 +25,7 @@ from skyscale.jobs.rules import Seen, Step
 from skyscale.jobs.service import JobService
 from skyscale.settings import Settings
 from skyscale.store.engine import Database
+from skyscale.store.uninterrupted import to_its_end
 from skyscale.telemetry.metrics import Metrics
 from skyscale.wire.base import utc_now
 from skyscale.wire.jobs import JobRole, JobStatus
@@ -126,7 +127,7 @@ class Scheduler:
         while True:
             self._changed.clear()
             try:
-                await self.look()
+                await to_its_end(self.look())
             except Exception:
                 log.exception("looking after jobs failed; trying again")
             with contextlib.suppress(TimeoutError):

@@ -21,6 +21,7 @@ from skyscale.runs.ports import Episodes
 from skyscale.runs.queries import RunRecord
 from skyscale.runs.swaps import Swaps
 from skyscale.store.engine import AsyncConnection, Database
+from skyscale.store.uninterrupted import to_its_end
 from skyscale.telemetry.metrics import Metrics
 from skyscale.wire.jobs import JobRole, JobStatus
 from skyscale.wire.runs import ProcessHealth, RunStatus
@@ -61,7 +62,7 @@ class Coordinator:
         """Reconcile until cancelled."""
         while True:
             self._changed.clear()
-            await self.reconcile_all()
+            await to_its_end(self.reconcile_all())
             try:
                 async with asyncio.timeout(self._reconcile_s):
                     await self._changed.wait()

@@ -23,6 +23,7 @@ from skyscale.runs import queries
 from skyscale.runs.queries import RunRecord
 from skyscale.runs.rules import ENDED
 from skyscale.store.engine import Database
+from skyscale.store.uninterrupted import to_its_end
 from skyscale.wire.jobs import JobRole
 from skyscale.wire.policies import EngineReload, EngineReloadReply, PolicyVersion
 
@@ -64,14 +65,14 @@ class Swaps:
 
         Raises Unavailable or ProtocolError when the policy server does not do it.
         """
-        claim = await self._claim(run_id)
+        claim = await to_its_end(self._claim(run_id))
         if claim is None:
             return None
         run, version = claim
         assert run.policy_url is not None and version.manifest_uri is not None
         started = perf_counter()
         reply = await self._post(run, EngineReload(version=version.version, manifest_uri=version.manifest_uri))
-        await self._apply(run, version, reply, (perf_counter() - started) * 1000)
+        await to_its_end(self._apply(run, version, reply, (perf_counter() - started) * 1000))
         return reply
 
     async def close(self) -> None:
@@ -100,7 +101,7 @@ class Swaps:
                 failures = 0
             except (Unavailable, ProtocolError) as error:
                 failures += 1
-                await self._failed(run_id, error, failures)
+                await to_its_end(self._failed(run_id, error, failures))
                 await _pause(wanted, BACKOFF_S[min(failures, len(BACKOFF_S)) - 1])
 
     async def _claim(self, run_id: str) -> tuple[RunRecord, PolicyVersion] | None:
