@@ -25,7 +25,7 @@ RUNS_FOLDER = Path(".skyscale/demo")
 
 
 @click.command()
-@click.option("--seconds", type=click.FloatRange(min=1), default=200.0, show_default=True, help="Time to train for.")
+@click.option("--seconds", type=click.FloatRange(min=1), default=150.0, show_default=True, help="Time to train for.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Rollout worker processes.")
 @click.option(

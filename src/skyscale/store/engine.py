@@ -31,6 +31,9 @@ from skyscale.store.writer_thread import WriterThread
 T = TypeVar("T")
 BUSY_TIMEOUT_MS = 10_000
 """How long a SQLite connection waits for another process's write before it fails."""
+BEATEN = {"40P01", "40001"}
+"""SQLSTATEs of a deadlock and of a serialization failure: the same transaction may succeed the next time."""
+MOST_DEADLOCKS = 3
 UNSTORABLE_TEXT = {"22001", "22021", "22P05"}
 """SQLSTATEs of text that is too long for its column or that the server's encoding cannot hold."""
 _ESCAPED_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
@@ -84,8 +87,7 @@ class Database:
         On SQLite all of it runs in the writer's thread in one passage; callbacks run here, after the commit.
         """
         if self._thread is None:
-            async with self.write() as connection:
-                return await work(connection)
+            return await self._write_again_if_beaten(work)
         callbacks: list[Callable[[], None]] = []
 
         def straight(sync: Connection) -> T:
@@ -100,6 +102,18 @@ class Database:
         for callback in callbacks:
             callback()
         return result
+
+    async def _write_again_if_beaten(self, work: Callable[[AsyncConnection], Coroutine[Any, Any, T]]) -> T:
+        # PostgreSQL ends one of two transactions that wait for each other; that one has changed nothing.
+        for _ in range(MOST_DEADLOCKS):
+            try:
+                async with self.write() as connection:
+                    return await work(connection)
+            except DBAPIError as error:
+                if getattr(error.orig, "sqlstate", None) not in BEATEN:
+                    raise
+        async with self.write() as connection:
+            return await work(connection)
 
     @asynccontextmanager
     async def read(self) -> AsyncGenerator[AsyncConnection]:
