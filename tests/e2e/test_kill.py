@@ -9,7 +9,7 @@ from skyscale.wire.runs import Algorithm, Evaluation, RunCreate, RunStatus
 from tests.e2e.conftest import ControlPlane, wait_for
 
 pytestmark = pytest.mark.timeout(240)
-STEPS = 24
+STEPS = 40
 REQUEST = RunCreate(
     max_steps=STEPS,
     algorithm=Algorithm(groups_per_step=8),
@@ -29,6 +29,11 @@ def assert_the_books_balance(plane: ControlPlane, run_id: str) -> None:
     assert sorted(versions) == list(range(1, view.policy_version + 1))
     assert leases == view.policy_version
     assert consumed == REQUEST.algorithm.groups_per_step * view.policy_version
+
+
+def the_pids(plane: ControlPlane) -> dict[str, list[int]]:
+    """Who plays, trains and serves."""
+    return {role: [process.pid for process in plane.job_processes(role)] for role in ("worker", "trainer", "policy")}
 
 
 def run_until_mid_flight(plane: ControlPlane) -> str:
@@ -52,7 +57,7 @@ def test_run_survives_the_kill_of_a_job(control_plane: ControlPlane, role: str) 
 
 def test_run_survives_the_kill_of_the_control_plane_and_keeps_its_processes(control_plane: ControlPlane) -> None:
     run_id = run_until_mid_flight(control_plane)
-    before = {role: control_plane.job_processes(role)[0].pid for role in ("worker", "trainer", "policy")}
+    before = the_pids(control_plane)
     acknowledged = 0
     for number in range(50):
         push = {"run_id": run_id, "problem_id": "p", "prompt": "p", "code": "c", "reward": 0.5}
@@ -62,8 +67,7 @@ def test_run_survives_the_kill_of_the_control_plane_and_keeps_its_processes(cont
         if number == 40:
             control_plane.kill()
             control_plane.start()
-    after = {role: control_plane.job_processes(role)[0].pid for role in ("worker", "trainer", "policy")}
-    assert after == before, "live processes are adopted, not started again"
+            assert the_pids(control_plane) == before, "live processes are adopted, not started again"
     view = control_plane.wait_for_end(run_id, 120)
     assert view.status == RunStatus.COMPLETED, control_plane.story(run_id)
     assert view.policy_version == STEPS
