@@ -31,6 +31,10 @@ from skyscale.jobs.dispatch import COMMANDS
 from skyscale.jobs.loading import load_providers
 from skyscale.jobs.scheduler import Scheduler
 from skyscale.jobs.service import JobService
+from skyscale.rollouts.notes import VerdictNotes
+from skyscale.rollouts.rules import Retention
+from skyscale.rollouts.service import RolloutService
+from skyscale.rollouts.sweeper import Sweeper
 from skyscale.runs.base_models import require_model
 from skyscale.runs.coordinator import Coordinator, World
 from skyscale.runs.endings import Parts
@@ -68,6 +72,9 @@ class Services:
     judge: Judge
     episodes: EpisodeService
     missions: MissionService
+    notes: VerdictNotes
+    rollouts: RolloutService
+    sweeper: Sweeper
     boxes: BoxService
     files: BoxFiles
     jobs: JobService
@@ -93,7 +100,8 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
     buffer = BufferService(database, events)
     judge = Judge(load_backend(slots=settings.sandbox_slots), concurrency=settings.sandbox_slots)
     judging = Judging(judge, settings.verdict_cache_entries)
-    episodes = EpisodeService(database, buffer, judging, settings.ticket_ttl_s)
+    notes = VerdictNotes(database)
+    episodes = EpisodeService(database, buffer, judging, settings.ticket_ttl_s, notes.note)
     providers = load_providers(settings.data_dir)
     jobs = JobService(database, events, providers=providers, settings=settings)
     scheduler = Scheduler(
@@ -121,6 +129,8 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
     return Services(
         settings=settings, address=address, database=database, metrics=metrics, tokens=tokens, events=events,
         buffer=buffer, judge=judge, episodes=episodes, missions=MissionService(database, buffer, judging),
+        notes=notes, rollouts=RolloutService(database, notes, settings.artifact_root),
+        sweeper=Sweeper(database, Retention(settings.rollouts_keep, settings.rollouts_sample_every)),
         boxes=boxes, files=BoxFiles(boxes),
         jobs=jobs, scheduler=scheduler, runs=runs, swaps=swaps, coordinator=coordinator, http=http,
         views=RunViews(database, events, jobs, buffer, episodes, settings),
@@ -138,6 +148,10 @@ async def running(parts: Services) -> AsyncGenerator[None]:
         await parts.judge.start()
         stack.push_async_callback(parts.boxes.stop)
         await parts.boxes.start()
+        stack.push_async_callback(parts.notes.stop)
+        await parts.notes.start()
+        stack.push_async_callback(parts.sweeper.stop)
+        await parts.sweeper.start()
         stack.push_async_callback(parts.swaps.close)
         stack.push_async_callback(parts.scheduler.shutdown)
         await parts.scheduler.start()

@@ -176,10 +176,11 @@ def num_free_slots(connection: Connection, run_id: str) -> int:
     return slots - connection.execute(_holding(run_id)).scalar_one()
 
 
+_TOLD = ("state", "pushed_at", "kept", "dropped", "min_version", "reward_sum", "reward_min", "reward_max")
 _STORE = (
     update(groups)
     .where(groups.c.group_id == bindparam("id_"))
-    .values({name: bindparam(name) for name in ("state", "pushed_at", "kept", "dropped", "min_version", "reward_sum")})
+    .values({name: bindparam(name) for name in (*_TOLD, "truncated", "passed")})
 )
 
 

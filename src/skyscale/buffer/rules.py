@@ -94,6 +94,12 @@ class Summary:
     dropped: int
     min_version: int
     reward_sum: float
+    reward_min: float | None
+    """Null when no episode is kept."""
+    reward_max: float | None
+    truncated: int
+    passed: int
+    """Kept episodes that passed every test."""
 
 
 def classify(trajectories: Sequence[Trajectory], ticket_version: int, *, is_eval: bool) -> Summary:
@@ -113,7 +119,18 @@ def classify(trajectories: Sequence[Trajectory], ticket_version: int, *, is_eval
         dropped=len(trajectories) - len(kept),
         min_version=min(versions, default=ticket_version),
         reward_sum=sum(t.reward for t in kept),
+        reward_min=min(rewards, default=None),
+        reward_max=max(rewards, default=None),
+        truncated=sum(t.outcome == Outcome.TRUNCATED for t in kept),
+        passed=sum(map(has_passed, kept)),
     )
+
+
+def has_passed(trajectory: Trajectory) -> bool:
+    """Whether every test was passed; the reward alone does not say it, since it pays for length too."""
+    if trajectory.total_tests > 0:
+        return trajectory.passed_tests >= trajectory.total_tests
+    return trajectory.reward >= 1.0
 
 
 def too_late(summary: Summary) -> Summary:

@@ -7,6 +7,7 @@
 """
 
 import asyncio
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,7 @@ from skyscale.episodes.judging import Judging
 from skyscale.episodes.prompts import messages_of
 from skyscale.errors import Conflict, Gone, Invalid
 from skyscale.store.engine import Database
-from skyscale.wire.episodes import GroupTicket, GroupVerdicts, Outcome, Purpose, TicketReply, TicketRequest
+from skyscale.wire.episodes import GroupTicket, GroupVerdicts, Outcome, Purpose, TicketReply, TicketRequest, Verdict
 from skyscale.wire.runs import EvaluationResult, RunSpec
 
 if TYPE_CHECKING:
@@ -37,8 +38,17 @@ RETRY_AFTER_S = 0.5
 class EpisodeService:
     """Tickets, group verdicts and evaluations of runs."""
 
-    def __init__(self, database: Database, buffer: BufferService, judging: Judging, ticket_ttl_s: float) -> None:
+    def __init__(
+        self,
+        database: Database,
+        buffer: BufferService,
+        judging: Judging,
+        ticket_ttl_s: float,
+        note: Callable[[str, Sequence[str], Sequence[Verdict]], None] = lambda group_id, codes, verdicts: None,
+    ) -> None:
+        """`note` is told what was judged of a group (its id, the programs, their verdicts) and returns at once."""
         self._database = database
+        self._note = note
         self._buffer = buffer
         self._judging = judging
         self._ticket_ttl_s = ticket_ttl_s
@@ -110,6 +120,7 @@ class EpisodeService:
             raise Conflict(f"group {group_id!r} was already pushed", code="group_not_open")
         problem = load_problem_set(run.spec.problem_set).get(group.problem_id)
         verdicts = await self._judging.verdicts(problem, codes)
+        self._note(group_id, codes, verdicts)
         judged = zip(codes, verdicts, strict=True)
         self._buffer.judged.remember(
             group_id, {code: v.reward for code, v in judged if v.outcome != Outcome.INFRASTRUCTURE_FAILURE}
