@@ -179,7 +179,7 @@ async def test_evaluations_of_the_base_model_are_never_swept(
 ) -> None:
     for version in (0, 1, 2):
         async with parts.database.write() as connection:
-            await parts.episodes.request_evaluation(connection, spec(), version)
+            await parts.episodes.evaluations.request(connection, spec(), version)
         for ticket in (
             await client.post(
                 "/api/rl/env/tickets", json={"run_id": run, "request_id": f"req-{version}", "num_groups": 3}

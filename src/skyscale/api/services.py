@@ -119,7 +119,7 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
         check_model=lambda spec: require_model(spec, http),
     )
     swaps = Swaps(database, events, http, utc_now, tokens)
-    world = World(database, Parts(jobs, buffer, events), episodes, swaps, http, metrics, utc_now)
+    world = World(database, Parts(jobs, buffer, events), episodes.evaluations, swaps, http, metrics, utc_now)
     coordinator = Coordinator(world, settings.reconcile_s)
     runs.on_change = coordinator.wake
     boxes = BoxService(
@@ -133,7 +133,7 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
         sweeper=Sweeper(database, Retention(settings.rollouts_keep, settings.rollouts_sample_every)),
         boxes=boxes, files=BoxFiles(boxes),
         jobs=jobs, scheduler=scheduler, runs=runs, swaps=swaps, coordinator=coordinator, http=http,
-        views=RunViews(database, events, jobs, buffer, episodes, settings),
+        views=RunViews(database, events, jobs, buffer, episodes.evaluations, settings),
     )  # fmt: skip
 
 
@@ -173,7 +173,7 @@ def check_problems(spec: RunSpec) -> None:
     except (NotFound, OSError, UnicodeError) as error:
         detail = f"problem_set: {spec.problem_set!r} is neither 'embedded' nor a readable JSONL file"
         raise Invalid(detail, code="problem_set_not_found") from error
-    if not problems.train(spec.difficulty):
+    if spec.mode != "evaluate" and not problems.train(spec.difficulty):
         raise Invalid(f"problem_set: {spec.problem_set!r} has no train problems of difficulty {spec.difficulty}")
     if spec.evaluation.num_problems > 0 and not problems.heldout():
         raise Invalid(f"problem_set: {spec.problem_set!r} has no held-out problems: set evaluation.num_problems to 0")

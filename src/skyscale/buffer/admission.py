@@ -44,7 +44,7 @@ class Admission:
         ttl_s: float,
         draw: Callable[[int], Draw],
     ) -> list[GroupRow]:
-        """Groups that this request may play now: what it already holds, else evaluation and train groups by `rules.split`.
+        """Groups that this request may play now: what it already holds, else what `rules.split` grants.
 
         The run's row is locked by the caller. `draw` tells what the train group of a sequence number is about.
         """
@@ -62,7 +62,7 @@ class Admission:
         share = rules.split(num_groups, planned=pending.planned, in_play=pending.in_play, cap=cap, room=room)
         if share.evaluation:
             planned = await queries.planned_evaluations(connection, run.run_id, share.evaluation)
-            await queries.open_groups(connection, [g.group_id for g in planned], request_id, expires_at)
+            await queries.open_groups(connection, planned, request_id, expires_at)
         if share.train:
             ticket: dict[str, object] = {
                 "version": run.newest_version,

@@ -5,7 +5,7 @@ counts slots, so that two processes cannot both grant the last one.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -64,17 +64,7 @@ class GroupRow:
     expires_at: datetime | None
 
 
-_GROUP = (
-    groups.c.group_id,
-    groups.c.run_id,
-    groups.c.sequence,
-    groups.c.purpose,
-    groups.c.problem_id,
-    groups.c.version,
-    groups.c.seed,
-    groups.c.state,
-    groups.c.expires_at,
-)
+_GROUP = tuple(groups.c[field.name] for field in fields(GroupRow))
 
 
 def _group(row: Sequence[Any]) -> GroupRow:
@@ -155,15 +145,11 @@ async def num_holding_slots(connection: AsyncConnection, run_id: str) -> int:
     return (await connection.execute(_holding(run_id))).scalar_one()
 
 
-async def planned_evaluations(connection: AsyncConnection, run_id: str, limit: int) -> list[GroupRow]:
-    """Evaluation groups that nobody plays, oldest version first."""
-    query = select(*_GROUP).where(
-        groups.c.run_id == run_id, groups.c.purpose == Purpose.EVAL, groups.c.state == GroupState.PLANNED
-    )
-    return [
-        _group(row)
-        for row in await connection.execute(query.order_by(groups.c.version, groups.c.sequence).limit(limit))
-    ]
+async def planned_evaluations(connection: AsyncConnection, run_id: str, limit: int) -> list[str]:
+    """Ids of evaluation groups that nobody plays, oldest version first."""
+    mine = (groups.c.run_id == run_id, groups.c.purpose == Purpose.EVAL, groups.c.state == GroupState.PLANNED)
+    query = select(groups.c.group_id).where(*mine).order_by(groups.c.version, groups.c.sequence)
+    return list((await connection.execute(query.limit(limit))).scalars())
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,17 +267,6 @@ class EvaluationCount:
     last_push: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class EvaluatedProblem:
-    """What came of one held-out problem in one evaluation."""
-
-    problem_id: str
-    kept: int
-    passed: int | None
-    """Null for groups of a time when this was not recorded."""
-    reward_sum: float
-
-
 async def count_evaluations(
     connection: AsyncConnection, run_id: str, version: int | None = None
 ) -> list[EvaluationCount]:
@@ -303,25 +278,6 @@ async def count_evaluations(
         query = query.where(groups.c.version == version)
     rows = await connection.execute(query.group_by(groups.c.version).order_by(groups.c.version))
     return [EvaluationCount(v, n, d, int(kept), float(reward), at) for v, n, d, kept, reward, at in rows]
-
-
-async def evaluated_problems(connection: AsyncConnection, run_id: str, version: int) -> list[EvaluatedProblem]:
-    """The problems of one evaluation, in its order."""
-    query = select(groups.c.problem_id, groups.c.kept, groups.c.passed, groups.c.reward_sum).where(
-        groups.c.run_id == run_id, groups.c.purpose == Purpose.EVAL, groups.c.version == version
-    )
-    return [EvaluatedProblem(*row) for row in await connection.execute(query.order_by(groups.c.sequence))]
-
-
-async def evaluation_payloads(connection: AsyncConnection, run_id: str, version: int) -> list[bytes]:
-    """What was pushed for one evaluation, in the order of its problems."""
-    query = (
-        select(payloads.c.payload)
-        .join(groups, groups.c.group_id == payloads.c.group_id)
-        .where(groups.c.run_id == run_id, groups.c.purpose == Purpose.EVAL, groups.c.version == version)
-        .order_by(groups.c.sequence)
-    )
-    return list((await connection.execute(query)).scalars())
 
 
 @dataclass(frozen=True, slots=True)

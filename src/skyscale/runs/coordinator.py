@@ -17,7 +17,7 @@ from datetime import datetime
 import httpx
 
 from skyscale.runs import endings, limits, queries, rules
-from skyscale.runs.ports import Episodes
+from skyscale.runs.ports import Evaluations
 from skyscale.runs.queries import RunRecord
 from skyscale.runs.swaps import Swaps
 from skyscale.store.engine import AsyncConnection, Database
@@ -38,7 +38,7 @@ class World:
 
     database: Database
     parts: endings.Parts
-    episodes: Episodes
+    evaluations: Evaluations
     swaps: Swaps
     http: httpx.AsyncClient
     metrics: Metrics
@@ -116,7 +116,8 @@ class Coordinator:
                 return
             create = self._world.parts.jobs.create_for_run
             await create(connection, run.spec, JobRole.POLICY, 0, held=False)
-            await create(connection, run.spec, JobRole.TRAINER, 0, held=False)
+            if run.spec.mode != "evaluate":
+                await create(connection, run.spec, JobRole.TRAINER, 0, held=False)
             for index in range(run.spec.num_workers):
                 await create(connection, run.spec, JobRole.WORKER, index, held=True)
             await self._change(connection, run, {"has_jobs": 1})
@@ -140,7 +141,7 @@ class Coordinator:
                 await self._world.parts.jobs.release(connection, run.run_id, {JobRole.WORKER})
             await self._change(connection, run, values)
             if is_first:
-                await limits.ask_for_evaluation(self._world.episodes, connection, now, self._world.clock())
+                await limits.ask_for_evaluation(self._world.evaluations, connection, now, self._world.clock())
             await self._tell(connection, run, "policy.healthy", f"policy server at {run.policy_url} is ready")
             if is_first:
                 await self._tell(connection, run, "run.running", "workers are released")
@@ -164,11 +165,17 @@ class Coordinator:
             late = f"{run.finish_reason}; the final evaluation was not reached in time"
             await self._end(run, RunStatus.COMPLETED, late)
         elif run.evaluating is not None:
-            await limits.note_evaluation(world.database, world.episodes, world.parts.events, run, world.clock())
+            done = limits.note_evaluation(world.database, world.evaluations, world.parts.events, run, world.clock())
+            if await done is not None:
+                world.swaps.wake(run.run_id)
         else:
             await self._towards_the_end(run, processes)
 
     async def _towards_the_end(self, run: RunRecord, processes: Sequence[ProcessHealth]) -> None:
+        if run.spec.mode == "evaluate":
+            if not await self._evaluate_if_due(run):
+                await self._end(run, RunStatus.COMPLETED, "the evaluation is complete")
+            return
         trainer_ended = all(p.status in OVER for p in processes if p.role == JobRole.TRAINER.value)
         if run.finish_reason is None:
             await self._maybe_finish(run, trainer_ended)
@@ -194,7 +201,7 @@ class Coordinator:
         async with self._world.database.write() as connection:
             now = await queries.get(connection, run.run_id, lock=True)
             if now is not None and now.status is RunStatus.RUNNING and now.newest_version == run.newest_version:
-                await limits.ask_for_evaluation(self._world.episodes, connection, now, self._world.clock())
+                await limits.ask_for_evaluation(self._world.evaluations, connection, now, self._world.clock())
         return True
 
     async def _stopping(self, run: RunRecord, processes: Sequence[ProcessHealth]) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from skyscale.runs.rules import ENDED, version_to_serve
+from skyscale.runs.rules import ENDED, version_to_serve, versions_in_use
 from skyscale.store.tables.runs import policies, runs, training_metrics
 from skyscale.wire.policies import PolicyVersion
 from skyscale.wire.runs import MetricsPoint, RunSpec, RunStatus
@@ -40,6 +40,7 @@ class RunRecord:
     """Newest version whose evaluation was asked for; -1 for none."""
     evaluation_done: int
     finish_reason: str | None
+    best_version: int | None
     last_reward: float | None
     created_at: datetime
     updated_at: datetime
@@ -57,6 +58,14 @@ class RunRecord:
     def version_to_serve(self) -> int:
         """What the policy server should serve now."""
         return version_to_serve(newest=self.newest_version, pinned=self.reload_version, evaluating=self.evaluating)
+
+    @property
+    def versions_in_use(self) -> list[int]:
+        """Published versions that must not be deleted."""
+        return versions_in_use(
+            newest=self.newest_version, serving=self.serving_version, pinned=self.reload_version,
+            evaluating=self.evaluating, best=self.best_version,
+        )  # fmt: skip
 
 
 _COLUMNS = [runs.c[field.name] for field in fields(RunRecord)]

@@ -32,6 +32,7 @@ class Pointer:
     policy_url: str | None
     version: int
     manifest_uri: str | None
+    versions_in_use: list[int]
 
 
 class RunService:
@@ -215,7 +216,7 @@ class RunService:
             async with self._db.write() as connection:
                 await queries.note_serving(connection, run_id, run.policy_url, serving)
         url = run.policy_url if run.policy_healthy_at is not None else None
-        return Pointer(url, version, found[0].manifest_uri if found else None)
+        return Pointer(url, version, found[0].manifest_uri if found else None, run.versions_in_use)
 
     @property
     def _parts(self) -> endings.Parts:

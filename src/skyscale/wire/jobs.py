@@ -80,6 +80,8 @@ class HeartbeatReply(Reply):
     """Newest published version, so that a policy server that missed a reload catches up."""
     manifest_uri: str | None
     """Manifest of that version; null for version 0, the base model."""
+    pinned_versions: list[int] = []
+    """Trainer: published versions that must not be deleted: the best so far and those in use."""
 
 
 class TrainingJobCreate(Request):

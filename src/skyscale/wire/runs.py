@@ -117,8 +117,9 @@ class RunCreate(Request):
     algorithm: Algorithm = Algorithm()
     sampling: Sampling = Sampling()
     evaluation: Evaluation = Evaluation()
-    mode: Literal["async", "synchronous"] = "async"
-    """`synchronous` plays one batch, trains on it, swaps, and only then plays the next: reproducible and slow."""
+    mode: Literal["async", "synchronous", "evaluate"] = "async"
+    """`synchronous` plays one batch, trains on it, swaps, and only then plays the next: reproducible and slow.
+    `evaluate` plays the held-out problems once and completes; nothing is trained."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     max_steps: Annotated[int, Field(ge=1)] | None = None
     """Complete after so many policy versions."""
@@ -139,6 +140,8 @@ class RunCreate(Request):
     def _synchronous_means_on_policy(self) -> "RunCreate":
         if self.mode == "synchronous" and self.num_workers != 1:
             raise ValueError("mode 'synchronous' plays with one worker: set num_workers to 1, or mode to 'async'")
+        if self.mode == "evaluate" and self.evaluation.num_problems == 0:
+            raise ValueError("mode 'evaluate' needs problems: set evaluation.num_problems above 0")
         return self
 
 
@@ -157,7 +160,7 @@ class RunSpec(Reply):
     sampling: Sampling
     """With `max_new_tokens` set."""
     evaluation: Evaluation
-    mode: Literal["async", "synchronous"]
+    mode: Literal["async", "synchronous", "evaluate"]
     seed: int
     max_steps: int | None
     max_hours: float | None
@@ -242,14 +245,42 @@ class MetricsPoint(Reply):
     metrics: dict[str, float]
 
 
-class EvaluationResult(Reply):
-    """Held-out reward of one policy version."""
+class PassAtK(Reply):
+    """Share of problems that at least one of k samples solves."""
 
-    version: int
+    k: int
+    value: float
+    """Mean over problems of 1 - C(n-c, k) / C(n, k), unbiased for n samples of which c pass (arXiv:2107.03374)."""
+    low: float
+    high: float
+    """95 % confidence: Wilson's score interval with the effective sample size of problems as clusters."""
+    num_problems: int
+    """Problems with at least k judged samples."""
+
+
+class EvaluationSlice(Reply):
+    """An evaluation's problems of one difficulty."""
+
+    difficulty: Difficulty
     reward: float
     num_problems: int
     num_episodes: int
+    pass_at: list[PassAtK]
+
+
+class EvaluationResult(Reply):
+    """How one policy version does on held-out problems."""
+
+    version: int
+    reward: float
+    """Mean over all episodes; infrastructure failures are left out here and below."""
+    num_problems: int
+    num_episodes: int
     finished_at: datetime
+    pass_at: list[PassAtK] = []
+    """k = 1, 2, 4 ... and the number of samples per problem; an episode passes with all its tests."""
+    by_difficulty: list[EvaluationSlice] = []
+    """From easy to hard."""
 
 
 class RunView(Reply):
@@ -279,6 +310,10 @@ class RunView(Reply):
     event_count: int
     checkpoint: str | None
     """Where the newest published weights lie."""
+    best_version: int | None = None
+    """The version that did best on held-out problems so far, by pass@1, then reward; its weights are kept."""
+    best_checkpoint: str | None = None
+    """Where they lie; null for version 0, the base model."""
     grafana_url: str | None
     created_at: datetime
     rollouts_started_at: datetime | None
