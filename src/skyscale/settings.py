@@ -56,6 +56,10 @@ class Settings(BaseSettings):
     """Newest groups of a run, of training and of evaluation each, whose completions are kept in full."""
     rollouts_sample_every: Annotated[int, Field(alias="SKYSCALE_ROLLOUTS_SAMPLE_EVERY", ge=0)] = 50
     """Of older training groups every so many keep their completions too; 0 keeps none."""
+    loggers: Annotated[
+        str, Field(alias="SKYSCALE_LOGGERS", pattern=r"^((wandb|tensorboard)(,(wandb|tensorboard))*)?$")
+    ] = ""
+    """Where runs are logged to that do not say it themselves: `wandb`, `tensorboard`, or both with a comma."""
     grafana_base_url: Annotated[str | None, Field(alias="GRAFANA_BASE_URL")] = None
     """When set, run replies carry a link to the run's Grafana board."""
     grafana_dashboard_uid: Annotated[str, Field(alias="GRAFANA_RL_DASHBOARD_UID")] = "skyscale-rl-training"

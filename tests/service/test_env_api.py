@@ -83,7 +83,7 @@ async def test_a_group_is_played_judged_pushed_leased_and_evaluated(
             await parts.episodes.evaluations.request(connection, spec(), 0)
     asked = {"run_id": run, "request_id": "req-1", "num_groups": 9}
     groups = (await post(client, "/api/rl/env/tickets", asked))["groups"]
-    assert [g["purpose"] for g in groups] == ["eval"] * 3 + ["train"] * 4
+    assert [g["purpose"] for g in groups] == ["eval"] * 3 + ["train"] * 2
     assert len({g["problem_id"] for g in groups[:3]}) == 3
     assert groups == [g | {"expires_in_s": groups[i]["expires_in_s"]} for i, g in enumerate(
         (await post(client, "/api/rl/env/tickets", asked))["groups"])]  # fmt: skip
@@ -100,8 +100,8 @@ async def test_a_group_is_played_judged_pushed_leased_and_evaluated(
     assert [s["problem_id"] for s in samples] == [g["problem_id"] for g in groups for _ in range(2)]
     assert [s["reward"] == 1 for s in samples] == [True, False] * 3
 
-    assert (await post(client, "/api/rl/env/tickets", asked | {"request_id": "req-2"}))["groups"] == []
-    groups = train
+    groups = train + (await post(client, "/api/rl/env/tickets", asked | {"request_id": "req-2"}))["groups"]
+    assert [g["purpose"] for g in groups] == ["train"] * 4
     assert groups[0]["messages"] == [
         {"role": "user", "content": load_problem_set().get(groups[0]["problem_id"]).prompt}
     ]

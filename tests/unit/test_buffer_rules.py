@@ -192,6 +192,20 @@ def test_a_group_admitted_during_an_evaluation_is_trained_on_within_its_stalenes
     room = rules.train_room(run, slots, holding, newest, evaluating)
     if room:
         batches_before = (holding + room - 1) // step  # of the last group admitted; each is a version
-        assert newest + batches_before - evaluating <= staleness
+        assert newest + batches_before + rules.STRAGGLERS - evaluating <= staleness
+        assert rules.oldest_sampler(run, newest, holding + room - 1) <= evaluating
     synchronous = spec(groups_per_step=step, max_staleness=0, mode="synchronous")
     assert rules.train_room(synchronous, slots, holding, newest, evaluating) == 0
+
+
+@given(newest=NUMBERS, ahead=NUMBERS, staleness=st.integers(0, 5), step=st.integers(1, 4))
+def test_a_ticket_names_the_oldest_version_that_may_sample_it(
+    newest: int, ahead: int, staleness: int, step: int
+) -> None:
+    run = spec(groups_per_step=step, max_staleness=staleness)
+    oldest = rules.oldest_sampler(run, newest, ahead)
+    assert oldest == 0 or newest + ahead // step - oldest == staleness
+    if ahead < rules.num_slots(run):
+        assert oldest <= newest, "no ticket waits for a version that does not exist"
+    if ahead < step * staleness:
+        assert oldest <= max(0, newest - 1), "while the buffer is not full, a swap under way is not waited for"

@@ -13,6 +13,7 @@ import hashlib
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 
 import httpx
 
@@ -36,6 +37,7 @@ from skyscale.rollouts.rules import Retention
 from skyscale.rollouts.service import RolloutService
 from skyscale.rollouts.sweeper import Sweeper
 from skyscale.runs.base_models import require_model
+from skyscale.runs.cards import Cards
 from skyscale.runs.coordinator import Coordinator, World
 from skyscale.runs.endings import Parts
 from skyscale.runs.service import RunService
@@ -115,11 +117,13 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
         buffer,
         metrics,
         providers=set(providers),
-        check_problems=check_problems,
+        check_problems=check_extras,
+        default_loggers=settings.loggers.split(",") if settings.loggers else (),
         check_model=lambda spec: require_model(spec, http),
     )
     swaps = Swaps(database, events, http, utc_now, tokens)
-    world = World(database, Parts(jobs, buffer, events), episodes.evaluations, swaps, http, metrics, utc_now)
+    cards = Cards(database, episodes.evaluations, settings.artifact_root)
+    world = World(database, Parts(jobs, buffer, events), episodes.evaluations, cards, swaps, http, metrics, utc_now)
     coordinator = Coordinator(world, settings.reconcile_s)
     runs.on_change = coordinator.wake
     boxes = BoxService(
@@ -164,6 +168,18 @@ async def running(parts: Services) -> AsyncGenerator[None]:
 def _label(settings: Settings) -> str:
     """Marks processes of whoever keeps its data in this folder."""
     return hashlib.sha256(str(settings.data_dir.resolve()).encode()).hexdigest()[:16]
+
+
+def check_extras(spec: RunSpec) -> None:
+    """Raise Invalid for a run with a logger that is not installed, or without problems to play."""
+    for name in spec.loggers:
+        if find_spec(name) is None:
+            raise Invalid(
+                f"loggers: {name} is not installed where the control plane runs",
+                code="extra_missing",
+                hint=f"pip install 'skyscale[{name}]'",
+            )
+    check_problems(spec)
 
 
 def check_problems(spec: RunSpec) -> None:

@@ -54,7 +54,7 @@ class Admission:
         expires_at = self._now() + timedelta(seconds=ttl_s)
         await queries.expire_tickets(connection, run.run_id, self._now())
         pending = await queries.unfinished_evaluation(connection, run.run_id)
-        room = 0
+        room = holding = 0
         if run.state == RunState.OPEN:
             holding = await queries.num_holding_slots(connection, run.run_id)
             room = rules.train_room(run.spec, run.slots, holding, run.newest_version, pending.version)
@@ -70,19 +70,14 @@ class Admission:
                 "expires_at": expires_at,
             }
             sequences = range(run.next_sequence, run.next_sequence + share.train)
-            await self._insert(connection, run.run_id, [(s, draw(s)) for s in sequences], ticket)
+            oldest = [rules.oldest_sampler(run.spec, run.newest_version, holding + i) for i in range(share.train)]
+            rows = [_named(s, draw(s)) | {"min_version": v} for s, v in zip(sequences, oldest, strict=True)]
+            common = {"run_id": run.run_id, "purpose": Purpose.TRAIN, "state": GroupState.OPEN} | ticket
+            await queries.insert_groups(connection, [common | row for row in rows])
             await queries.update_run(connection, run.run_id, next_sequence=sequences.stop)
         if not share.evaluation and not share.train:
             return []
         return await queries.groups_of_request(connection, run.run_id, request_id)
-
-    async def _insert(
-        self, connection: "AsyncConnection", run_id: str, drawn: list[tuple[int, Draw]], ticket: dict[str, object]
-    ) -> None:
-        common = {"run_id": run_id, "purpose": Purpose.TRAIN, "state": GroupState.OPEN} | ticket
-        rows = [common | _named(sequence, drawing) for sequence, drawing in drawn]
-        if rows:
-            await queries.insert_groups(connection, rows)
 
     async def plan_evaluation(
         self, connection: "AsyncConnection", run_id: str, version: int, draws: Sequence[Draw]

@@ -17,11 +17,11 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
+    cast,
     func,
     insert,
     or_,
     select,
-    type_coerce,
     update,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -62,16 +62,16 @@ class GroupRow:
     seed: int
     state: GroupState
     expires_at: datetime | None
+    min_version: int | None
+    """On a ticket: the oldest version that may sample it. Pushed: the version of its oldest token."""
 
 
 _GROUP = tuple(groups.c[field.name] for field in fields(GroupRow))
 
 
 def _group(row: Sequence[Any]) -> GroupRow:
-    group_id, run_id, sequence, purpose, problem_id, version, seed, state, expires_at = row
-    return GroupRow(
-        group_id, run_id, sequence, Purpose(purpose), problem_id, version, seed, GroupState(state), expires_at
-    )
+    group_id, run_id, sequence, purpose, problem_id, version, seed, state, *rest = row
+    return GroupRow(group_id, run_id, sequence, Purpose(purpose), problem_id, version, seed, GroupState(state), *rest)
 
 
 async def insert_run(connection: AsyncConnection, spec: RunSpec, slots: int, state: RunState) -> None:
@@ -82,7 +82,7 @@ async def insert_run(connection: AsyncConnection, spec: RunSpec, slots: int, sta
 
 async def load_run(connection: AsyncConnection, run_id: str, *, lock: bool = False) -> RunRow | None:
     """The run, its row locked until the transaction ends if asked."""
-    spec = type_coerce(runs.c.spec, Text).label("document")
+    spec = cast(runs.c.spec, Text).label("document")
     query = select(runs.c.run_id, runs.c.state, spec, runs.c.slots, runs.c.newest_version, runs.c.next_sequence)
     query = query.where(runs.c.run_id == run_id)
     row = (await connection.execute(query.with_for_update() if lock else query)).first()

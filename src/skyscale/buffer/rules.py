@@ -91,6 +91,10 @@ def evaluation_cap(spec: RunSpec) -> int:
     return max(1, int(EVALUATION_SHARE * spec.num_workers * spec.max_concurrent_groups))
 
 
+STRAGGLERS = 1
+"""Batches of slots left free during an evaluation: a slow group is overtaken and trained on a version or so later."""
+
+
 def train_room(spec: RunSpec, slots: int, holding: int, newest_version: int, evaluating: int | None) -> int:
     """Training groups that may be admitted now; `evaluating` is the version of an unfinished evaluation.
 
@@ -102,8 +106,17 @@ def train_room(spec: RunSpec, slots: int, holding: int, newest_version: int, eva
     if evaluating is not None:
         if spec.mode == "synchronous":
             return 0
-        lag = max(0, newest_version - evaluating)
+        lag = max(0, newest_version - evaluating) + STRAGGLERS
     return max(0, slots - lag * spec.algorithm.groups_per_step - holding)
+
+
+def oldest_sampler(spec: RunSpec, newest_version: int, ahead: int) -> int:
+    """The oldest version that may sample a group which `ahead` others precede, so that it is not stale in its turn.
+
+    A policy server that is further behind, as right after an evaluation, is waited for: its rollouts would be refused.
+    """
+    trained_at = newest_version + ahead // spec.algorithm.groups_per_step
+    return max(0, trained_at - spec.algorithm.max_staleness)
 
 
 @dataclass(frozen=True, slots=True)

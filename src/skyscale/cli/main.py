@@ -13,6 +13,7 @@ TABLE = {
     "demo": ("skyscale.cli.demo:demo", "Train a small model before your eyes, in minutes."),
     "serve": ("skyscale.cli.serve:serve", "Run the control plane."),
     "runs": ("skyscale.cli.runs:runs", "Create, watch and stop training runs."),
+    "eval": ("skyscale.cli.evaluate:evaluate", "Measure a model or a checkpoint on held-out problems."),
     "rollouts": ("skyscale.cli.rollouts:rollouts", "Read what the model wrote, and what came of it."),
     "problems": ("skyscale.cli.problems:problems", "Look at what is trained on."),
     "buffer": ("skyscale.cli.buffer:buffer", "Look into a run's experience buffer."),

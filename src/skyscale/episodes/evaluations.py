@@ -82,15 +82,16 @@ class Evaluations:
             return known
         spec = (await self._buffer.load(connection, run_id)).spec
         problems = await queries.evaluated_problems(connection, run_id, count.version)
-        tallies, samples = _tallies(spec, problems), spec.evaluation.samples_per_problem
+        tallies = _tallies(spec, problems)
+        ks = scoring.ks_of(spec.evaluation.samples_per_problem, spec.evaluation.ks)
         result = EvaluationResult(
             version=count.version,
             reward=count.reward_sum / count.num_episodes if count.num_episodes else 0.0,
             num_problems=count.num_groups,
             num_episodes=count.num_episodes,
             finished_at=count.last_push,
-            pass_at=scoring.pass_at(tallies, samples),
-            by_difficulty=scoring.by_difficulty(tallies, samples),
+            pass_at=scoring.pass_at(tallies, ks),
+            by_difficulty=scoring.by_difficulty(tallies, ks),
         )
         self._results[run_id, count.version] = result
         while len(self._results) > MAX_RESULTS:

@@ -52,16 +52,18 @@ def effective_trials(values: Sequence[float], num_samples: int) -> float:
     return min(max(mean * (1 - mean) * len(values) / variance, len(values)), float(max(num_samples, len(values))))
 
 
-def ks_of(samples_per_problem: int) -> list[int]:
-    """The k that are reported: 1, 2, 4 ... and the number of samples itself."""
+def ks_of(samples_per_problem: int, asked: Sequence[int] = ()) -> list[int]:
+    """The k that are reported: 1 and those asked for, else 1, 2, 4 ... and the number of samples itself."""
+    if asked:
+        return sorted({1, *asked})
     powers = [1 << bit for bit in range(samples_per_problem.bit_length()) if 1 << bit < samples_per_problem]
     return [*powers, samples_per_problem]
 
 
-def pass_at(tallies: Sequence[Tally], samples_per_problem: int) -> list[PassAtK]:
-    """pass@k of these problems for every reported k; a k that no problem has samples for is left out."""
+def pass_at(tallies: Sequence[Tally], ks: Sequence[int]) -> list[PassAtK]:
+    """pass@k of these problems for every k; one that no problem has samples for is left out."""
     results: list[PassAtK] = []
-    for k in ks_of(samples_per_problem):
+    for k in ks:
         usable = [tally for tally in tallies if tally.num_samples >= k]
         if not usable:
             continue
@@ -72,7 +74,7 @@ def pass_at(tallies: Sequence[Tally], samples_per_problem: int) -> list[PassAtK]
     return results
 
 
-def by_difficulty(tallies: Sequence[Tally], samples_per_problem: int) -> list[EvaluationSlice]:
+def by_difficulty(tallies: Sequence[Tally], ks: Sequence[int]) -> list[EvaluationSlice]:
     """The same for each difficulty that occurs, from easy to hard."""
     return [
         EvaluationSlice(
@@ -80,7 +82,7 @@ def by_difficulty(tallies: Sequence[Tally], samples_per_problem: int) -> list[Ev
             reward=mean_reward(mine),
             num_problems=len(mine),
             num_episodes=sum(tally.num_samples for tally in mine),
-            pass_at=pass_at(mine, samples_per_problem),
+            pass_at=pass_at(mine, ks),
         )
         for difficulty in Difficulty
         if (mine := [tally for tally in tallies if tally.difficulty is difficulty])

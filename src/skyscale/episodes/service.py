@@ -115,6 +115,7 @@ class EpisodeService:
             group_size=spec.evaluation.samples_per_problem if is_eval else spec.algorithm.group_size,
             purpose=group.purpose,
             version=group.version,
+            min_version=group.version if is_eval or spec.mode == "synchronous" else group.min_version or 0,
             seed=group.seed,
             temperature=spec.evaluation.temperature if is_eval else spec.sampling.temperature,
             max_new_tokens=spec.sampling.max_new_tokens,

@@ -17,6 +17,7 @@ from datetime import datetime
 import httpx
 
 from skyscale.runs import endings, limits, queries, rules
+from skyscale.runs.cards import Cards
 from skyscale.runs.ports import Evaluations
 from skyscale.runs.queries import RunRecord
 from skyscale.runs.swaps import Swaps
@@ -39,6 +40,7 @@ class World:
     database: Database
     parts: endings.Parts
     evaluations: Evaluations
+    cards: Cards
     swaps: Swaps
     http: httpx.AsyncClient
     metrics: Metrics
@@ -118,6 +120,8 @@ class Coordinator:
             await create(connection, run.spec, JobRole.POLICY, 0, held=False)
             if run.spec.mode != "evaluate":
                 await create(connection, run.spec, JobRole.TRAINER, 0, held=False)
+            if run.spec.loggers:
+                await create(connection, run.spec, JobRole.LOGGER, 0, held=False)
             for index in range(run.spec.num_workers):
                 await create(connection, run.spec, JobRole.WORKER, index, held=True)
             await self._change(connection, run, {"has_jobs": 1})
@@ -168,6 +172,7 @@ class Coordinator:
             done = limits.note_evaluation(world.database, world.evaluations, world.parts.events, run, world.clock())
             if await done is not None:
                 world.swaps.wake(run.run_id)
+                await world.cards.write(run.run_id, run.evaluation_asked)
         else:
             await self._towards_the_end(run, processes)
 
@@ -223,6 +228,8 @@ class Coordinator:
             level = "error" if now.ending is RunStatus.FAILED else "info"
             await self._tell(connection, run, f"run.{now.ending.value}", now.reason or now.ending.value, level=level)
         world.metrics.forget_run(run.run_id)
+        for version in {run.newest_version, run.best_version or 0}:
+            await world.cards.write(run.run_id, version)
 
     async def _end(self, run: RunRecord, ending: RunStatus, reason: str) -> None:
         async with self._world.database.write() as connection:

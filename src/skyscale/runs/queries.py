@@ -164,6 +164,13 @@ async def insert_metrics(connection: AsyncConnection, values: Mapping[str, objec
     await connection.execute(insert(training_metrics).values(**values))
 
 
+async def reward_of_step(connection: AsyncConnection, run_id: str, step: int) -> float | None:
+    """The mean training reward that was reported with a version."""
+    mine = (training_metrics.c.run_id == run_id, training_metrics.c.step == step)
+    query = select(training_metrics.c.episode_reward).where(*mine).order_by(training_metrics.c.id.desc())
+    return (await connection.execute(query.limit(1))).scalar()
+
+
 async def newest_metrics(connection: AsyncConnection, run_id: str, limit: int) -> list[MetricsPoint]:
     """The newest reports, oldest first."""
     statement = select(training_metrics).where(training_metrics.c.run_id == run_id)

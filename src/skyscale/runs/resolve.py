@@ -1,7 +1,7 @@
 """From what a caller asked to what the run is: every default filled in, every value checked. Pure."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from skyscale.errors import Invalid
 from skyscale.wire.runs import RunCreate, RunSpec
@@ -20,8 +20,8 @@ STARTER_MAX_NEW_TOKENS = 48
 LARGE_MAX_NEW_TOKENS = 512
 
 
-def resolve(request: RunCreate, run_id: str) -> RunSpec:
-    """The run's immutable specification."""
+def resolve(request: RunCreate, run_id: str, loggers: Sequence[str] = ()) -> RunSpec:
+    """The run's immutable specification; `loggers` are those of a request that does not say."""
     is_starter = request.base_model == STARTER
     algorithm, sampling = request.algorithm, request.sampling
     if algorithm.learning_rate is None:

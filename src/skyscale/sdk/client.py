@@ -17,6 +17,7 @@ from skyscale.sdk.transport import AsyncTransport, Transport
 from skyscale.wire.batches import BufferStats
 from skyscale.wire.episodes import EvaluationSample
 from skyscale.wire.jobs import JobCreated, JobDetail, JobPage, TrainingJobCreate
+from skyscale.wire.policies import PolicyPage
 from skyscale.wire.problems import ProblemPage, PublicProblem
 from skyscale.wire.rollouts import RolloutDetail, RolloutPage
 from skyscale.wire.runs import Event, EventPage, RunCreate, RunCreated, RunPage, RunView
@@ -57,6 +58,10 @@ class Client:
     def follow_events(self, run_id: str, after: int = 0) -> Generator[Event]:
         """Events as they happen, each once, until the run has ended."""
         return follow(self.transport, run_id, after)
+
+    def policies(self, run_id: str, after: int | None = None, limit: int | None = None) -> PolicyPage:
+        """Published versions of a run above `after`, oldest first."""
+        return self.transport.send(calls.policies(run_id, after, limit))
 
     def evaluation(self, run_id: str, version: int) -> list[EvaluationSample]:
         """Held-out problems as that policy version answered them."""
@@ -160,6 +165,10 @@ class AsyncClient:
     def follow_events(self, run_id: str, after: int = 0) -> AsyncGenerator[Event]:
         """Events as they happen, each once, until the run has ended."""
         return follow_async(self.transport, run_id, after)
+
+    async def policies(self, run_id: str, after: int | None = None, limit: int | None = None) -> PolicyPage:
+        """Published versions of a run above `after`, oldest first."""
+        return await self.transport.send(calls.policies(run_id, after, limit))
 
     async def evaluation(self, run_id: str, version: int) -> list[EvaluationSample]:
         """Held-out problems as that policy version answered them."""

@@ -20,6 +20,8 @@ class JobRole(StrEnum):
     POLICY = "policy"
     TRAINER = "trainer"
     WORKER = "worker"
+    LOGGER = "logger"
+    """Copies the run's numbers elsewhere; its failure is not the run's."""
     CUSTOM = "custom"
 
 

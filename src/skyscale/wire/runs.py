@@ -98,6 +98,14 @@ class Evaluation(Request):
     """Held-out problems per evaluation; 0 turns evaluation off."""
     samples_per_problem: Annotated[int, Field(ge=1, le=64)] = 4
     temperature: Annotated[float, Field(gt=0, le=4)] = 1.0
+    ks: Annotated[list[Annotated[int, Field(ge=1, le=64)]], Field(max_length=16)] = []
+    """The k of pass@k that are reported; 1, 2, 4 ... and `samples_per_problem` when empty."""
+
+    @model_validator(mode="after")
+    def _k_samples_are_there(self) -> "Evaluation":
+        if self.ks and max(self.ks) > self.samples_per_problem:
+            raise ValueError(f"ks: pass@{max(self.ks)} needs samples_per_problem of at least {max(self.ks)}")
+        return self
 
 
 class RunCreate(Request):
@@ -133,6 +141,8 @@ class RunCreate(Request):
     """Versions between resumable checkpoints (weights, optimizer, RNG, consumed leases)."""
     keep_versions: Annotated[int, Field(ge=2)] = 3
     """Published weight folders that are kept; the newest and those in use always are."""
+    loggers: list[Literal["wandb", "tensorboard"]] | None = None
+    """Where the run's numbers are copied to; `SKYSCALE_LOGGERS` when it is not said."""
     dry_run: bool = False
     """Validate and resolve without starting anything."""
 
@@ -168,6 +178,7 @@ class RunSpec(Reply):
     max_concurrent_groups: int
     checkpoint_every: int
     keep_versions: int
+    loggers: list[Literal["wandb", "tensorboard"]] = []
 
 
 class RunCreated(Reply):
@@ -278,7 +289,7 @@ class EvaluationResult(Reply):
     num_episodes: int
     finished_at: datetime
     pass_at: list[PassAtK] = []
-    """k = 1, 2, 4 ... and the number of samples per problem; an episode passes with all its tests."""
+    """pass@1 and every other k that `evaluation.ks` asks for; an episode passes with all its tests."""
     by_difficulty: list[EvaluationSlice] = []
     """From easy to hard."""
 

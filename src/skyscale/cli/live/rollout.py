@@ -16,7 +16,7 @@ from skyscale.wire.rollouts import RolloutCompletion, RolloutDetail, RolloutToke
 
 NARROWEST = 44
 """Below so many characters a program is no longer readable."""
-MAX_TESTS_TOLD = 6
+MAX_REASONS = 4
 MAX_STDERR_LINES = 4
 SURE, UNSURE = -0.1, -1.5
 """Log-probabilities above the first are the model's clear choice, below the second a surprise."""
@@ -66,12 +66,22 @@ def _tests(completion: RolloutCompletion) -> Text:
     text.append("  ")
     for test in completion.tests:
         text.append("\u25cf" if test.passed else "\u25cb", style="green" if test.passed else "red")
-    failed = [(number, test) for number, test in enumerate(completion.tests, 1) if not test.passed]
-    for number, test in failed[:MAX_TESTS_TOLD]:
-        text.append(f"\n  test {number}: {test.status}" + (f", {test.detail}" if test.detail else ""), style="red")
-    if len(failed) > MAX_TESTS_TOLD:
-        text.append(f"\n  and {len(failed) - MAX_TESTS_TOLD} more", style="red")
+    reasons: dict[str, list[int]] = {}
+    for number, test in enumerate(completion.tests, 1):
+        if not test.passed:
+            reasons.setdefault(test.status + (f", {test.detail}" if test.detail else ""), []).append(number)
+    for reason, numbers in list(reasons.items())[:MAX_REASONS]:
+        text.append(f"\n  {_named(numbers)}: {reason}", style="red")
+    if len(reasons) > MAX_REASONS:
+        text.append(f"\n  and {len(reasons) - MAX_REASONS} more reasons", style="red")
     return text
+
+
+def _named(numbers: list[int]) -> str:
+    if len(numbers) == 1:
+        return f"test {numbers[0]}"
+    is_run = numbers[-1] - numbers[0] == len(numbers) - 1
+    return f"tests {numbers[0]}-{numbers[-1]}" if is_run else "tests " + ", ".join(map(str, numbers))
 
 
 def _footer(completion: RolloutCompletion) -> str:

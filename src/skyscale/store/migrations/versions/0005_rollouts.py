@@ -1,5 +1,7 @@
 """What a group's episodes earned, detailed verdicts, and the best version of a run."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -8,7 +10,12 @@ down_revision = "0002"
 branch_labels = None
 depends_on = None
 
-GROUP_COLUMNS = {"reward_min": sa.Float, "reward_max": sa.Float, "truncated": sa.Integer, "passed": sa.Integer}
+GROUP_COLUMNS: dict[str, Any] = {
+    "reward_min": sa.Float,
+    "reward_max": sa.Float,
+    "truncated": sa.Integer,
+    "passed": sa.Integer,
+}
 
 
 def upgrade() -> None:
