@@ -201,12 +201,14 @@ class Coordinator:
                 await endings.begin_finishing(world.parts, connection, now, reason, world.clock())
 
     async def _evaluate_if_due(self, run: RunRecord) -> bool:
-        if not limits.is_evaluation_due(run) or run.serving_version != run.newest_version:
+        if not limits.is_evaluation_due(run):
             return False
+        # It need not be served yet: from now on it is what is to be served, and nothing older may play it.
         async with self._world.database.write() as connection:
             now = await queries.get(connection, run.run_id, lock=True)
             if now is not None and now.status is RunStatus.RUNNING and now.newest_version == run.newest_version:
                 await limits.ask_for_evaluation(self._world.evaluations, connection, now, self._world.clock())
+        self._world.swaps.wake(run.run_id)
         return True
 
     async def _stopping(self, run: RunRecord, processes: Sequence[ProcessHealth]) -> None:

@@ -33,7 +33,9 @@ def resolve(request: RunCreate, run_id: str, loggers: Sequence[str] = ()) -> Run
         tokens = STARTER_MAX_NEW_TOKENS if is_starter else LARGE_MAX_NEW_TOKENS
         sampling = sampling.model_copy(update={"max_new_tokens": tokens})
     given = {name: getattr(request, name) for name in RunSpec.model_fields if name != "run_id"}
-    return RunSpec.model_validate(given | {"run_id": run_id, "algorithm": algorithm, "sampling": sampling})
+    chosen = loggers if request.loggers is None else request.loggers
+    resolved = {"run_id": run_id, "algorithm": algorithm, "sampling": sampling, "loggers": list(dict.fromkeys(chosen))}
+    return RunSpec.model_validate(given | resolved)
 
 
 def check(spec: RunSpec, providers: Collection[str]) -> None:
