@@ -27,9 +27,10 @@ from skyscale.trainer.checkpoint import capture, restore
 from skyscale.trainer.control import Control
 from skyscale.trainer.feed import Batch, Feed
 from skyscale.trainer.publishing import Candidate, Publisher
+from skyscale.trainer.report import StepReport
 from skyscale.trainer.reporting import Reporter
 from skyscale.trainer.resume import find_resume_point
-from skyscale.trainer.step import Learner, StepReport
+from skyscale.trainer.step import Learner
 from skyscale.wire.batches import LeaseRequest
 from skyscale.wire.jobs import JobAssignment
 from skyscale.wire.runs import TrainingMetrics
