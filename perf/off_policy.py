@@ -3,7 +3,8 @@
 One process, lock step, with the real engine, learner and judge. As in a run, `staleness` + 1 batches are sampled before
 the first is trained on, and one more by each new version: from version `staleness` on, every batch is exactly so many
 versions old. Every arm plays the same problems with the same seeds, trains on the same number of batches and is judged
-by the reward of its own fresh rollouts over its last ten versions. Arms:
+by the reward of its own fresh rollouts over its last ten versions (`reward`), and of its last weights on held-out
+problems (`heldout`). At staleness 0 there is one arm, since the corrections have nothing to correct. Arms:
 
     corrected    decoupled PPO with truncation and masking: what runs do unless told otherwise, but for the steps' size
     naive        PPO whose ratio divides by the engine's probability, no correction: plain PPO on old data
@@ -49,14 +50,17 @@ ARMS: dict[str, dict[str, str]] = {
     "uncorrected": {"correction": "none"},
 }
 MAX_NEW_TOKENS = 40
+NUM_HELDOUT = 100
 KEPT = ("grad_norm", "clip_share", "masked_share", "mismatch_kl", "entropy", "skipped_steps")
 
 
 class Arena:
     """One engine, one judge, all problems; verdicts on the same program are remembered."""
 
-    def __init__(self, base: Path, engine: Engine, judge: Judge, problems: Sequence[Problem]) -> None:
-        self.base, self.engine, self._judge, self._problems = base, engine, judge, problems
+    def __init__(self, base: Path, engine: Engine, judge: Judge) -> None:
+        self.base, self.engine, self._judge = base, engine, judge
+        self._problems = load_problem_set().train()
+        self._heldout = load_problem_set().heldout()[:NUM_HELDOUT]
         self._tokenizer = ChatTokenizer(base)
         self._known: dict[tuple[str, str], float] = {}
         self.version = 0
@@ -66,6 +70,11 @@ class Arena:
         """Have the engine sample with the weights in `folder`."""
         self.version += 1
         await self.engine.reload(folder, self.version)
+
+    async def heldout_reward(self) -> float:
+        """Mean reward of the engine's weights on problems that are never trained on, 4 samples each."""
+        groups = await asyncio.gather(*(self._group(each, i, 0, 4) for i, each in enumerate(self._heldout)))
+        return mean_reward(groups)
 
     async def play(self, seed: int, version: int, num_groups: int, group_size: int) -> list[LeasedGroup]:
         """Groups on problems that `seed` chooses; tokens are marked as sampled by the arm's `version`."""
@@ -136,7 +145,7 @@ async def run_arm(
     await arena.serve(arena.base)
     play = functools.partial(arena.play, num_groups=setting.num_groups, group_size=setting.group_size)
     # As in a run: the buffer holds `staleness` + 1 batches, and the place of one is free again when a version is out.
-    waiting = deque([await play(seed * 100_000 + index, 0) for index in range(staleness + 1)])
+    waiting = deque([await play(seed * 100_000 + 50_000 + index, 0) for index in range(staleness + 1)])
     rewards = [mean_reward([group for batch in waiting for group in batch])]
     metrics: list[dict[str, float]] = []
     for version in range(setting.versions):
@@ -144,11 +153,12 @@ async def run_arm(
         metrics.append(await asyncio.to_thread(lambda b=batch, v=version: learner.train(b, v).metrics))
         save_decoder(learner.model, scratch / "weights", arena.base)
         await arena.serve(scratch / "weights")
-        waiting.append(await play(seed * 100_000 + staleness + 1 + version, version + 1))
+        waiting.append(await play(seed * 100_000 + version, version + 1))
         rewards.append(mean_reward(waiting[-1]))
     last = rewards[-10:]
     return {
         "arm": arm, "staleness": staleness, "seed": seed, "reward": round(sum(last) / len(last), 4),
+        "heldout": round(await arena.heldout_reward(), 4),
         "curve": [round(reward, 4) for reward in rewards],
         **{name: round(sum(m.get(name, 0.0) for m in metrics) / len(metrics), 5) for name in KEPT},
     }  # fmt: skip
@@ -185,11 +195,11 @@ async def main() -> None:
     await judge.start()
     results: list[dict[str, object]] = []
     try:
-        arena = Arena(base, engine, judge, load_problem_set().train())
+        arena = Arena(base, engine, judge)
         with tempfile.TemporaryDirectory() as scratch:
             for seed in options.seeds:
                 for staleness in options.staleness:
-                    for arm in options.arms:
+                    for arm in options.arms if staleness else options.arms[:1]:
                         began = time.monotonic()
                         result = await run_arm(arena, setting, arm, staleness, seed, Path(scratch))
                         results.append(result)
