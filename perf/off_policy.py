@@ -150,7 +150,7 @@ async def run_arm(
     metrics: list[dict[str, float]] = []
     for version in range(setting.versions):
         batch = waiting.popleft()
-        metrics.append(await asyncio.to_thread(lambda b=batch, v=version: learner.train(b, v).metrics))
+        metrics.append((await asyncio.to_thread(learner.train, batch, version)).metrics)
         save_decoder(learner.model, scratch / "weights", arena.base)
         await arena.serve(scratch / "weights")
         waiting.append(await play(seed * 100_000 + version, version + 1))

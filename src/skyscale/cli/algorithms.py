@@ -24,9 +24,7 @@ def list_(as_json: bool) -> None:
         return
     rows = [(name, ", ".join(each.papers), each.summary) for name, each in PRESETS.items()]
     print_table(("PRESET", "ARXIV", "WHAT IT IS"), rows, empty="")
-    click.echo(
-        "use one: skyscale runs create --set algorithm.name=dapo; see all its values: skyscale algorithms show dapo"
-    )
+    click.echo("use one: skyscale runs create --set algorithm.name=dapo; its values: skyscale algorithms show dapo")
 
 
 @algorithms.command()

@@ -140,9 +140,10 @@ class Algorithm(Request):
         if not isinstance(given, dict):
             return given
         values = cast("dict[str, Any]", given)
-        preset = PRESETS.get(values.get("name", "skyscale"))  # pyright: ignore[reportArgumentType]
-        if preset is None:
+        name = values.get("name", "skyscale")
+        if name not in list(PRESETS):
             return values
+        preset = PRESETS[name]
         low, high = SEQUENCE_BOUNDS.get(str(values.get("sequence_mask", "none")), (0.5, 2.0))
         return {"sequence_mask_low": low, "sequence_mask_high": high, **preset.values, **values}
 

@@ -77,7 +77,7 @@ def test_cispo_keeps_the_gradient_of_clipped_tokens():
     logprob = (old + ratio.log()).requires_grad_()
     advantage = torch.tensor([1.0, -1.0, 0.5])
     found = cispo_loss(logprob, old, advantage, torch.tensor([1.0, 1.0, 0.5]), clip_low=1.0, clip_high=4.0)
-    # -w * min(ratio, 5) * A * logprob
+    # Weight times the ratio, at most 5, times advantage and log-probability, negated.
     expected = [-5.0 * (-3 + math.log(8)), 0.5 * (-1 + math.log(0.5)), -0.5 * 2 * 0.5 * (-2 + math.log(2))]
     assert found.loss_N.tolist() == pytest.approx(expected, rel=1e-5)
     assert found.clipped_N.tolist() == [True, False, False]
