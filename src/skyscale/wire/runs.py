@@ -117,7 +117,7 @@ class RunSpec(Reply):
     problem_set: str
     difficulty: Difficulty | None
     algorithm: Algorithm
-    """With `learning_rate` set, and `max_staleness` 0 in synchronous mode."""
+    """With `learning_rate` set, and, in synchronous mode, `max_staleness` 0 and `dynamic_sampling` true."""
     sampling: Sampling
     """With `max_new_tokens` set."""
     evaluation: Evaluation
