@@ -32,7 +32,7 @@ class Minibatch:
     """None if no group has anything to teach."""
     num_tokens: int
     num_sequences: int
-    denominator: int
+    denominator: float
     """What the step's sum of losses is divided by."""
 
 
@@ -59,7 +59,7 @@ def step_report(
     flat = sum(len({t.reward for t in group.trajectories}) == 1 for group in groups)
     losses = sum(float(record.loss_N.double().sum()) for record in records)
     metrics = token_metrics(records, version) | {
-        "loss": losses / max(1, sum(minibatch.denominator for minibatch in minibatches)),
+        "loss": losses / max(1.0, sum(minibatch.denominator for minibatch in minibatches)),
         "grad_norm": finite[-1] if finite else 0.0,
         "skipped_steps": float(len(norms) - len(finite)),
         "completion_tokens": all_tokens / num_samples,

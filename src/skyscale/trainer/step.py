@@ -66,7 +66,8 @@ class Learner:
 
     def train(self, groups: list[LeasedGroup], version: int) -> StepReport:
         """Train on one batch; `version` is the policy version that the weights are before it."""
-        minibatches = [self._minibatch(chunk) for chunk in _chunks(groups, self.algorithm.minibatches)]
+        whole = _whole_batch(self.algorithm, len(groups))
+        minibatches = [self._minibatch(chunk, whole) for chunk in _chunks(groups, self.algorithm.minibatches)]
         olds: list[list[Tensor] | None] = [None]
         with torch.no_grad():
             olds += [[self.logprobs(batch) for batch in minibatch.batches] for minibatch in minibatches[1:]]
@@ -81,7 +82,7 @@ class Learner:
                 norms.append(self._update())
         return step_report(groups, minibatches, records, norms, version)
 
-    def _minibatch(self, groups: list[LeasedGroup]) -> Minibatch:
+    def _minibatch(self, groups: list[LeasedGroup], whole: float) -> Minibatch:
         lessons = [lesson(group, self.algorithm, self.max_new_tokens) for group in groups]
         rows = [row for each in lessons for row in pack(each, MAX_ROW_TOKENS)]
         num_tokens, num_sequences = count(lessons)
@@ -89,7 +90,7 @@ class Learner:
             batches=micro_batches(rows, max_tokens=MICRO_BATCH_TOKENS[self.device.type], device=self.device),
             num_tokens=num_tokens,
             num_sequences=num_sequences,
-            denominator=denominator(self.algorithm.aggregation, num_tokens, num_sequences),
+            denominator=whole * denominator(self.algorithm.aggregation, num_tokens, num_sequences),
         )
 
     def logprobs(self, batch: MicroBatch, model: Decoder | None = None) -> Tensor:
@@ -111,7 +112,7 @@ class Learner:
         with torch.no_grad():
             return self.logprobs(batch, self.reference)
 
-    def _backward(self, batch: MicroBatch, old_N: Tensor | None, divisor: int) -> TokenRecord:
+    def _backward(self, batch: MicroBatch, old_N: Tensor | None, divisor: float) -> TokenRecord:
         """Add the micro-batch's share of the minibatch's gradient."""
         logprob_N = self.logprobs(batch)
         tokens = Tokens(
@@ -144,6 +145,18 @@ class Learner:
         self.optimizer.zero_grad(set_to_none=True)
         self.num_steps += 1
         return norm
+
+
+def _whole_batch(algorithm: Algorithm, num_groups: int) -> float:
+    """How much larger the batch is than what was leased of it, at least 1.
+
+    Without dynamic sampling a batch is `groups_per_step` groups, and the buffer keeps those of equal reward to itself:
+    they have no gradient, but every mean is over them too. Counting them like the groups at hand is exact for
+    sequences, and for tokens as good as their lengths are alike.
+    """
+    if algorithm.dynamic_sampling or not num_groups:
+        return 1.0
+    return max(1.0, algorithm.groups_per_step / num_groups)
 
 
 def _chunks(groups: list[LeasedGroup], count: int) -> Iterator[list[LeasedGroup]]:

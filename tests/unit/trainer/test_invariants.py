@@ -25,7 +25,9 @@ LOOSE: dict[str, object] = {"importance_cap": 1e9, "importance_low": 0.0, "impor
 
 
 def _algorithm(case: str, **changes: object) -> Algorithm:
-    return Algorithm.model_validate(CASES[case] | {"learning_rate": 1e-2, "warmup_steps": 0} | changes)
+    return Algorithm.model_validate(
+        CASES[case] | {"learning_rate": 1e-2, "warmup_steps": 0, "groups_per_step": 4} | changes
+    )
 
 
 def _learner(folder: Path, algorithm: Algorithm) -> Learner:
@@ -113,13 +115,23 @@ def test_the_default_learns_as_it_always_has(tiny_folder: Path, minibatches: int
     assert pinned.trajectory(tiny_folder, algorithm) == pytest.approx(expected, abs=2e-6)
 
 
+def test_without_refill_groups_that_the_buffer_kept_count_in_the_mean_too(
+    tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    groups = pinned.groups()[:2]
+    refilled = _gradients(_learner(tiny_folder, _algorithm("dr_grpo", dynamic_sampling=True)), groups, monkeypatch)
+    counted = _gradients(_learner(tiny_folder, _algorithm("dr_grpo")), groups, monkeypatch)
+    for a, b in zip(refilled, counted, strict=True):
+        torch.testing.assert_close(a / 2, b, atol=1e-6, rtol=1e-4)
+
+
 def test_flat_groups_teach_nothing_but_count_in_the_mean(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch):
     groups = pinned.groups()
     flat = [
         each.model_copy(update={"trajectories": [t.model_copy(update={"reward": 1.0}) for t in each.trajectories]})
         for each in groups
     ]
-    algorithm = _algorithm("skyscale", dynamic_sampling=False)
+    algorithm = _algorithm("skyscale", dynamic_sampling=False, groups_per_step=1)
     alone = _gradients(_learner(tiny_folder, algorithm), groups[:2], monkeypatch)
     diluted = _gradients(_learner(tiny_folder, algorithm), [*groups[:2], *flat[2:]], monkeypatch)
     tokens = [sum(len(t.completion_ids) for t in each.trajectories) for each in groups]
