@@ -24,6 +24,7 @@ from skyscale.artifacts.store import ArtifactStore
 from skyscale.errors import Conflict, SkyscaleError, Unavailable
 from skyscale.sdk.jobs import JobClient
 from skyscale.trainer.checkpoint import capture, restore
+from skyscale.trainer.checks import require_known_tokens
 from skyscale.trainer.control import Control
 from skyscale.trainer.feed import Batch, Feed
 from skyscale.trainer.publishing import Candidate, Publisher
@@ -123,6 +124,7 @@ class Trainer:
     def _train(self, batch: Batch) -> None:
         version = self._version + 1
         self.control.detail = f"training step {version}"
+        require_known_tokens(batch.groups, self.learner.model.config.vocab_size)
         began = time.monotonic()
         report = self.learner.train(batch.groups, self._version)
         step_s = time.monotonic() - began
