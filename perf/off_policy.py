@@ -173,14 +173,14 @@ def mean_reward(groups: Sequence[LeasedGroup]) -> float:
 async def main() -> None:
     """Run every arm and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--versions", type=int, default=40)
+    parser.add_argument("--versions", type=int, default=30)
     parser.add_argument("--staleness", type=int, nargs="+", default=[0, 1, 4, 16])
     parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(ARMS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--groups", type=int, default=8)
     parser.add_argument("--group-size", type=int, default=8)
-    parser.add_argument("--minibatches", type=int, default=4)
-    parser.add_argument("--learning-rate", type=float, default=1e-3)
+    parser.add_argument("--minibatches", type=int, default=2)
+    parser.add_argument("--learning-rate", type=float, default=7e-4)
     parser.add_argument("--clip-high", type=float, default=0.28)
     options = parser.parse_args()
     setting = Setting(
