@@ -25,11 +25,11 @@ class Trajectory(Request):
     text: str = ""
     """The completion as the model wrote it."""
     completion_ids: Tokens
-    """Sampled token ids, the end-of-sequence token included when it was sampled; with `turns` also what lies between."""
+    """Sampled token ids, with the end-of-sequence token if it was sampled; with `turns` also what lies between."""
     logprobs: Annotated[list[float], Field(max_length=MAX_TOKENS)]
     """The engine's log-probability of each sampled token, natural log, at the sampling temperature."""
     versions: Annotated[list[int], Field(max_length=MAX_TOKENS)]
-    """The policy version that sampled each token. Tokens that nobody sampled have logprob 0 and a neighbour's version."""
+    """The policy version that sampled each token. What nobody sampled has logprob 0 and a neighbour's version."""
     reward: Annotated[float, Field(ge=0, le=1)]
     outcome: Outcome
     passed_tests: int = 0

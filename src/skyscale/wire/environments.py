@@ -44,7 +44,7 @@ class RewardFileEnvironment(_Bounds):
 
 
 class PythonEnvironment(_Bounds):
-    """A class with `reset(task)` and `step(action)` in a Python file, kept alive in a sandbox for the group's length."""
+    """A class with `reset(task)` and `step(action)` in a Python file, alive in a sandbox for as long as a group."""
 
     kind: Literal["python"]
     source: Source

@@ -57,7 +57,10 @@ def test_continued_ids_are_the_templates_own_full_rendering(folder: Path, templa
         answer = f"def f(a, b):\n    return a + {turn}"
         prefix = " " if template is MISTRAL else ""  # Mistral's template itself puts a space before an answer
         ids = ids + tokenizer.encode(prefix + answer) + end
-        messages += [{"role": "assistant", "content": answer}, {"role": "user", "content": f"Wrong: f(1, 2) is {turn}."}]
+        messages += [
+            {"role": "assistant", "content": answer},
+            {"role": "user", "content": f"Wrong: f(1, 2) is {turn}."},
+        ]
         before = list(ids)
         ids = tokenizer.continued(ids, [messages[-1]])
         assert ids[: len(before)] == before
