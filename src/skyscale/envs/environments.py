@@ -59,15 +59,14 @@ class Environments:
             )
         session = self.session(environment, "check")
         try:
-            async with self.turn():
-                await session.reset(task, 2)
+            await session.reset(task, 2)
         finally:
             await session.close()
 
     def session(self, environment: PythonEnvironment | HttpEnvironment, group_id: str) -> Session:
         """A session that was not reset yet; whoever asked for it closes it."""
         if environment.kind == "python":
-            return PythonSession(self._backend, environment)
+            return PythonSession(self._backend, environment, self.turn)
         return HttpSession(self._http, environment, group_id)
 
     async def scores(self, environment: RewardFileEnvironment, task: Task, completions: list[str]) -> list[Stepped]:

@@ -6,6 +6,8 @@ raises ends its own episode; one that loops or crashes takes the group with it, 
 
 import contextlib
 import json
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from typing import cast
 
 from skyscale.envs.claims import opening_of, stepped_of
@@ -15,6 +17,7 @@ from skyscale.errors import EnvironmentFailure, SandboxFailure
 from skyscale.sandboxes.sandbox import SandboxBackend
 from skyscale.wire.environments import PythonEnvironment
 
+Turn = Callable[[], AbstractAsyncContextManager[None]]
 FILE_NAME = "environment.py"
 CLOSE_TIMEOUT_S = 1.0
 """How long the class may tidy up; its sandbox ends in any case."""
@@ -23,13 +26,19 @@ CLOSE_TIMEOUT_S = 1.0
 class PythonSession:
     """See `environment.Session`."""
 
-    def __init__(self, backend: SandboxBackend, environment: PythonEnvironment) -> None:
+    def __init__(self, backend: SandboxBackend, environment: PythonEnvironment, turn: Turn) -> None:
+        """`turn` gives leave to make the sandbox work."""
         self._backend = backend
+        self._turn = turn
         self._environment = environment
         self._hosted: HostedFile | None = None
 
     async def reset(self, task: Task, num_episodes: int) -> list[dict[str, str]]:
         """Load the file and begin the episodes."""
+        async with self._turn():
+            return await self._reset(task, num_episodes)
+
+    async def _reset(self, task: Task, num_episodes: int) -> list[dict[str, str]]:
         environment = self._environment
         self._hosted = await HostedFile.start(
             self._backend, "environment", environment.source, file_name=FILE_NAME, cpu_s=environment.episode_timeout_s
@@ -48,7 +57,8 @@ class PythonSession:
         message: dict[str, object] = {
             "op": "step", "actions": [{"episode": episode, "action": action} for episode, action in actions]
         }  # fmt: skip
-        answer = await self._hosted.ask(message, self._environment.step_timeout_s)
+        async with self._turn():
+            answer = await self._hosted.ask(message, self._environment.step_timeout_s)
         results = cast("list[object] | None", answer.get("results"))
         if not isinstance(results, list) or len(results) != len(actions):
             raise EnvironmentFailure(f"step failed: {str(answer.get('error', 'no results'))[:500]}")
