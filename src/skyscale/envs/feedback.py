@@ -12,6 +12,7 @@ from skyscale.wire.problems import Problem
 MAX_ERROR_LINES = 4
 HIDDEN_FAIL = "The examples pass, but other tests fail."
 FAILS = "The tests fail."
+WRONG = "Wrong."
 AGAIN = "Write the whole program again."
 _MEANING = {
     "wrong_answer": "gave another result",
@@ -41,6 +42,11 @@ def feedback_of(problem: Problem, on_examples: Verdict | None, *, max_chars: int
     lines = [FAILS] if on_examples is None else _lines(problem, on_examples)
     closing = problem.prompt if repeat_prompt else AGAIN
     return f"{clipped(chr(10).join(lines), max(64, max_chars - len(closing)))}\n{closing}"
+
+
+def brief_feedback(problem: Problem, *, repeat_prompt: bool) -> str:
+    """The next user message, in as few words as there can be."""
+    return f"{WRONG} {problem.prompt if repeat_prompt else AGAIN}"
 
 
 def _lines(problem: Problem, verdict: Verdict) -> list[str]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from skyscale.buffer.queries import GroupRow, RunRow
 from skyscale.buffer.rules import GroupState, RunState
 from skyscale.envs.environment import TOLERANCE, Stepped, Task, clipped
-from skyscale.envs.feedback import examples_of, feedback_of
+from skyscale.envs.feedback import brief_feedback, examples_of, feedback_of
 from skyscale.envs.registry import load_problem_set
 from skyscale.episodes.prompts import messages_of
 from skyscale.errors import Conflict, EnvironmentFailure, Gone, Invalid, NotFound
@@ -149,6 +149,8 @@ class TurnService:
         """The next message for each program that failed."""
         environment, examples = run.spec.environment, examples_of(problem)
         assert environment.kind == "code", "only programs are told what their examples showed"
+        if environment.feedback == "brief":
+            return dict.fromkeys(codes, brief_feedback(problem, repeat_prompt=environment.repeat_prompt))
         shown: list[Verdict] = await self._judging.verdicts(examples, codes) if examples and codes else []
         known = {c: v for c, v in zip(codes, shown, strict=False) if v.outcome != Outcome.INFRASTRUCTURE_FAILURE}
         return {

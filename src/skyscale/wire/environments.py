@@ -29,6 +29,8 @@ class CodeEnvironment(_Bounds):
     """The answer is a program, judged against the problem's hidden tests; the built-in one."""
 
     kind: Literal["code"] = "code"
+    feedback: Literal["examples", "brief"] = "examples"
+    """After a wrong program: what the public examples showed; or only that it was wrong, for very small models."""
     repeat_prompt: bool = False
     """Whether feedback ends with the problem's prompt; small models answer what they are asked last."""
 
