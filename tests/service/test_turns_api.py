@@ -95,7 +95,7 @@ async def test_a_program_that_fails_is_told_why_and_may_be_written_again(
     )
     mismatch = await post(client, "buffer/push", pushed(ticket, [1.0, 0.25]), 422)
     assert mismatch["code"] == "reward_mismatch"
-    assert (await post(client, "buffer/push", pushed(ticket, [1.0, 1.0])))["accepted"] == 2
+    assert (await post(client, "buffer/push", pushed(ticket, [1.0, 1.0]), 202))["accepted"] == 2
 
 
 async def test_a_game_is_played_in_the_users_own_environment(parts: Services, client: httpx.AsyncClient) -> None:
