@@ -7,6 +7,8 @@ Ids in the path or body make them so: group id, lease id, request id, version, j
 from skyscale.sdk.call import Call, as_bytes, get, nothing, post, reading
 from skyscale.wire.batches import (
     GroupBatchPush,
+    GroupFinish,
+    GroupFinished,
     GroupPush,
     LeaseRequest,
     PushReply,
@@ -26,6 +28,7 @@ _tickets = reading(TicketReply)
 _verdicts = reading(GroupVerdicts)
 _opening = reading(GroupOpening)
 _turned = reading(GroupTurnReply)
+_finished = reading(GroupFinished)
 _pushed = reading(PushReply)
 _sampled = reading(SampleReply)
 _version = reading(PolicyVersion)
@@ -64,6 +67,11 @@ def turn(group_id: str, body: GroupTurn) -> Call[GroupTurnReply]:
 def close_group(group_id: str) -> Call[None]:
     """`POST /api/rl/env/groups/{group_id}/close`."""
     return Call("POST", f"/api/rl/env/groups/{group_id}/close", nothing)
+
+
+def finish(group_id: str, body: GroupFinish) -> Call[GroupFinished]:
+    """`POST /api/rl/env/groups/{group_id}/finish`."""
+    return post(f"/api/rl/env/groups/{group_id}/finish", _finished, body)
 
 
 def push(body: GroupPush | GroupBatchPush | TrajectoryPush) -> Call[PushReply]:

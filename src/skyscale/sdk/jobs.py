@@ -14,6 +14,8 @@ from skyscale.sdk.transport import Transport
 from skyscale.settings import JobSettings
 from skyscale.wire.batches import (
     GroupBatchPush,
+    GroupFinish,
+    GroupFinished,
     GroupPush,
     LeaseRequest,
     PushReply,
@@ -157,6 +159,10 @@ class AsyncJobClient:
     async def close_group(self, group_id: str, *, retry_for_s: float | None = None) -> None:
         """End what is held for a group."""
         await self._send(calls.close_group(group_id), retry_for_s)
+
+    async def finish(self, group_id: str, body: GroupFinish, *, retry_for_s: float | None = None) -> GroupFinished:
+        """Have a group judged and stored; durable when it returns."""
+        return await self._send(calls.finish(group_id, body), retry_for_s)
 
     async def push(self, body: GroupPush, *, retry_for_s: float | None = None) -> PushReply:
         """Store a finished group; durable when it returns."""
