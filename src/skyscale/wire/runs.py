@@ -6,9 +6,9 @@ what all processes of the run read over the wire.
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from skyscale.wire.base import Reply, Request
 from skyscale.wire.environments import MAX_TURNS, CodeEnvironment, Environment
@@ -145,6 +145,11 @@ class RunCreate(Request):
         if self.mode == "synchronous" and self.num_workers != 1:
             raise ValueError("mode 'synchronous' plays with one worker: set num_workers to 1, or mode to 'async'")
         return self
+
+    @field_validator("environment", mode="before")
+    @classmethod
+    def _is_code_unless_it_says_otherwise(cls, value: object) -> object:
+        return {"kind": "code"} | cast("dict[str, object]", value) if isinstance(value, dict) else value
 
     @model_validator(mode="after")
     def _a_reward_file_scores_one_answer(self) -> "RunCreate":

@@ -66,7 +66,7 @@ class TurnPlayer:
         self._meter.sampled(played - began - sandbox_s)
         self._meter.talked([talk.turns for talk in talks])
         await self._client.push(self._group(ticket, talks))
-        self._meter.finished(trajectories=len(talks), sandbox_s=sandbox_s, push_s=time.monotonic() - played)
+        self._meter.finished(trajectories=len(talks), sandbox_s=sandbox_s + time.monotonic() - played)
 
     async def _talk(self, ticket: GroupTicket, expires_at: float, *, is_held: bool) -> tuple[list[Talk], float]:
         """The finished episodes, and the seconds that were spent waiting for the environment."""
