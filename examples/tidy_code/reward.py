@@ -1,4 +1,4 @@
-"""A reward file: programs that look right, whatever they compute. Parts are shown one by one and add up.
+"""A reward file: short programs, whatever they compute. Parts are recorded one by one and add up to the reward.
 
     skyscale runs create --reward examples/tidy_code/reward.py
 
@@ -10,16 +10,13 @@ import ast
 
 
 def reward(task: dict, completion: str) -> dict:
-    """Half for the right function, a quarter for one statement, a quarter for few characters."""
+    """Half for a program that defines what was asked for, up to half for few characters."""
     code = completion.strip().removeprefix("```python").removesuffix("```")
     try:
         tree = ast.parse(code)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return {"function": 0.0, "one_statement": 0.0, "short": 0.0}
-    functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
-    wanted = [node for node in functions if node.name == task["entry_point"]]
-    return {
-        "function": 0.5 if wanted else 0.0,
-        "one_statement": 0.25 if wanted and len(wanted[0].body) == 1 else 0.0,
-        "short": 0.25 * max(0.0, 1.0 - len(code) / 200),
-    }
+        return {"defined": 0.0, "short": 0.0}
+    names = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+    if not code or task["entry_point"] not in {*names, None}:
+        return {"defined": 0.0, "short": 0.0}
+    return {"defined": 0.5, "short": 0.5 * max(0.0, 1.0 - len(code) / 100)}
