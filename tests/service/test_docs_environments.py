@@ -5,7 +5,6 @@ import re
 import shlex
 from pathlib import Path
 
-import httpx
 from click.testing import CliRunner
 
 from skyscale.cli.main import cli
@@ -24,8 +23,8 @@ def blocks(language: str) -> list[str]:
 async def test_the_files_of_the_page_pass_the_check_before_a_run():
     reward, environment = blocks("python")
     backend = load_backend(slots=2)
-    async with backend, httpx.AsyncClient() as http:
-        made = Environments(backend, http, concurrency=2, origins=())
+    async with backend:
+        made = Environments(backend, concurrency=2, origins=())
         task = {"id": "p", "seed": 1}
         await made.check(RewardFileEnvironment(kind="reward_file", source=reward), task)
         (scored,) = await made.scores(RewardFileEnvironment(kind="reward_file", source=reward), task, ["please"])
@@ -35,6 +34,7 @@ async def test_the_files_of_the_page_pass_the_check_before_a_run():
         (step,) = await session.step([(0, "123456789")])
         assert (step.reward, step.done) == (1.0, True)
         await session.close()
+        await made.close()
 
 
 def test_the_requests_and_flags_of_the_page_are_understood():
@@ -43,4 +43,6 @@ def test_the_requests_and_flags_of_the_page_are_understood():
     (command,) = blocks("bash")
     arguments = [part for part in shlex.split(command)[1:] if part != "--watch"]
     result = CliRunner().invoke(cli, [*arguments, "--url", "http://127.0.0.1:9"])
-    assert "no control plane at" in result.output + str(result.exception), "the flags are right, and nobody listens there"
+    assert "no control plane at" in result.output + str(result.exception), (
+        "the flags are right, and nobody listens there"
+    )

@@ -8,7 +8,6 @@ from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import httpx
 import pytest
 
 from skyscale.envs.environment import Task
@@ -25,8 +24,10 @@ TASK: Task = {"id": "p", "prompt": "?", "seed": 11, "purpose": "train"}
 @asynccontextmanager
 async def environments(*origins: str) -> AsyncGenerator[Environments]:
     backend = load_backend(slots=2)
-    async with backend, httpx.AsyncClient(trust_env=False) as http:
-        yield Environments(backend, http, concurrency=2, origins=origins)
+    async with backend:
+        made = Environments(backend, concurrency=2, origins=origins)
+        yield made
+        await made.close()
 
 
 def python(name: str, **changes: float) -> PythonEnvironment:
@@ -156,7 +157,9 @@ async def test_what_a_file_says_or_sees_is_bounded():
 
 
 async def test_a_reset_must_begin_all_episodes_alike():
-    source = "import itertools\nn = itertools.count()\nclass Environment:\n  def reset(self, task): return str(next(n))\n"
+    source = (
+        "import itertools\nn = itertools.count()\nclass Environment:\n  def reset(self, task): return str(next(n))\n"
+    )
     source += "  def step(self, action): return '', 0, True"
     async with environments() as made:
         with pytest.raises(Invalid, match="task\\['seed'\\]"):
