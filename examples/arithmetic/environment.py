@@ -1,6 +1,6 @@
 """Word problems with a verifier: drawn from the seed, answered with a number, checked exactly. Two attempts.
 
-    skyscale runs create --environment examples/arithmetic/environment.py --max-turns 2
+skyscale runs create --environment examples/arithmetic/environment.py --max-turns 2
 """
 
 import random

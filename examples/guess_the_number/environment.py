@@ -1,6 +1,6 @@
 """A text game: guess a number from 1 to 32. Fewer guesses earn more.
 
-    skyscale runs create --environment examples/guess_the_number/environment.py --max-turns 6
+skyscale runs create --environment examples/guess_the_number/environment.py --max-turns 6
 """
 
 import random

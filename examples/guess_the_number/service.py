@@ -1,8 +1,8 @@
 """The same game as a service: three POSTs, standard library only.
 
-    python examples/guess_the_number/service.py 9000
-    SKYSCALE_ENVIRONMENT_ORIGINS=http://127.0.0.1:9000 skyscale serve
-    skyscale runs create --environment http://127.0.0.1:9000 --max-turns 6
+python examples/guess_the_number/service.py 9000
+SKYSCALE_ENVIRONMENT_ORIGINS=http://127.0.0.1:9000 skyscale serve
+skyscale runs create --environment http://127.0.0.1:9000 --max-turns 6
 """
 
 import json

@@ -102,7 +102,7 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
     judging = Judging(judge, settings.verdict_cache_entries)
     episodes = EpisodeService(database, buffer, judging, settings.ticket_ttl_s)
     origins = [origin.strip() for origin in settings.environment_origins.split(",") if origin.strip()]
-    environments = Environments(backend, http, concurrency=settings.sandbox_slots, origins=origins)
+    environments = Environments(backend, concurrency=settings.sandbox_slots, origins=origins)
     sessions, troubles = Sessions(settings.environment_sessions), Troubles(database, events, time.monotonic)
     turns = TurnService(buffer, judging, environments, sessions, troubles)
 

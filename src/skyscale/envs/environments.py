@@ -18,6 +18,7 @@ from skyscale.errors import EnvironmentFailure, Invalid, SandboxFailure
 from skyscale.sandboxes.sandbox import SandboxBackend
 from skyscale.wire.environments import Environment, HttpEnvironment, PythonEnvironment, RewardFileEnvironment
 
+MAX_CONNECTIONS = 256
 GATE_TIMEOUT_S = 60.0
 """How long a call waits for its turn on a busy machine before it is told to come back."""
 
@@ -25,14 +26,18 @@ GATE_TIMEOUT_S = 60.0
 class Environments:
     """Makes sessions and scores answers."""
 
-    def __init__(
-        self, backend: SandboxBackend, http: httpx.AsyncClient, *, concurrency: int, origins: Collection[str]
-    ) -> None:
+    def __init__(self, backend: SandboxBackend, *, concurrency: int, origins: Collection[str]) -> None:
         """`origins` are those that environments of kind `http` may be at."""
         self._backend = backend
-        self._http = http
+        # A pool of its own: a slow service must not hold up what the control plane asks of policy servers.
+        limits = httpx.Limits(max_connections=MAX_CONNECTIONS)
+        self._http = httpx.AsyncClient(trust_env=False, follow_redirects=False, limits=limits)
         self._gate = asyncio.Semaphore(concurrency)
         self._origins = {origin_of(origin) for origin in origins}
+
+    async def close(self) -> None:
+        """Close the connections to services."""
+        await self._http.aclose()
 
     async def check(self, environment: Environment, task: Task) -> None:
         """Try the environment on a task.

@@ -56,7 +56,7 @@ class Sessions:
             return known.opening
         if known is not None:
             await self.close(group_id)
-        if len(self._plays) + len(self._opening) >= self._max_open or group_id in self._opening:
+        if self.num_open + len(self._opening) >= self._max_open or group_id in self._opening:
             raise TooMany(f"{self._max_open} environments are open", retry_after_s=0.5)
         self._opening.add(group_id)
         session = make()
@@ -120,8 +120,8 @@ class Sessions:
 
     @property
     def num_open(self) -> int:
-        """Sessions that are held, finished ones whose last turn may be asked again included."""
-        return len(self._plays)
+        """Sessions that hold something; finished ones only remember what was said last."""
+        return sum(len(play.ended) < len(play.totals) for play in self._plays.values())
 
     def _expire(self, group_id: str, play: Play) -> None:
         if self._plays.get(group_id) is play:

@@ -113,17 +113,14 @@ class TurnService:
         """End what is held for a group; ending it again changes nothing."""
         await self._sessions.close(group_id)
 
-    async def run_of(self, group_id: str) -> str:
-        """The run that a group belongs to. Raises NotFound."""
-        return (await self._buffer.ticket(group_id))[0].run_id
-
     def fatal(self, run_id: str) -> str | None:
         """Why the run's environment leaves it no future, if so."""
         return self._troubles.fatal(run_id)
 
     async def stop(self) -> None:
-        """End every session."""
+        """End every session, and the connections to services."""
         await self._sessions.stop()
+        await self._environments.close()
 
     async def _playable(self, group_id: str) -> tuple[RunRow, GroupRow]:
         run, group = await self._buffer.ticket(group_id)

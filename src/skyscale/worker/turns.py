@@ -61,11 +61,11 @@ class TurnPlayer:
         except SkyscaleError:
             await self._close(ticket, is_held=is_held)
             raise
-        await self._close(ticket, is_held=is_held and any(talk.is_cut for talk in talks))
         played = time.monotonic()
         self._meter.sampled(played - began - sandbox_s)
         self._meter.talked([talk.turns for talk in talks])
         await self._client.push(self._group(ticket, talks))
+        await self._close(ticket, is_held=is_held)
         self._meter.finished(trajectories=len(talks), sandbox_s=sandbox_s + time.monotonic() - played)
 
     async def _talk(self, ticket: GroupTicket, expires_at: float, *, is_held: bool) -> tuple[list[Talk], float]:

@@ -71,7 +71,7 @@ async def step_group(
 )
 async def open_group(parts: Parts, caller: Caller, group_id: Annotated[str, Path(max_length=80)]) -> Response:
     """Asked again before the first turn, the same."""
-    require_role(caller, await parts.turns.run_of(group_id), WORKER)
+    require_role(caller, await parts.episodes.run_of(group_id), WORKER)
     return reply(await parts.turns.open(group_id))
 
 
@@ -89,7 +89,7 @@ async def turn_group(
 ) -> Response:
     """Push the group with these rewards."""
     body = await read_body(request, GroupTurn)
-    require_role(caller, await parts.turns.run_of(group_id), WORKER)
+    require_role(caller, await parts.episodes.run_of(group_id), WORKER)
     return reply(await parts.turns.turn(group_id, body))
 
 
@@ -98,7 +98,7 @@ async def turn_group(
 )
 async def close_group(parts: Parts, caller: Caller, group_id: Annotated[str, Path(max_length=80)]) -> Response:
     """Ending it again changes nothing."""
-    require_role(caller, await parts.turns.run_of(group_id), WORKER)
+    require_role(caller, await parts.episodes.run_of(group_id), WORKER)
     await parts.turns.close(group_id)
     return Response(status_code=204)
 
