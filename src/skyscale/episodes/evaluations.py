@@ -61,13 +61,19 @@ class Evaluations:
         return [result for result in results if result is not None]
 
     async def samples(self, run_id: str, version: int) -> list[dict[str, object]]:
-        """What the model answered: `problem_id`, `text`, `code`, `reward` of each kept episode."""
+        """What the model answered: `problem_id`, `text`, `code`, `reward`, `turn_rewards` of each kept episode."""
         check_id("run_id", run_id)
         async with self._database.read() as connection:
             await self._buffer.load(connection, run_id)
             payloads = await queries.evaluation_payloads(connection, run_id, version)
         return [
-            {"problem_id": group["problem_id"], "text": t.get("text", ""), "code": t["code"], "reward": t["reward"]}
+            {
+                "problem_id": group["problem_id"],
+                "text": t.get("text", ""),
+                "code": t["code"],
+                "reward": t["reward"],
+                "turn_rewards": [turn["reward"] for turn in t.get("turns", [])],
+            }
             for group in map(orjson.loads, payloads)
             for t in group["trajectories"]
         ]

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 RETRY_AFTER_S = 0.5
 """How long a worker that got no ticket is asked to wait."""
+TURNS_GRACE_S = 30.0
 MAX_PLAYED = 20_000
 """Tickets whose run and problem are remembered, so that `finish` need not ask the database."""
 
@@ -99,9 +100,15 @@ class EpisodeService:
             return Draw(rules.draw(ids, spec.seed, sequence), seed)
 
         granted = await self._buffer.admission.admit(
-            connection, run, request.request_id, request.num_groups, self._ticket_ttl_s, draw
+            connection, run, request.request_id, request.num_groups, self._ttl_s(spec), draw
         )
         return run, granted
+
+    def _ttl_s(self, spec: RunSpec) -> float:
+        """Episodes of several turns have a time of their own, and so much more for the way to the push."""
+        if spec.max_turns == 1 and spec.environment.kind == "code":
+            return self._ticket_ttl_s
+        return max(self._ticket_ttl_s, spec.environment.episode_timeout_s + TURNS_GRACE_S)
 
     def _ticket(self, run: RunRow, group: GroupRow) -> GroupTicket:
         spec = run.spec
@@ -120,6 +127,8 @@ class EpisodeService:
             temperature=spec.evaluation.temperature if is_eval else spec.sampling.temperature,
             max_new_tokens=spec.sampling.max_new_tokens,
             expires_in_s=max(0.0, (group.expires_at - datetime.now(UTC)).total_seconds()),
+            environment=spec.environment.kind,
+            max_turns=spec.max_turns,
         )
 
     async def step(self, group_id: str, codes: list[str]) -> GroupVerdicts:
