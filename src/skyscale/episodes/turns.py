@@ -44,7 +44,7 @@ class TurnService:
         note: Callable[[str, Sequence[str], Sequence[Verdict]], None] = lambda group_id, codes, verdicts: None,
     ) -> None:
         """`note` is told what was judged of a group (its id, the programs, their verdicts) and returns at once."""
-        self._note = note
+        self._note_verdicts = note
         self._buffer = buffer
         self._judging = judging
         self._environments = environments
@@ -137,7 +137,7 @@ class TurnService:
     async def _judged(self, run: RunRow, group: GroupRow, problem: Problem, body: GroupTurn) -> list[TurnResult]:
         codes = [action.code for action in body.actions]
         verdicts = await self._judging.verdicts(problem, codes)
-        self._note(group.group_id, codes, verdicts)
+        self._note_verdicts(group.group_id, codes, verdicts)
         is_last = body.turn + 1 >= run.spec.max_turns
         ended = [v.done or is_last or a.is_truncated for a, v in zip(body.actions, verdicts, strict=True)]
         feedback = await self._feedback(
