@@ -45,13 +45,16 @@ if test -f "$image/SHA256SUMS" && (cd "$image" && sha256sum --quiet -c SHA256SUM
 fi
 
 mkdir -p "$work/debs" "$work/kernel" "$work/initrd" "$work/root" "$work/out" "$work/tools"
-cd "$work/debs"
+mkdir -p "$cache/debs"
+cd "$cache/debs"
 apt-get download -qq $packages >&2
-# what arrived is what the signed package lists name
+# what is used is what the signed package lists name; what they no longer name goes
 for sum in $(echo "$versions" | sed -n 's/^SHA256: //p'); do echo "$sum"; done | sort -u >"$work/expected"
 for deb in *.deb; do
-  grep -q "$(sha256sum "$deb" | cut -d' ' -f1)" "$work/expected" || { echo "$deb: wrong checksum" >&2; exit 1; }
+  if grep -q "$(sha256sum "$deb" | cut -d' ' -f1)" "$work/expected"; then cp "$deb" "$work/debs/"; else rm "$deb"; fi
 done
+cd "$work/debs"
+test "$(ls | wc -l)" = "$(echo $packages | wc -w)" || { echo "a package is missing or has a wrong checksum" >&2; exit 1; }
 
 # -- kernel: the payload of the bzImage is an lz4-packed ELF file
 dpkg-deb --fsys-tarfile "$kernel"_*.deb | tar -x -C "$work/kernel"
