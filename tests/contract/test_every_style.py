@@ -15,7 +15,7 @@ from skyscale.sandboxes.sandbox import Limits
 from skyscale.wire.problems import Problem
 from tests.contract.made_set import MADE_SET
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(400)]  # the first may build an image
 
 STYLES = ("calls", "stdin", "asserts")
 EMULATED = Limits(wall_s=30.0, cpu_s=30)

@@ -12,7 +12,7 @@ from skyscale.sandboxes.sandbox import Limits, SandboxBackend
 from tests.contract.corpus import play, probe
 from tests.contract.hostile import CHEATS, HANGS
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(400)]  # the first may build an image
 
 LIMITS = {"gvisor": Limits(wall_s=1.5), "qemu": Limits(wall_s=3.0)}
 """An emulated machine computes some twenty times slower; the wait for its verdict is ours, so not in the deadline."""

@@ -32,8 +32,8 @@ class Snapshot:
 
     def __init__(self, folder: Path, image: GuestImage, hardware: Hardware) -> None:
         self._folder = folder
-        self._image = image
-        self._hardware = hardware
+        self.image = image
+        self.hardware = hardware
         self.layers: dict[str, str] = json.loads((folder / _LAYERS).read_text(encoding="utf-8"))
         """What isolates the waiting episode inside the guest."""
 
@@ -43,7 +43,7 @@ class Snapshot:
         Raises:
             SandboxFailure: QEMU refuses, or it takes too long.
         """
-        process, line, control = launch.launch(self._image, self._hardware, self._folder / _MEMORY, is_restored=True)
+        process, line, control = launch.launch(self.image, self.hardware, self._folder / _MEMORY, is_restored=True)
         machine, qmp = GuestMachine(process, line), Qmp(control)
         try:
             async with asyncio.timeout(timeout_s):
