@@ -3,8 +3,8 @@
     python perf/episodes.py [--backends process gvisor] [--rounds 20] [--burst-s 0.6]
 
 Its last line is JSON: per backend and style (`calls`, `stdin`, `proxy`) medians and their ratios to bare in the same
-run; `qemu` has `restore` besides (from a snapshot to a verdict, over a cold boot; hangs in twenty), `layers` is the cost
-of the process backend's layers (perf/layers.py), and `goals` says which figure is the measure of which goal.
+run; `qemu` has `restore` besides (from a snapshot to a verdict, over a cold boot; hangs in twenty), `layers` is what
+the process backend's layers cost (perf/layers.py), and `goals` says which figure is the measure of which goal.
 - All variants take turns in a shuffled order in each round, so that foreign load hits them alike.
 - `p50`: from submit to verdict when nothing is warm: the sandbox is made, isolated, used. `slot_p50`: from a warm one.
 - `throughput`: two at once, back to back, every sandbox destroyed, from the warm pool as in production.
@@ -148,14 +148,14 @@ class Bench:
 
         def plain() -> None:
             count = 0
-            while time.perf_counter() < end:
+            while count == 0 or time.perf_counter() < end:
                 bare(style)
                 count += 1
             counts.append(count)
 
         async def ours() -> None:
             count = 0
-            while time.perf_counter() < end:
+            while count == 0 or time.perf_counter() < end:
                 await self._judged(style, "warm")
                 count += 1
             counts.append(count)
@@ -212,7 +212,7 @@ async def measured(backends: list[str], rounds: int, burst_s: float) -> dict[str
     if "process" in backends:
         rows = await asyncio.to_thread(_layers)
         found["layers"] = {"cpu_ratio": rows[-1]["cpu_ratio"], "p50_ratio": rows[-1]["p50_ratio"], "rows": rows}
-    found["goals"] = {name: goal for name, goal in _goals(found)}
+    found["goals"] = dict(_goals(found))
     found["load"] = os.getloadavg()[0]
     return found
 

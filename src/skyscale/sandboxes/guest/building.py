@@ -21,7 +21,7 @@ SUMS = "SHA256SUMS"
 _VERSION = "OURS"
 _BUILD_TIMEOUT_S = 300.0
 _LOCK_PAUSE_S = 0.2
-_SCRIPT = "build_daemon_rootfs.sh"
+_SCRIPT = Path(__file__).with_name("build_daemon_rootfs.sh")
 
 
 def built_or_build(cache: Path) -> Path:
@@ -55,9 +55,9 @@ def _built(cache: Path, version: str) -> Path | None:
 
 def _build(cache: Path, deadline: float) -> None:
     process = subprocess.Popen(
-        ["/bin/sh", str(_script()), str(cache)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+        ["/bin/sh", str(_SCRIPT), str(cache)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE, text=True, errors="replace", start_new_session=True,
-        env={"PATH": os.environ.get("PATH", os.defpath), "SKYSCALE_SANDBOXES": str(SANDBOXES)} | _proxies(),
+        env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8"} | _passed_on(),
     )  # fmt: skip
     try:
         _, said = process.communicate(timeout=max(1.0, deadline - time.monotonic()))
@@ -80,18 +80,10 @@ _HINT = (
 )
 
 
-def _proxies() -> dict[str, str]:
+def _passed_on() -> dict[str, str]:
     """How this host reaches its package mirror, and where apt is told so."""
     names = ("http_proxy", "https_proxy", "no_proxy", "APT_CONFIG", "TMPDIR")
     return {name: os.environ[name] for name in names if name in os.environ}
-
-
-def _script() -> Path:
-    """Beside this file where it was installed as a wheel, else in the repository."""
-    for path in (Path(__file__).with_name(_SCRIPT), SANDBOXES.parents[2] / "scripts" / _SCRIPT):
-        if path.is_file():
-            return path
-    raise SandboxFailure(f"{_SCRIPT} is not part of this installation", hint=_HINT)
 
 
 def _version() -> str:
@@ -102,7 +94,7 @@ def _version() -> str:
         files = [path] if path.is_file() else list(path.rglob("*.py"))
         listing += [f"{file.relative_to(SANDBOXES)}" for file in files]
     lines = [f"{hashlib.sha256((SANDBOXES / name).read_bytes()).hexdigest()}  {name}\n" for name in sorted(listing)]
-    script = hashlib.sha256(_script().read_bytes()).hexdigest()
+    script = hashlib.sha256(_SCRIPT.read_bytes()).hexdigest()
     return hashlib.sha256(("".join(lines) + f"{script}  -\n").encode()).hexdigest()
 
 
