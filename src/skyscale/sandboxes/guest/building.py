@@ -30,17 +30,17 @@ def built_or_build(cache: Path) -> Path:
     Raises:
         SandboxFailure: it cannot be built on this host, or not in time.
     """
-    version = _version()
-    found = _built(cache, version)
+    wanted = version()
+    found = _built(cache, wanted)
     if found is not None:
         return found
     cache.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + _BUILD_TIMEOUT_S
     with _locked(cache / ".lock", deadline):
-        found = _built(cache, version)  # another process may have built it while we waited
+        found = _built(cache, wanted)  # another process may have built it while we waited
         if found is None:
             _build(cache, deadline)
-            found = _built(cache, version)
+            found = _built(cache, wanted)
     if found is None:
         raise SandboxFailure("the guest image that was built is not of this version of Skyscale")
     return found
@@ -86,8 +86,8 @@ def _passed_on() -> dict[str, str]:
     return {name: os.environ[name] for name in names if name in os.environ}
 
 
-def _version() -> str:
-    """Of our files that run in the guest; the script says the same of what it put in."""
+def version() -> str:
+    """Names our files that run in the guest, and how they get there; the script computes the same."""
     listing: list[str] = []
     for name in OURS:
         path = SANDBOXES / name

@@ -269,7 +269,6 @@ class GuestWorkspace:
         try:
             async with asyncio.timeout(_FILE_TIMEOUT_S), self._reads:
                 asked = await self._ask(request, content, max_bytes)
-                self._reading = asked
                 reply = await asyncio.shield(asked.answer)
         except TimeoutError as error:
             self._break("it did not answer")
@@ -286,6 +285,8 @@ class GuestWorkspace:
         """Send; the request under way."""
         asked, request_id = _Request(max_bytes), f"{next(self._count):08d}"
         self._requests[request_id] = asked
+        if max_bytes:
+            self._reading = asked
         try:
             await self._send(request | {"id": request_id}, data)
         except BaseException:
