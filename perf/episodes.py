@@ -204,7 +204,7 @@ async def measured(backends: list[str], rounds: int, burst_s: float) -> dict[str
     for name in backends:
         print(f"measuring {name} ...", file=sys.stderr, flush=True)
         try:
-            found[name] = await Bench(name).run(max(3, rounds // SLOWER.get(name, 1)), burst_s)
+            found[name] = await Bench(name).run(max(4, rounds // SLOWER.get(name, 1)), burst_s)
             if name == "qemu":
                 found[name]["restore"] = await restored(VmSettings())
         except SandboxFailure as failure:

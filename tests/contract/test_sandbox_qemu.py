@@ -18,7 +18,7 @@ from skyscale.sandboxes.encoding import encode
 from skyscale.sandboxes.loading import load_backend
 from skyscale.sandboxes.sandbox import CallStatus, Limits, SandboxBackend
 from tests.contract import test_sandbox as contract
-from tests.contract.test_sandbox import QUICK, call, settled
+from tests.contract.test_sandbox import QUICK, call, kernel_status, settled
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
@@ -79,6 +79,16 @@ async def test_it_has_no_network_and_another_kernel(backend: SandboxBackend) -> 
     value = (await call(backend, "import os\ndef f(): return os.uname()[2]")).calls[0].value
     assert value != encode(os.uname()[2])
     assert backend.report()["no network device"] == "yes"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives each machine a user of its own")
+async def test_each_machine_has_a_user_of_its_own_and_no_capability(backend: SandboxBackend) -> None:
+    sandboxes = [await backend.acquire(), await backend.acquire()]
+    status = [kernel_status(pid) for pid in _machines()]
+    await asyncio.gather(*(sandbox.close() for sandbox in sandboxes))
+    uids = [each["Uid"][0] for each in status]
+    assert len(uids) >= 2 and len(set(uids)) == len(uids) and "0" not in uids
+    assert {(each["CapEff"][0], each["Seccomp"][0]) for each in status} == {("0" * 16, "2")}
 
 
 async def test_nothing_of_an_episode_is_left_for_the_next(backend: SandboxBackend) -> None:
