@@ -44,6 +44,8 @@ class World:
     http: httpx.AsyncClient
     metrics: Metrics
     clock: Callable[[], datetime]
+    fatal: Callable[[str], str | None] = lambda run_id: None
+    """Why a run's own environment leaves it no future, if so."""
 
 
 class Coordinator:
@@ -97,6 +99,10 @@ class Coordinator:
         if failed is not None:
             reason = f"{failed.job_id} gave up after {failed.attempt} attempts: {failed.reason or 'no reason given'}"
             await self._end(run, RunStatus.FAILED, f"{reason}; its log: GET /api/training/jobs/{failed.job_id}")
+            return
+        hopeless = world.fatal(run.run_id)
+        if hopeless is not None:
+            await self._end(run, RunStatus.FAILED, hopeless)
             return
         late = rules.overdue(run.status, run.created_at, run.policy_url is not None, world.clock())
         if late is not None:

@@ -37,7 +37,7 @@ def lesson(group: LeasedGroup, algorithm: Algorithm, max_new_tokens: int | None)
     rewards_G = torch.tensor([t.reward for t in scored], dtype=torch.float64)
     if algorithm.overlong == "penalty":
         assert max_new_tokens is not None
-        lengths_G = torch.tensor([len(t.completion_ids) for t in scored], dtype=torch.float64)
+        lengths_G = torch.tensor([t.num_sampled for t in scored], dtype=torch.float64)
         rewards_G += overlong_penalty(lengths_G, max_new_tokens, algorithm.overlong_buffer, algorithm.overlong_penalty)
     advantages = group_advantage(rewards_G, algorithm.advantage).tolist()
     counted = [
@@ -49,6 +49,6 @@ def lesson(group: LeasedGroup, algorithm: Algorithm, max_new_tokens: int | None)
     return Lesson(
         prompt_ids=group.prompt_ids,
         episodes=[] if is_flat and algorithm.kl_coefficient == 0 else counted,
-        num_tokens=sum(len(episode.completion_ids) for episode, _ in counted),
+        num_tokens=sum(episode.num_sampled for episode, _ in counted),
         num_sequences=len(counted),
     )

@@ -10,6 +10,8 @@ walk of a tree of tokens, and that walk is the packed row:
 - A token attends to its ancestors and itself, so its hidden state is that of the plain sequence it lies on.
 - A node is a distinct (prefix, next token) pair; its log-probability is computed once, from `source_K` and `target_K`.
   Each token of each trajectory points to its node with `node_N` and has its own engine logprob and advantage.
+- Tokens that the environment wrote between the turns of an episode are inputs like any other, and nothing points to
+  their nodes: they enter neither loss nor metrics, and their logits are not computed.
 - Rows of similar length share a micro-batch; a micro-batch never exceeds the token budget unless one row does.
 
 Letters: B rows, T tokens of the longest row, K nodes, N completion tokens.
@@ -107,6 +109,7 @@ class _TreeBuilder:
         self._prompt_ids = prompt_ids
         self._max_row_tokens = max_row_tokens
         self._rows: list[Row] = []
+        self._has_gaps = False
         self._begin_row()
 
     def add(self, ids: tuple[int, ...], episodes: list[tuple[Trajectory, float]], *, has_child: bool) -> None:
@@ -121,11 +124,13 @@ class _TreeBuilder:
         self._grow(ids, shared, num_inputs=len(ids) if has_child else len(ids) - 1)
         row = self._rows[-1]
         for episode, advantage in episodes:
-            row.node += self._nodes
-            row.engine_logprobs += episode.logprobs
-            row.advantages += [advantage] * len(ids)
-            row.versions += episode.versions
-            row.lengths.append(len(ids))
+            for sampled in _sampled_spans(episode):
+                row.node += self._nodes[sampled]
+                row.engine_logprobs += episode.logprobs[sampled]
+                row.versions += episode.versions[sampled]
+            self._has_gaps |= bool(episode.turns)
+            row.advantages += [advantage] * episode.num_sampled
+            row.lengths.append(episode.num_sampled)
 
     def _grow(self, ids: tuple[int, ...], shared: int, num_inputs: int) -> None:
         """Add the nodes below depth `shared`; the first `num_inputs` tokens of `ids` are needed as inputs too."""
@@ -143,6 +148,9 @@ class _TreeBuilder:
     def finish(self) -> list[Row]:
         """The rows, complete."""
         self._close_path(0)
+        if self._has_gaps:
+            for row in self._rows:
+                _drop_unused_nodes(row)
         return self._rows
 
     def _begin_row(self) -> None:
@@ -161,6 +169,19 @@ class _TreeBuilder:
         if depth == 0:
             row.last[: len(self._prompt_ids)] = [len(row.ids) - 1] * len(self._prompt_ids)
         del self._inputs[depth + 1 :], self._nodes[depth:]
+
+
+def _sampled_spans(episode: Trajectory) -> list[slice]:
+    """The tokens that the model sampled."""
+    return [slice(turn.start, turn.end) for turn in episode.turns] or [slice(0, len(episode.completion_ids))]
+
+
+def _drop_unused_nodes(row: Row) -> None:
+    used = sorted(set(row.node))
+    place = {node: index for index, node in enumerate(used)}
+    row.source = [row.source[node] for node in used]
+    row.target = [row.target[node] for node in used]
+    row.node = [place[node] for node in row.node]
 
 
 def _shared_prefix(left: Sequence[int], right: Sequence[int]) -> int:

@@ -6,12 +6,13 @@ what all processes of the run read over the wire.
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from skyscale.wire.algorithms import Algorithm
 from skyscale.wire.base import Reply, Request
+from skyscale.wire.environments import MAX_TURNS, CodeEnvironment, Environment
 from skyscale.wire.problems import Difficulty
 
 RUN_ID_PATTERN = r"^rl-[a-z0-9][a-z0-9-]{2,47}$"
@@ -81,6 +82,10 @@ class RunCreate(Request):
     algorithm: Algorithm = Algorithm()
     sampling: Sampling = Sampling()
     evaluation: Evaluation = Evaluation()
+    environment: Environment = CodeEnvironment()
+    """What episodes are played in, by `kind`: `code`, `reward_file`, `python` or `http`."""
+    max_turns: Annotated[int, Field(ge=1, le=MAX_TURNS)] = 1
+    """Most answers of an episode; after each one but the last the model is told what was wrong."""
     mode: Literal["async", "synchronous"] = "async"
     """`synchronous` plays one batch, trains on it, swaps, and only then plays the next: reproducible and slow."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
@@ -105,6 +110,17 @@ class RunCreate(Request):
             raise ValueError("mode 'synchronous' plays with one worker: set num_workers to 1, or mode to 'async'")
         return self
 
+    @field_validator("environment", mode="before")
+    @classmethod
+    def _is_code_unless_it_says_otherwise(cls, value: object) -> object:
+        return {"kind": "code"} | cast("dict[str, object]", value) if isinstance(value, dict) else value
+
+    @model_validator(mode="after")
+    def _a_reward_file_scores_one_answer(self) -> "RunCreate":
+        if self.environment.kind == "reward_file" and self.max_turns > 1:
+            raise ValueError("a reward file gives no feedback: set max_turns to 1, or use environment kind 'python'")
+        return self
+
 
 class RunSpec(Reply):
     """A run request with every default resolved; immutable once the run exists."""
@@ -121,6 +137,8 @@ class RunSpec(Reply):
     sampling: Sampling
     """With `max_new_tokens` set."""
     evaluation: Evaluation
+    environment: Environment = CodeEnvironment()
+    max_turns: int = 1
     mode: Literal["async", "synchronous"]
     seed: int
     max_steps: int | None

@@ -23,6 +23,7 @@ OPTIONS = {
     "runs create": {
         URL, "--json", "--base-model", "--num-workers", "--gpu-model", "--provider", "--problem-set", "--difficulty",
         "--mode", "--seed", "--max-steps", "--max-hours", "--target-reward", "--run-id", "--file", "--set", "--dry-run",
+        "--max-turns", "--reward", "--environment",
         "--watch",
     },
     "runs list": {URL, "--json", "--limit", "--cursor"},
