@@ -23,9 +23,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from skyscale.trainer.advantages import group_advantage
-from skyscale.wire.batches import LeasedGroup, Trajectory
-from skyscale.wire.episodes import Outcome
+from skyscale.trainer.episodes import Lesson
+from skyscale.wire.batches import Trajectory
 
 
 @dataclass(slots=True)
@@ -41,6 +40,8 @@ class Row:
     engine_logprobs: list[float] = field(default_factory=list[float])
     advantages: list[float] = field(default_factory=list[float])
     versions: list[int] = field(default_factory=list[int])
+    lengths: list[int] = field(default_factory=list[int])
+    """Tokens of each sequence, in the order of `node`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,9 @@ class MicroBatch:
     engine_logprob_N: Tensor
     advantage_N: Tensor
     version_N: Tensor
+    sequence_N: Tensor
+    """Which sequence of this micro-batch the token belongs to, 0 ... num_sequences - 1."""
+    num_sequences: int
 
     @property
     def num_tokens(self) -> int:
@@ -70,21 +74,18 @@ class MicroBatch:
         return (causal_TT & (self.last_BT[:, None, :] >= index_T[None, :, None])).unsqueeze(1)
 
 
-def pack_group(group: LeasedGroup, max_row_tokens: int) -> list[Row]:
-    """The group's rows: one, or more if the tree is larger than `max_row_tokens` (the prompt is then repeated).
+def pack(lesson: Lesson, max_row_tokens: int) -> list[Row]:
+    """The group's rows: none if it teaches nothing, else one, or more if the tree is larger than `max_row_tokens`.
 
-    Episodes that failed for our own reasons are left out, of the baseline too; so are groups without a prompt.
+    A row repeats the prompt; a sequence is never cut.
     """
-    episodes = [t for t in group.trajectories if t.outcome is not Outcome.INFRASTRUCTURE_FAILURE]
-    if len(episodes) < 2 or not group.prompt_ids:
+    if not lesson.episodes:
         return []
-    rewards_G = torch.tensor([t.reward for t in episodes], dtype=torch.float64)
-    advantages = group_advantage(rewards_G).tolist()
     by_ids: dict[tuple[int, ...], list[tuple[Trajectory, float]]] = {}
-    for episode, advantage in zip(episodes, advantages, strict=True):
+    for episode, advantage in lesson.episodes:
         by_ids.setdefault(tuple(episode.completion_ids), []).append((episode, advantage))
     completions = sorted(by_ids)
-    builder = _TreeBuilder(group.prompt_ids, max_row_tokens)
+    builder = _TreeBuilder(lesson.prompt_ids, max_row_tokens)
     for ids, following in zip(completions, [*completions[1:], ()], strict=True):
         builder.add(ids, by_ids[ids], has_child=following[: len(ids)] == ids)
     return builder.finish()
@@ -128,7 +129,8 @@ class _TreeBuilder:
                 row.engine_logprobs += episode.logprobs[sampled]
                 row.versions += episode.versions[sampled]
             self._has_gaps |= bool(episode.turns)
-            row.advantages += [advantage] * (len(row.node) - len(row.advantages))
+            row.advantages += [advantage] * episode.num_sampled
+            row.lengths.append(episode.num_sampled)
 
     def _grow(self, ids: tuple[int, ...], shared: int, num_inputs: int) -> None:
         """Add the nodes below depth `shared`; the first `num_inputs` tokens of `ids` are needed as inputs too."""
@@ -202,6 +204,8 @@ def _collate(rows: list[Row], device: torch.device) -> MicroBatch:
     def padded(lists: Iterable[list[int]], fill: int) -> Tensor:
         return torch.tensor([values + [fill] * (width - len(values)) for values in lists], device=device)
 
+    lengths = torch.tensor([length for row in rows for length in row.lengths], device=device)
+
     def joined(lists: Iterable[list[float]] | Iterable[list[int]], dtype: torch.dtype) -> Tensor:
         return torch.tensor([value for values in lists for value in values], dtype=dtype, device=device)
 
@@ -216,4 +220,6 @@ def _collate(rows: list[Row], device: torch.device) -> MicroBatch:
         engine_logprob_N=joined((row.engine_logprobs for row in rows), torch.float32),
         advantage_N=joined((row.advantages for row in rows), torch.float32),
         version_N=joined((row.versions for row in rows), torch.int64),
+        sequence_N=torch.arange(lengths.numel(), device=device).repeat_interleave(lengths),
+        num_sequences=lengths.numel(),
     )

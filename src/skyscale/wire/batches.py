@@ -47,6 +47,11 @@ class Trajectory(Request):
             mask[turn.start : turn.end] = [True] * (turn.end - turn.start)
         return mask
 
+    @property
+    def num_sampled(self) -> int:
+        """How many of `completion_ids` the model sampled."""
+        return sum(turn.end - turn.start for turn in self.turns) if self.turns else len(self.completion_ids)
+
     @model_validator(mode="after")
     def _turns_are_in_order_and_reach_the_end(self) -> "Trajectory":
         position = 0

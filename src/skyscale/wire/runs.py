@@ -10,6 +10,7 @@ from typing import Annotated, Literal, cast
 
 from pydantic import Field, field_validator, model_validator
 
+from skyscale.wire.algorithms import Algorithm
 from skyscale.wire.base import Reply, Request
 from skyscale.wire.environments import MAX_TURNS, CodeEnvironment, Environment
 from skyscale.wire.problems import Difficulty
@@ -41,43 +42,6 @@ class RunStage(StrEnum):
     WAITING_FOR_ROLLOUTS = "waiting_for_rollouts"
     TRAINING = "training"
     FINISHING = "finishing"
-
-
-class Algorithm(Request):
-    """Group relative policy optimisation (arXiv:2402.03300) in the form of Dr. GRPO and DAPO.
-
-    Advantage = reward - mean of the group; token mean over the batch; asymmetric clip; truncated importance
-    correction between the engine that sampled and the trainer.
-    """
-
-    name: Literal["grpo"] = "grpo"
-    group_size: Annotated[int, Field(ge=2, le=256)] = 8
-    """Episodes of one problem that share a baseline (G)."""
-    groups_per_step: Annotated[int, Field(ge=1, le=4096)] = 16
-    """Groups in one leased batch; one policy version is published per batch."""
-    minibatches: Annotated[int, Field(ge=1, le=64)] = 1
-    """Optimizer steps per batch; the batch is cut by whole groups."""
-    learning_rate: Annotated[float, Field(gt=0, le=1)] | None = None
-    """AdamW step size; the default depends on the model's size."""
-    adam_beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    adam_beta2: Annotated[float, Field(ge=0, lt=1)] = 0.95
-    weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.0
-    warmup_steps: Annotated[int, Field(ge=0)] = 5
-    """Optimizer steps over which the learning rate rises linearly from zero."""
-    clip_low: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    clip_high: Annotated[float, Field(gt=0, le=10)] = 0.28
-    """The probability ratio is clipped to [1 - clip_low, 1 + clip_high] (arXiv:2503.14476)."""
-    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
-    importance_cap: Annotated[float, Field(ge=1)] = 2.0
-    """Upper bound of the trainer/engine probability ratio that weights each token."""
-    importance_low: Annotated[float, Field(ge=0, le=1)] = 0.5
-    importance_high: Annotated[float, Field(ge=1)] = 5.0
-    """Tokens whose trainer/engine ratio leaves [importance_low, importance_high] are masked."""
-    max_staleness: Annotated[int, Field(ge=0, le=64)] = 4
-    """Most policy versions between the oldest token of a group and the version that trains on it."""
-    dynamic_sampling: bool = True
-    """True: a batch is `groups_per_step` groups with a signal, those of equal reward are refilled (arXiv:2503.14476).
-    False: a batch is the next `groups_per_step` groups in order, of which those of equal reward teach nothing."""
 
 
 class Sampling(Request):

@@ -15,6 +15,8 @@ from skyscale.cli.main import cli, run
 URL = "--url"
 # Adding or renaming an option is a decision; write it down here.
 OPTIONS = {
+    "algorithms list": {"--json"},
+    "algorithms show": {"--json"},
     "": {"--version"},
     "demo": {"--seconds", "--seed", "--workers", "--port", "--data-dir", "--keep-serving", "--json"},
     "serve": {"--host", "--port", "--data-dir", "--insecure"},
