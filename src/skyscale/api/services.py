@@ -134,13 +134,14 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
         metrics,
         providers=set(providers),
         check_problems=check_extras,
-        default_loggers=settings.loggers.split(",") if settings.loggers else (),
         check_model=check_parts,
+        default_loggers=settings.loggers.split(",") if settings.loggers else (),
     )
     swaps = Swaps(database, events, http, utc_now, tokens)
-    cards, evaluations = Cards(database, episodes.evaluations, settings.artifact_root), episodes.evaluations
-    ending = Parts(jobs, buffer, events)
-    world = World(database, ending, evaluations, cards, swaps, http, metrics, utc_now, turns.fatal)
+    cards = Cards(database, episodes.evaluations, settings.artifact_root)
+    world = World(
+        database, Parts(jobs, buffer, events), episodes.evaluations, cards, swaps, http, metrics, utc_now, turns.fatal
+    )
     coordinator = Coordinator(world, settings.reconcile_s)
     runs.on_change = coordinator.wake
     boxes = BoxService(
