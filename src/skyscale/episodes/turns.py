@@ -8,7 +8,7 @@
 - Trouble of a run's own environment is an infrastructure failure of those episodes and an event (`troubles.py`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from skyscale.buffer.queries import GroupRow, RunRow
@@ -42,8 +42,13 @@ class TurnService:
         sessions: "Sessions",
         troubles: "Troubles",
         open_problems: Callable[[str], ProblemSet] = load_problem_set,
+        note_verdicts: Callable[[str, Sequence[str], Sequence[Verdict]], None] = lambda group_id, codes, verdicts: None,
     ) -> None:
-        """`open_problems` gives the problem set that a specification names."""
+        """`open_problems` gives the problem set that a specification names.
+
+        `note_verdicts` is told what was judged (group id, programs, verdicts) and returns at once.
+        """
+        self._note_verdicts = note_verdicts
         self._buffer = buffer
         self._judging = judging
         self._environments = environments
