@@ -16,21 +16,21 @@ from dataclasses import dataclass, field
 
 import httpx
 
+from skyscale.artifacts.store import open_store
 from skyscale.auth.tokens import JobTokens, load_secret
 from skyscale.boxes.files import BoxFiles
 from skyscale.boxes.service import BoxService
 from skyscale.buffer.service import BufferService
 from skyscale.envs.judge import Judge
-from skyscale.envs.registry import load_problem_set
 from skyscale.episodes.judging import Judging
 from skyscale.episodes.missions import MissionService
 from skyscale.episodes.service import EpisodeService
-from skyscale.errors import Invalid, NotFound
 from skyscale.events.service import EventLog
 from skyscale.jobs.dispatch import COMMANDS
 from skyscale.jobs.loading import load_providers
 from skyscale.jobs.scheduler import Scheduler
 from skyscale.jobs.service import JobService
+from skyscale.problems.service import Bounds, ProblemSetService
 from skyscale.runs.base_models import require_model
 from skyscale.runs.coordinator import Coordinator, World
 from skyscale.runs.endings import Parts
@@ -44,7 +44,6 @@ from skyscale.store.migrate import upgrade
 from skyscale.telemetry.metrics import Metrics
 from skyscale.wire.base import utc_now
 from skyscale.wire.jobs import JobRole
-from skyscale.wire.runs import RunSpec
 
 
 @dataclass(slots=True)
@@ -68,6 +67,7 @@ class Services:
     judge: Judge
     episodes: EpisodeService
     missions: MissionService
+    problem_sets: ProblemSetService
     boxes: BoxService
     files: BoxFiles
     jobs: JobService
@@ -93,7 +93,11 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
     buffer = BufferService(database, events)
     judge = Judge(load_backend(slots=settings.sandbox_slots), concurrency=settings.sandbox_slots)
     judging = Judging(judge, settings.verdict_cache_entries)
-    episodes = EpisodeService(database, buffer, judging, settings.ticket_ttl_s)
+    problem_sets = ProblemSetService(
+        database, open_store(settings.artifact_root), judge, settings.data_dir / "problem-uploads", _bounds(settings)
+    )
+    library = problem_sets.library
+    episodes = EpisodeService(database, buffer, judging, settings.ticket_ttl_s, library, events, metrics)
     providers = load_providers(settings.data_dir)
     jobs = JobService(database, events, providers=providers, settings=settings)
     scheduler = Scheduler(
@@ -107,7 +111,7 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
         buffer,
         metrics,
         providers=set(providers),
-        check_problems=check_problems,
+        problems=problem_sets,
         check_model=lambda spec: require_model(spec, http),
     )
     swaps = Swaps(database, events, http, utc_now, tokens)
@@ -120,7 +124,8 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
     )  # fmt: skip
     return Services(
         settings=settings, address=address, database=database, metrics=metrics, tokens=tokens, events=events,
-        buffer=buffer, judge=judge, episodes=episodes, missions=MissionService(database, buffer, judging),
+        buffer=buffer, judge=judge, episodes=episodes, missions=MissionService(database, buffer, judging, library),
+        problem_sets=problem_sets,
         boxes=boxes, files=BoxFiles(boxes),
         jobs=jobs, scheduler=scheduler, runs=runs, swaps=swaps, coordinator=coordinator, http=http,
         views=RunViews(database, events, jobs, buffer, episodes, settings),
@@ -134,6 +139,7 @@ async def running(parts: Services) -> AsyncGenerator[None]:
         stack.push_async_callback(parts.database.close)
         stack.push_async_callback(parts.http.aclose)
         await upgrade(parts.database)
+        await parts.problem_sets.start()
         stack.push_async_callback(parts.judge.stop)
         await parts.judge.start()
         stack.push_async_callback(parts.boxes.stop)
@@ -152,17 +158,13 @@ def _label(settings: Settings) -> str:
     return hashlib.sha256(str(settings.data_dir.resolve()).encode()).hexdigest()[:16]
 
 
-def check_problems(spec: RunSpec) -> None:
-    """Raise Invalid for a run whose problem set is missing, has nothing to train on or nothing to be evaluated with."""
-    try:
-        problems = load_problem_set(spec.problem_set)
-    except (NotFound, OSError, UnicodeError) as error:
-        detail = f"problem_set: {spec.problem_set!r} is neither 'embedded' nor a readable JSONL file"
-        raise Invalid(detail, code="problem_set_not_found") from error
-    if not problems.train(spec.difficulty):
-        raise Invalid(f"problem_set: {spec.problem_set!r} has no train problems of difficulty {spec.difficulty}")
-    if spec.evaluation.num_problems > 0 and not problems.heldout():
-        raise Invalid(f"problem_set: {spec.problem_set!r} has no held-out problems: set evaluation.num_problems to 0")
+def _bounds(settings: Settings) -> Bounds:
+    """Half of the sandboxes are always left to runs, unless there is only one."""
+    return Bounds(
+        max_bytes=settings.problem_set_max_bytes,
+        max_total_bytes=settings.problem_sets_max_bytes,
+        solutions_at_once=max(1, settings.sandbox_slots // 2),
+    )
 
 
 def _http() -> httpx.AsyncClient:

@@ -6,7 +6,9 @@ from datetime import datetime
 from sqlalchemy import and_, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from skyscale.store.tables.buffer import buffer_groups as groups
 from skyscale.store.tables.episodes import episodes
+from skyscale.wire.episodes import Purpose
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,3 +62,24 @@ async def num_open(connection: AsyncConnection) -> int:
     """Open episodes."""
     query = select(func.count()).select_from(episodes).where(episodes.c.closed_at.is_(None))
     return (await connection.execute(query)).scalar_one()
+
+
+@dataclass(frozen=True, slots=True)
+class PlayedGroup:
+    """A train group that was pushed, as a curriculum sees it."""
+
+    sequence: int
+    problem_id: str
+    reward: float
+    """Mean over the episodes that our infrastructure did not break."""
+    pushed_at: datetime
+
+
+async def played_groups(connection: AsyncConnection, run_id: str, since: datetime | None) -> list[PlayedGroup]:
+    """Train groups of a run with an episode to judge by, pushed at that time or later."""
+    query = select(
+        groups.c.sequence, groups.c.problem_id, groups.c.reward_sum, groups.c.kept, groups.c.pushed_at
+    ).where(groups.c.run_id == run_id, groups.c.purpose == Purpose.TRAIN, groups.c.kept > 0)
+    pushed = groups.c.pushed_at.is_not(None) if since is None else groups.c.pushed_at >= since
+    rows = await connection.execute(query.where(pushed))
+    return [PlayedGroup(row.sequence, row.problem_id, row.reward_sum / row.kept, row.pushed_at) for row in rows]

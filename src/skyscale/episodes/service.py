@@ -7,6 +7,7 @@
 """
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -18,14 +19,18 @@ from skyscale.buffer.queries import EvaluationCount, GroupRow, RunRow
 from skyscale.buffer.rules import GroupState, RunState
 from skyscale.buffer.service import BufferService
 from skyscale.buffer.wakeup import wait_for
-from skyscale.envs.registry import load_problem_set
+from skyscale.envs.registry import heldout_refs
 from skyscale.episodes import rules
+from skyscale.episodes.curriculum import Curricula
 from skyscale.episodes.judging import Judging
 from skyscale.episodes.prompts import messages_of
-from skyscale.errors import Conflict, Gone, Invalid
+from skyscale.errors import Conflict, Gone, Invalid, NotFound
+from skyscale.events.service import EventLog
+from skyscale.problems.library import Library
 from skyscale.store.engine import Database
+from skyscale.telemetry.metrics import Metrics
 from skyscale.wire.episodes import GroupTicket, GroupVerdicts, Outcome, Purpose, TicketReply, TicketRequest
-from skyscale.wire.runs import EvaluationResult, RunSpec
+from skyscale.wire.runs import CurriculumCounts, EvaluationResult, RunSpec
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -37,7 +42,18 @@ RETRY_AFTER_S = 0.5
 class EpisodeService:
     """Tickets, group verdicts and evaluations of runs."""
 
-    def __init__(self, database: Database, buffer: BufferService, judging: Judging, ticket_ttl_s: float) -> None:
+    def __init__(
+        self,
+        database: Database,
+        buffer: BufferService,
+        judging: Judging,
+        ticket_ttl_s: float,
+        library: Library,
+        events: EventLog,
+        metrics: Metrics,
+    ) -> None:
+        self._library = library
+        self._curricula = Curricula(events, metrics)
         self._database = database
         self._buffer = buffer
         self._judging = judging
@@ -65,26 +81,48 @@ class EpisodeService:
         if run.state == RunState.CLOSED:
             raise Gone(f"run {run.run_id!r} has ended: nothing more is played", code="run_closed")
         spec = run.spec
-        ids = tuple(p.id for p in load_problem_set(spec.problem_set).train(spec.difficulty))
+        ids = self._library.open(spec.problem_set).train_ids(spec.difficulty)
+        choose = rules.draw if spec.curriculum is None else await self._pools(connection, run, len(ids))
 
         def draw(sequence: int) -> Draw:
             seed = rules.group_seed(spec.seed, Purpose.TRAIN, sequence)
-            return Draw(rules.draw(ids, spec.seed, sequence), seed)
+            return Draw(choose(ids, spec.seed, sequence), seed)
 
         granted = await self._buffer.admission.admit(
             connection, run, request.request_id, request.num_groups, self._ticket_ttl_s, draw
         )
         return run, granted
 
+    async def _pools(
+        self, connection: "AsyncConnection", run: RunRow, num_problems: int
+    ) -> Callable[[tuple[str, ...], int, int], str]:
+        assert run.spec.curriculum is not None
+        pools = await self._curricula.update(connection, run.run_id, run.spec.curriculum)
+        await self._curricula.tell(connection, pools, run.spec, run.newest_version, num_problems)
+        return pools.draw
+
+    async def curriculum(self, connection: "AsyncConnection", spec: RunSpec) -> CurriculumCounts | None:
+        """The run's train problems by pool; None when its curriculum is off, or its problem set was deleted since."""
+        if spec.curriculum is None:
+            return None
+        try:
+            problems = await asyncio.to_thread(self._library.open, spec.problem_set)
+        except NotFound:
+            return None
+        pools = await self._curricula.update(connection, spec.run_id, spec.curriculum)
+        return pools.counts(len(problems.train_ids(spec.difficulty)))
+
     def _ticket(self, run: RunRow, group: GroupRow) -> GroupTicket:
         spec = run.spec
         is_eval = group.purpose == Purpose.EVAL
+        problem = self._library.open(spec.problem_set).get(group.problem_id)
         assert spec.sampling.max_new_tokens is not None, "a resolved spec has every default"
         assert group.expires_at is not None, "an open group has an end"
         return GroupTicket(
             group_id=group.group_id,
             problem_id=group.problem_id,
-            messages=messages_of(load_problem_set(spec.problem_set).get(group.problem_id)),
+            messages=messages_of(problem),
+            submission="text" if problem.style == "answer" else "code",
             group_size=spec.evaluation.samples_per_problem if is_eval else spec.algorithm.group_size,
             purpose=group.purpose,
             version=group.version,
@@ -108,7 +146,7 @@ class EpisodeService:
         # A planned evaluation group was on a ticket that expired; its push is still wanted, so its verdicts are too.
         if group.state not in (GroupState.OPEN, GroupState.PLANNED, GroupState.EXPIRED):
             raise Conflict(f"group {group_id!r} was already pushed", code="group_not_open")
-        problem = load_problem_set(run.spec.problem_set).get(group.problem_id)
+        problem = self._library.open(run.spec.problem_set).get(group.problem_id)
         verdicts = await self._judging.verdicts(problem, codes)
         judged = zip(codes, verdicts, strict=True)
         self._buffer.judged.remember(
@@ -124,7 +162,7 @@ class EpisodeService:
         """Have the held-out problems played by this version before anything else; asking again changes nothing."""
         if spec.evaluation.num_problems == 0:
             return
-        heldout = load_problem_set(spec.problem_set).heldout()
+        heldout = heldout_refs(self._library.open(spec.problem_set))
         if not heldout:
             raise Invalid(
                 f"problem set {spec.problem_set!r} has no held-out problems: set evaluation.num_problems to 0"

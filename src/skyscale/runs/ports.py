@@ -6,7 +6,7 @@ from typing import Literal, Protocol
 from skyscale.store.engine import AsyncConnection
 from skyscale.wire.batches import BufferStats
 from skyscale.wire.jobs import JobRole, JobView
-from skyscale.wire.runs import EvaluationResult, ProcessHealth, RunSpec
+from skyscale.wire.runs import CurriculumCounts, EvaluationResult, ProcessHealth, RunSpec
 
 
 class Jobs(Protocol):
@@ -65,6 +65,18 @@ class Buffer(Protocol):
         ...
 
 
+class Problems(Protocol):
+    """What runs play."""
+
+    async def resolve(self, spec: RunSpec) -> RunSpec:
+        """With an immutable `problem_set`. Raises NotFound, and Invalid for one that the run cannot use."""
+        ...
+
+    async def hold(self, connection: AsyncConnection, spec: RunSpec) -> None:
+        """Keep it from being deleted until the run's row is written. Raises NotFound when it was deleted already."""
+        ...
+
+
 class Episodes(Protocol):
     """Evaluations are played like training groups, by the same workers."""
 
@@ -78,4 +90,8 @@ class Episodes(Protocol):
 
     async def evaluations(self, connection: AsyncConnection, run_id: str) -> list[EvaluationResult]:
         """All finished ones, by version."""
+        ...
+
+    async def curriculum(self, connection: AsyncConnection, spec: RunSpec) -> CurriculumCounts | None:
+        """The run's train problems by pool; None when its curriculum is off."""
         ...

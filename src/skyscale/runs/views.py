@@ -56,11 +56,13 @@ class RunViews:
             processes = await self._jobs.list_for_run(connection, run_id)
             points = await queries.newest_metrics(connection, run_id, METRICS_SHOWN)
             evaluations = await self._episodes.evaluations(connection, run_id)
+            pools = await self._episodes.curriculum(connection, run.spec)
             event_count = await self._events.count(connection, run_id)
             newest = await queries.policy(connection, run_id, run.newest_version)
         stats = await self._buffer.stats(run_id)
         checkpoint = newest[0].manifest_uri if newest else None
-        return self._view(run, processes, points, evaluations, event_count, stats, checkpoint)
+        view = self._view(run, processes, points, evaluations, event_count, stats, checkpoint)
+        return view.model_copy(update={"curriculum": pools})
 
     async def page(self, cursor: str | None, limit: int, status: RunStatus | None) -> RunPage:
         """Runs, newest first. Raises BadRequest for a cursor that is not ours."""

@@ -64,7 +64,7 @@ class Player:
 
     async def _judge_and_push(self, ticket: GroupTicket, generation: Generation, expires_at: float) -> None:
         generated = time.monotonic()
-        codes = [_submission(completion.text) for completion in generation.completions]
+        codes = [_submission(completion.text, ticket.submission) for completion in generation.completions]
         reply = await self._client.step(ticket.group_id, codes, retry_for_s=max(0.0, expires_at - generated))
         judged = time.monotonic()
         await self._client.push(self._group(ticket, generation, codes, reply.verdicts))
@@ -104,7 +104,9 @@ class Player:
             print(f"the event could not be sent: {unheard}", file=sys.stderr, flush=True)  # noqa: T201 - the job's log
 
 
-def _submission(text: str) -> str:
+def _submission(text: str, kind: str) -> str:
+    if kind == "text":  # the answer is at the end
+        return text[-MAX_CODE_CHARS:]
     # The environment refuses longer programs, and the length penalty makes any program of this size worth 0 anyway.
     return extract_code(text)[:MAX_CODE_CHARS]
 
