@@ -73,7 +73,8 @@ def draw_from_pools(
     problem_ids: tuple[str, ...], seed: int, sequence: int, is_retired: Callable[[str], bool], recheck: float
 ) -> str:
     """As `draw`, but a retired problem keeps its turn only with probability `recheck`, else another one has it."""
-    first = candidate = draw(problem_ids, seed, sequence)
+    first: str = draw(problem_ids, seed, sequence)
+    candidate = first
     for attempt in range(MAX_TRIES):
         place = int.from_bytes(_digest(f"{seed}:curriculum:{sequence}:{attempt}")[:12])
         if not is_retired(candidate) or (place >> 64) < recheck * 2**32:
