@@ -101,10 +101,11 @@ def _limited(headers: dict[bytes, bytes], receive: Receive, limit: int) -> Recei
 
     async def read() -> Message:
         nonlocal received
-        message = await receive()
-        received += len(message.get("body", b""))
-        if max(received, announced) > limit:
-            raise TooLarge(f"the body exceeds {limit} bytes")
-        return message
+        if announced <= limit:
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received <= limit:
+                return message
+        raise TooLarge(f"the body exceeds {limit} bytes")
 
     return read

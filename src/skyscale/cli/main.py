@@ -13,7 +13,7 @@ TABLE = {
     "demo": ("skyscale.cli.demo:demo", "Train a small model before your eyes, in minutes."),
     "serve": ("skyscale.cli.serve:serve", "Run the control plane."),
     "runs": ("skyscale.cli.runs:runs", "Create, watch and stop training runs."),
-    "problems": ("skyscale.cli.problems:problems", "Look at what is trained on."),
+    "problems": ("skyscale.cli.problems:problems", "Upload what is trained on, and look at it."),
     "buffer": ("skyscale.cli.buffer:buffer", "Look into a run's experience buffer."),
     "sandbox": ("skyscale.cli.sandbox:sandbox", "Make isolated places to run code, and use them."),
     "doctor": ("skyscale.cli.doctor:doctor", "Say what isolates untrusted code on this host."),

@@ -73,13 +73,13 @@ def draw_from_pools(
     problem_ids: tuple[str, ...], seed: int, sequence: int, is_retired: Callable[[str], bool], recheck: float
 ) -> str:
     """As `draw`, but a retired problem keeps its turn only with probability `recheck`, else another one has it."""
-    first: str = draw(problem_ids, seed, sequence)
+    first = draw(problem_ids, seed, sequence)
     candidate = first
     for attempt in range(MAX_TRIES):
         place = int.from_bytes(_digest(f"{seed}:curriculum:{sequence}:{attempt}")[:12])
-        if not is_retired(candidate) or (place >> 64) < recheck * 2**32:
+        if not is_retired(candidate) or (place >> 64) < recheck * (1 << 32):
             return candidate
-        candidate = problem_ids[(place & (2**64 - 1)) % len(problem_ids)]
+        candidate = problem_ids[(place & ((1 << 64) - 1)) % len(problem_ids)]
     return first
 
 
