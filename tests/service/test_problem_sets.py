@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -280,3 +282,30 @@ async def test_job_tokens_upload_and_delete_nothing(client: httpx.AsyncClient, a
     bad = {"authorization": "Bearer nonsense"}
     assert (await client.post(PATH, params={"name": "x"}, content=b"", headers=bad)).status_code == 401
     assert (await client.delete(f"{PATH}/x", headers=bad)).status_code == 401
+
+
+FULL_DISK = """
+import asyncio, resource, sys
+from pathlib import Path
+from skyscale.errors import Unavailable
+from skyscale.problems.uploads import receive
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (1_500_000, 1_500_000))
+
+async def chunks(number):
+    for n in range(number):
+        yield b'{"id": "p%d", "prompt": "%s", "style": "answer", "answer": "1"}\\n' % (n, b"x" * 900_000)
+
+async def main():
+    try:
+        await receive(chunks(2), Path(sys.argv[1]), 10_000_000)
+    except Unavailable as error:
+        print(error.code, list(Path(sys.argv[1]).iterdir()))
+
+asyncio.run(main())
+"""
+
+
+def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", FULL_DISK, str(tmp_path)], capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "disk_full []", done.stderr

@@ -9,13 +9,14 @@
 import threading
 from array import array
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import orjson
 
-from skyscale.envs.registry import ProblemIds, ProblemRef, train_ids_of
+from skyscale.envs.registry import ProblemIds, ProblemRef
 from skyscale.errors import NotFound
 from skyscale.wire.problems import Difficulty, Problem, Split
 
@@ -47,6 +48,33 @@ def write_index(content_hash: str, rows: list[IndexRow], path: Path) -> None:
     path.write_bytes(orjson.dumps(columns))
 
 
+class _Refs(Sequence[ProblemRef]):
+    """The index, an entry made when it is asked for."""
+
+    def __init__(self, columns: dict[str, Any]) -> None:
+        difficulties, splits = {each.value: each for each in Difficulty}, {each.value: each for each in Split}
+        self.ids: list[str] = columns["ids"]
+        self.difficulties = [difficulties[each] for each in columns["difficulties"]]
+        self.splits = [splits[each] for each in columns["splits"]]
+        self._families: list[str] = columns["families"]
+        self._tags: list[list[str]] = columns["tags"]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @overload
+    def __getitem__(self, index: int) -> ProblemRef: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[ProblemRef]: ...
+    def __getitem__(self, index: int | slice) -> ProblemRef | Sequence[ProblemRef]:
+        if isinstance(index, slice):
+            return [self[each] for each in range(*index.indices(len(self)))]
+        return ProblemRef(
+            self.ids[index], self._families[index], self.difficulties[index], self.splits[index],
+            tuple(self._tags[index]),
+        )  # fmt: skip
+
+
 class StoredProblems:
     """See `registry.Problems`."""
 
@@ -56,13 +84,10 @@ class StoredProblems:
         self.name = name
         self.content_hash: str = columns["content_hash"]
         self._path = problems
-        self._families: list[str] = columns["families"]
-        self._tags: list[list[str]] = columns["tags"]
-        self._difficulties = [Difficulty(each) for each in columns["difficulties"]]
-        self._splits = [Split(each) for each in columns["splits"]]
+        self._refs = _Refs(columns)
         self._offsets, self._sizes = array("Q", columns["offsets"]), array("L", columns["sizes"])
-        self._rows = {problem_id: row for row, problem_id in enumerate(columns["ids"])}
-        self._ids_to_train = train_ids_of(self.refs())
+        self._rows = {problem_id: row for row, problem_id in enumerate(self._refs.ids)}
+        self._ids_to_train = self._train_ids()
         self._kept: OrderedDict[str, tuple[Problem, int]] = OrderedDict()
         self._kept_bytes = 0
         self._lock = threading.Lock()
@@ -84,14 +109,17 @@ class StoredProblems:
         """See `Problems.train_ids`."""
         return self._ids_to_train[None if difficulty is None else Difficulty(difficulty)]
 
-    def refs(self) -> list[ProblemRef]:
-        """See `Problems.refs`; made anew each time."""
-        return [
-            ProblemRef(
-                problem_id, self._families[row], self._difficulties[row], self._splits[row], tuple(self._tags[row])
-            )
-            for problem_id, row in self._rows.items()
-        ]
+    def refs(self) -> Sequence[ProblemRef]:
+        """See `Problems.refs`."""
+        return self._refs
+
+    def _train_ids(self) -> dict[Difficulty | None, ProblemIds]:
+        refs = self._refs
+        train = [row for row, split in enumerate(refs.splits) if split is Split.TRAIN]
+        by_difficulty = {
+            each: ProblemIds(refs.ids[row] for row in train if refs.difficulties[row] is each) for each in Difficulty
+        }
+        return {None: ProblemIds(refs.ids[row] for row in train), **by_difficulty}
 
     def _read(self, row: int) -> Problem:
         try:
