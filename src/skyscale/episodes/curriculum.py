@@ -6,6 +6,7 @@
 - It may be called from the database's thread and from the event loop: a lock keeps it whole.
 """
 
+import asyncio
 import threading
 from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Collection
@@ -15,7 +16,9 @@ from typing import TYPE_CHECKING
 from skyscale.episodes import queries, rules
 from skyscale.episodes.queries import PlayedGroup
 from skyscale.episodes.rules import Pool
+from skyscale.errors import NotFound
 from skyscale.events.service import EventLog
+from skyscale.problems.library import Library
 from skyscale.telemetry.metrics import Metrics
 from skyscale.wire.runs import Curriculum, CurriculumCounts, RunSpec
 
@@ -76,11 +79,23 @@ class Pools:
 class Curricula:
     """The pools of all runs that have a curriculum."""
 
-    def __init__(self, events: EventLog, metrics: Metrics) -> None:
+    def __init__(self, library: Library, events: EventLog, metrics: Metrics) -> None:
+        self._library = library
         self._events = events
         self._metrics = metrics
         self._runs: OrderedDict[str, Pools] = OrderedDict()
         self._lock = threading.Lock()
+
+    async def counts(self, connection: "AsyncConnection", spec: RunSpec) -> CurriculumCounts | None:
+        """The run's train problems by pool; None when its curriculum is off, or its problem set was deleted since."""
+        if spec.curriculum is None:
+            return None
+        try:
+            problems = await asyncio.to_thread(self._library.open, spec.problem_set)
+        except NotFound:
+            return None
+        pools = await self.update(connection, spec.run_id, spec.curriculum)
+        return pools.counts(len(problems.train_ids(spec.difficulty)))
 
     async def update(self, connection: "AsyncConnection", run_id: str, curriculum: Curriculum) -> Pools:
         """The pools of a run as its pushed groups make them now."""

@@ -278,7 +278,7 @@ class ProblemSetService:
         except NotFound as error:
             raise Invalid(f"problem_set: {error.detail}", code=error.code, hint=error.hint) from error
         problems = await asyncio.to_thread(self.library.open, ref)
-        if not problems.train_ids(spec.difficulty):
+        if spec.mode != "evaluate" and not problems.train_ids(spec.difficulty):
             kind = f" of difficulty {spec.difficulty}" if spec.difficulty else ""
             raise Invalid(f"problem_set: {spec.problem_set!r} has no train problems{kind}")
         if spec.evaluation.num_problems > 0 and not await asyncio.to_thread(heldout_refs, problems):

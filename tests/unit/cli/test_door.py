@@ -13,14 +13,21 @@ from skyscale.cli.lazy import LazyGroup
 from skyscale.cli.main import cli, run
 
 URL = "--url"
+FILTERS = {
+    "--problem", "--purpose", "--state", "--outcome", "--min-version", "--max-version", "--min-reward", "--max-reward",
+    "--text",
+}  # fmt: skip
 # Adding or renaming an option is a decision; write it down here.
 OPTIONS = {
+    "algorithms list": {"--json"},
+    "algorithms show": {"--json"},
     "": {"--version"},
     "demo": {"--seconds", "--seed", "--workers", "--port", "--data-dir", "--keep-serving", "--json"},
     "serve": {"--host", "--port", "--data-dir", "--insecure"},
     "runs create": {
         URL, "--json", "--base-model", "--num-workers", "--gpu-model", "--provider", "--problem-set", "--difficulty",
         "--mode", "--seed", "--max-steps", "--max-hours", "--target-reward", "--run-id", "--file", "--set", "--dry-run",
+        "--max-turns", "--reward", "--environment",
         "--watch",
     },
     "runs list": {URL, "--json", "--limit", "--cursor"},
@@ -31,6 +38,13 @@ OPTIONS = {
     "runs logs": {URL, "--role"},
     "problems upload": {URL, "--json", "--name", "--heldout-fraction", "--no-solutions", "--dry-run"},
     "problems list": {URL, "--json"},
+    "eval": {
+        URL, "--json", "--problem-set", "--num-problems", "--k", "--samples", "--temperature", "--max-new-tokens",
+        "--seed", "--provider", "--gpu-model", "--timeout",
+    },
+    "rollouts list": {URL, "--json", "--limit", "--cursor", *FILTERS},
+    "rollouts show": {URL, "--json", "--tokens", "--columns"},
+    "rollouts export": {URL, *FILTERS},
     "problems show": {URL, "--json"},
     "problems sample": {URL, "--json", "--split", "--difficulty", "--tag", "--limit", "--cursor"},
     "problems delete": {URL},
