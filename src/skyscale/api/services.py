@@ -56,6 +56,7 @@ from skyscale.store.migrate import upgrade
 from skyscale.telemetry.metrics import Metrics
 from skyscale.wire.base import utc_now
 from skyscale.wire.jobs import JobRole
+from skyscale.wire.runs import RunSpec
 
 
 @dataclass(slots=True)
@@ -156,7 +157,8 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
     )  # fmt: skip
     return Services(
         settings=settings, address=address, database=database, metrics=metrics, tokens=tokens, events=events,
-        buffer=buffer, judge=judge, episodes=episodes, turns=turns, missions=MissionService(database, buffer, judging, library),
+        buffer=buffer, judge=judge, episodes=episodes, turns=turns,
+        missions=MissionService(database, buffer, judging, library),
         notes=notes, rollouts=RolloutService(database, notes, settings.artifact_root, library),
         sweeper=Sweeper(database, Retention(settings.rollouts_keep, settings.rollouts_sample_every)),
         problem_sets=problem_sets,
