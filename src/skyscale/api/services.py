@@ -27,6 +27,9 @@ from skyscale.episodes.missions import MissionService
 from skyscale.episodes.service import EpisodeService
 from skyscale.errors import Invalid, NotFound
 from skyscale.events.service import EventLog
+from skyscale.hosts.judging import SpreadJudge
+from skyscale.hosts.places import HostPlaces
+from skyscale.hosts.service import HostService
 from skyscale.jobs.dispatch import COMMANDS
 from skyscale.jobs.loading import load_providers
 from skyscale.jobs.scheduler import Scheduler
@@ -68,6 +71,7 @@ class Services:
     judge: Judge
     episodes: EpisodeService
     missions: MissionService
+    hosts: HostService
     boxes: BoxService
     files: BoxFiles
     jobs: JobService
@@ -91,8 +95,10 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
     address = Address(f"http://{settings.host}:{settings.port}")
     tokens, events = JobTokens(load_secret(settings.data_dir / "secrets")), EventLog(database)
     buffer = BufferService(database, events)
-    judge = Judge(load_backend(slots=settings.sandbox_slots), concurrency=settings.sandbox_slots)
-    judging = Judging(judge, settings.verdict_cache_entries)
+    hosts = HostService(database, token=settings.host_token.get_secret_value() if settings.host_token else None)
+    backend = load_backend(slots=settings.sandbox_slots, allow_weak=settings.may_lack_layers)
+    judge = Judge(backend, concurrency=settings.sandbox_slots)
+    judging = Judging(SpreadJudge(hosts, judge), settings.verdict_cache_entries)
     episodes = EpisodeService(database, buffer, judging, settings.ticket_ttl_s)
     providers = load_providers(settings.data_dir)
     jobs = JobService(database, events, providers=providers, settings=settings)
@@ -116,12 +122,12 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
     runs.on_change = coordinator.wake
     boxes = BoxService(
         database, {name: load_workspaces(name, label=_label(settings)) for name in WORKSPACES},
-        max_open=settings.sandbox_max_open, max_total=settings.sandbox_max_total,
+        HostPlaces(hosts), max_open=settings.sandbox_max_open, max_total=settings.sandbox_max_total,
     )  # fmt: skip
     return Services(
         settings=settings, address=address, database=database, metrics=metrics, tokens=tokens, events=events,
         buffer=buffer, judge=judge, episodes=episodes, missions=MissionService(database, buffer, judging),
-        boxes=boxes, files=BoxFiles(boxes),
+        hosts=hosts, boxes=boxes, files=BoxFiles(boxes),
         jobs=jobs, scheduler=scheduler, runs=runs, swaps=swaps, coordinator=coordinator, http=http,
         views=RunViews(database, events, jobs, buffer, episodes, settings),
     )  # fmt: skip
@@ -136,6 +142,8 @@ async def running(parts: Services) -> AsyncGenerator[None]:
         await upgrade(parts.database)
         stack.push_async_callback(parts.judge.stop)
         await parts.judge.start()
+        stack.push_async_callback(parts.hosts.stop)
+        await parts.hosts.start()
         stack.push_async_callback(parts.boxes.stop)
         await parts.boxes.start()
         stack.push_async_callback(parts.swaps.close)
