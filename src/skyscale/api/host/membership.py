@@ -73,7 +73,8 @@ class Membership:
             log.warning("the control plane does not take this host's report: %s (%s)", error.detail, error.hint)
 
     async def leave(self) -> None:
-        """Say good-bye; a control plane that does not answer finds out by itself."""
+        """Say the last word and good-bye; a control plane that does not answer finds out by itself."""
+        await self._report()
         call = Call("DELETE", f"{_PATH}/{self._parts.host_id}", nothing, is_repeatable=False)
         try:
             await self._transport.send(call)
