@@ -10,12 +10,14 @@ crash (kill -9) they go on, and the next control plane adopts them.
 import asyncio
 import contextlib
 import hashlib
+import logging
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import httpx
 
+from skyscale.api.notices import Notices
 from skyscale.auth.tokens import JobTokens, load_secret
 from skyscale.boxes.files import BoxFiles
 from skyscale.boxes.service import BoxService
@@ -40,6 +42,7 @@ from skyscale.runs.endings import Parts
 from skyscale.runs.service import RunService
 from skyscale.runs.swaps import Swaps
 from skyscale.runs.views import RunViews
+from skyscale.sandboxes.layers import missing_needed
 from skyscale.sandboxes.loading import WORKSPACES, load_backend, load_workspaces
 from skyscale.settings import Settings
 from skyscale.store.engine import Database
@@ -48,6 +51,8 @@ from skyscale.telemetry.metrics import Metrics
 from skyscale.wire.base import utc_now
 from skyscale.wire.jobs import JobRole
 from skyscale.wire.runs import RunSpec
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -115,6 +120,7 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
         providers=set(providers),
         check_problems=check_problems,
         check_model=lambda spec: require_model(spec, http),
+        notices=Notices(judge, hosts).of,
     )
     swaps = Swaps(database, events, http, utc_now, tokens)
     world = World(database, Parts(jobs, buffer, events), episodes, swaps, http, metrics, utc_now)
@@ -142,6 +148,7 @@ async def running(parts: Services) -> AsyncGenerator[None]:
         await upgrade(parts.database)
         stack.push_async_callback(parts.judge.stop)
         await parts.judge.start()
+        _warn_of_layers(parts.judge)
         stack.push_async_callback(parts.hosts.stop)
         await parts.hosts.start()
         stack.push_async_callback(parts.boxes.stop)
@@ -153,6 +160,14 @@ async def running(parts: Services) -> AsyncGenerator[None]:
         stack.push_async_callback(_end, loop)
         stack.callback(parts.closing.set)
         yield
+
+
+def _warn_of_layers(judge: Judge) -> None:
+    if lacking := missing_needed(judge.report()):
+        log.warning(
+            "code runs here without isolation that unknown code needs: %s; `skyscale doctor` says what to do, "
+            "SKYSCALE_SANDBOX_MISSING_LAYERS=refuse does not start like this", ", ".join(lacking),
+        )  # fmt: skip
 
 
 def _label(settings: Settings) -> str:
@@ -167,7 +182,13 @@ def check_problems(spec: RunSpec) -> None:
     except (NotFound, OSError, UnicodeError) as error:
         detail = f"problem_set: {spec.problem_set!r} is neither 'embedded' nor a readable JSONL file"
         raise Invalid(detail, code="problem_set_not_found") from error
-    if not problems.train(spec.difficulty):
+    if not problems.train(spec.difficulty, allow_weak=spec.allow_weak_trust):
+        if num_weak := len(problems.train(spec.difficulty, allow_weak=True)):
+            raise Invalid(
+                f"problem_set: all {num_weak} train problems of {spec.problem_set!r} are `trust: weak`",
+                code="only_weak_trust",
+                hint="Set allow_weak_trust to train on them all the same: a cheating program may then be rewarded.",
+            )
         raise Invalid(f"problem_set: {spec.problem_set!r} has no train problems of difficulty {spec.difficulty}")
     if spec.evaluation.num_problems > 0 and not problems.heldout():
         raise Invalid(f"problem_set: {spec.problem_set!r} has no held-out problems: set evaluation.num_problems to 0")

@@ -25,8 +25,14 @@ def list_(url: str, as_json: bool, split: str | None, difficulty: str | None, li
         print_json(page)
         return
     found = page.problems
-    rows = [(each.id, each.family, each.difficulty, each.split, each.total_tests, each.prompt[:60]) for each in found]
-    print_table(("PROBLEM", "FAMILY", "DIFFICULTY", "SPLIT", "TESTS", "PROMPT"), rows, empty="no such problems")
+    rows = [(each.id, each.family, each.difficulty, each.split, each.total_tests, each.trust, each.prompt[:60])
+            for each in found]  # fmt: skip
+    columns = ("PROBLEM", "FAMILY", "DIFFICULTY", "SPLIT", "TESTS", "TRUST", "PROMPT")
+    print_table(columns, rows, empty="no such problems")
+    if page.num_weak:
+        click.echo(
+            f"{page.num_weak} of {page.num_problems} are of weak trust: a run trains on them only with allow_weak_trust"
+        )
     if page.next_cursor:
         click.echo(f"more: --cursor {page.next_cursor}")
 
@@ -43,6 +49,7 @@ def show(url: str, as_json: bool, problem_id: str) -> None:
         print_json(found)
         return
     click.secho(found.id, bold=True)
-    click.echo(f"{found.family}, {found.difficulty}, {found.split}, {found.total_tests} tests\n\n{found.prompt}")
+    click.echo(f"{found.family}, {found.difficulty}, {found.split}, {found.total_tests} tests, trust {found.trust}\n")
+    click.echo(found.prompt)
     for example in found.test_cases:
         click.secho(f"  {example}", fg="cyan")

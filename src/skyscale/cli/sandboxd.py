@@ -68,7 +68,9 @@ def _settings(flags: dict[str, object]) -> HostSettings:
 
 
 def _announce(parts: HostParts, settings: HostSettings) -> None:
+    from skyscale.sandboxes.layers import missing
+
     click.echo(f"Sandbox host {parts.host_id} is ready at {click.style(parts.url, bold=True)}")
     click.echo(f"  control plane  {settings.url}")
-    missing = sorted(name for name, value in parts.judge.report().items() if value.startswith("no"))
-    click.echo(f"  isolation      {settings.backend}" + (f", without {', '.join(missing)}" if missing else ""))
+    lacking = missing(parts.judge.report())
+    click.echo(f"  isolation      {settings.backend}" + (f", without {', '.join(lacking)}" if lacking else ""))

@@ -42,10 +42,13 @@ class ProblemSet:
             raise NotFound(f"Problem set {self.name!r} has no problem {problem_id!r}.", hint=hint)
         return problem
 
-    def train(self, difficulty: Difficulty | str | None = None) -> tuple[Problem, ...]:
-        """The problems to train on, optionally of one difficulty."""
+    def train(self, difficulty: Difficulty | str | None = None, *, allow_weak: bool = False) -> tuple[Problem, ...]:
+        """The problems to train on, optionally of one difficulty; those of weak trust only where that is allowed."""
         wanted = None if difficulty is None else Difficulty(difficulty)
-        return tuple(p for p in self.problems if p.split is Split.TRAIN and wanted in (None, p.difficulty))
+        trusted = (Trust.STRONG, Trust.WEAK) if allow_weak else (Trust.STRONG,)
+        return tuple(
+            p for p in self.problems if p.split is Split.TRAIN and wanted in (None, p.difficulty) and p.trust in trusted
+        )
 
     def heldout(self) -> tuple[Problem, ...]:
         """The problems that are never trained on."""
@@ -78,6 +81,7 @@ def public(problem: Problem) -> PublicProblem:
         style=problem.style,
         test_cases=tests[: problem.num_examples],
         total_tests=total,
+        trust=problem.trust,
     )
 
 

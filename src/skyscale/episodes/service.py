@@ -82,7 +82,8 @@ class EpisodeService:
         if run.state == RunState.CLOSED:
             raise _closed(run.run_id)
         spec = run.spec
-        ids = tuple(p.id for p in load_problem_set(spec.problem_set).train(spec.difficulty))
+        problems = load_problem_set(spec.problem_set)
+        ids = tuple(p.id for p in problems.train(spec.difficulty, allow_weak=spec.allow_weak_trust))
 
         def draw(sequence: int) -> Draw:
             seed = rules.group_seed(spec.seed, Purpose.TRAIN, sequence)

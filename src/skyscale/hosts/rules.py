@@ -79,8 +79,3 @@ def check_url(url: str, *, has_token: bool) -> None:
             f"url: {url!r} is beyond this machine, which needs SKYSCALE_HOST_TOKEN on both sides",
             code="host_token_needed",
         )
-
-
-def missing(layers: dict[str, str]) -> list[str]:
-    """The names of the layers that are not in force."""
-    return sorted(name for name, value in layers.items() if value != "yes" and value.startswith("no"))

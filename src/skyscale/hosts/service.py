@@ -15,6 +15,7 @@ from skyscale.hosts import queries, rules
 from skyscale.hosts.client import HostClient
 from skyscale.hosts.host import Host
 from skyscale.hosts.queries import HostRow
+from skyscale.sandboxes.layers import missing
 from skyscale.store.engine import Database
 from skyscale.store.uninterrupted import to_its_end
 from skyscale.wire.base import utc_now
@@ -167,8 +168,8 @@ class HostService:
 
 
 def _tell_of(report: HostReport) -> None:
-    missing = rules.missing(report.layers)
-    what = f", without {', '.join(missing)}" if missing else ""
+    lacking = missing(report.layers)
+    what = f", without {', '.join(lacking)}" if lacking else ""
     log.warning("sandbox host %s at %s joined: %d slots%s", report.name, report.url, report.slots, what)
 
 
@@ -177,6 +178,6 @@ def _view(row: HostRow) -> HostView:
     return HostView(
         host_id=row.host_id, name=said.name, url=said.url, version=said.version, state=row.state, slots=said.slots,
         backend=said.backend, workspaces=said.workspaces, max_sandboxes=said.max_sandboxes, layers=said.layers,
-        missing_layers=rules.missing(said.layers), judging=said.judging, judged_total=said.judged_total,
+        missing_layers=missing(said.layers), judging=said.judging, judged_total=said.judged_total,
         open_sandboxes=len(said.sandboxes), registered_at=row.registered_at, seen_at=row.seen_at, reason=row.reason,
     )  # fmt: skip

@@ -6,8 +6,8 @@
 """
 
 import hashlib
-from collections.abc import Awaitable, Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from math import isfinite
 
@@ -15,6 +15,7 @@ from skyscale.auth.principal import Principal
 from skyscale.errors import Conflict, NotFound
 from skyscale.events.service import EventLog
 from skyscale.runs import addresses, endings, queries, resolve, rules
+from skyscale.runs.notices import Notice
 from skyscale.runs.ports import Buffer, Jobs
 from skyscale.runs.queries import RunRecord
 from skyscale.store.engine import AsyncConnection, Database
@@ -48,11 +49,13 @@ class RunService:
         providers: Collection[str],
         check_problems: Callable[[RunSpec], None],
         check_model: Callable[[RunSpec], Awaitable[None]],
+        notices: Callable[[RunSpec], Sequence[Notice]],
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         """`check_model` raises Invalid for a run whose base model cannot be had.
 
         `check_problems` does for one whose problem set is not there or cannot be evaluated.
+        `notices` are what a new run's events say of its surroundings.
         """
         self._db = database
         self._events = events
@@ -62,6 +65,7 @@ class RunService:
         self._providers = providers
         self._check_problems = check_problems
         self._check_model = check_model
+        self._notices = notices
         self._clock = clock
         self.on_change: Callable[[str], None] = lambda run_id: None
         """Called after a commit that the coordinator should look at without waiting for its next round."""
@@ -74,6 +78,7 @@ class RunService:
         self._check_problems(spec)
         if request.dry_run:
             return RunCreated(run_id=spec.run_id, status=RunStatus.STARTING, spec=spec)
+        notices = self._notices(spec)
         digest = hashlib.sha256(request.model_dump_json().encode()).hexdigest()
         now = self._clock()
         row = {
@@ -88,6 +93,8 @@ class RunService:
             await self._buffer.open(connection, spec, is_prepared=False)
             message = f"run of {spec.base_model} with {spec.num_workers} worker(s) on {spec.provider}"
             await self._record(connection, spec.run_id, "coordinator", "run.created", message)
+            for notice in notices:
+                await self._events.append(connection, run_id=spec.run_id, **asdict(notice))
             self._db.after_commit(connection, lambda: self.on_change(spec.run_id))
         return RunCreated(run_id=spec.run_id, status=RunStatus.STARTING, spec=spec)
 

@@ -114,6 +114,8 @@ class RunCreate(Request):
     problem_set: Annotated[str, Field(min_length=1, max_length=200)] = "embedded"
     difficulty: Difficulty | None = None
     """Train only on problems of this difficulty."""
+    allow_weak_trust: bool = False
+    """Train also on problems of `trust: weak`, whose tests a cheating program could pass."""
     algorithm: Algorithm = Algorithm()
     sampling: Sampling = Sampling()
     evaluation: Evaluation = Evaluation()
@@ -152,6 +154,7 @@ class RunSpec(Reply):
     provider: str
     problem_set: str
     difficulty: Difficulty | None
+    allow_weak_trust: bool = False
     algorithm: Algorithm
     """With `learning_rate` set, and, in synchronous mode, `max_staleness` 0 and `dynamic_sampling` true."""
     sampling: Sampling
