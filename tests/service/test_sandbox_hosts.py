@@ -30,7 +30,7 @@ CALLS = PROBLEMS[0]
 @pytest.fixture
 async def parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[Services]:
     """A control plane over SQLite on a port."""
-    monkeypatch.setattr(rules, "LOST_S", 6.0)
+    monkeypatch.setattr(rules, "LOST_S", 3.0)
     async with control_plane(Settings(data_dir=tmp_path / "control")) as services:
         yield services
 
@@ -205,6 +205,36 @@ async def test_a_host_that_cannot_judge_is_no_reward_of_zero(parts: Services, tm
         (verdict,) = await parts.episodes._judging.verdicts(CALLS, ["def f(x): return x * 2  # nobody"])
         assert verdict.outcome == Outcome.INFRASTRUCTURE_FAILURE
         assert parts.hosts.usable(), "a host that answers is not given up for it"
+
+
+async def test_bad_input_is_refused_and_creates_at_once_are_bounded_on_a_host_as_well(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path / "control", sandbox_max_open=40, sandbox_max_total=3)
+    async with contextlib.AsyncExitStack() as stack:
+        parts = await stack.enter_async_context(control_plane(settings))
+        host = await stack.enter_async_context(host_here(parts.address.url, tmp_path / "host", sandbox_max_total=6))
+        http = await stack.enter_async_context(httpx.AsyncClient(base_url=parts.address.url, timeout=60))
+        await until(parts.hosts.usable)
+        replies = await asyncio.gather(*(http.post("/api/sandboxes", json={}) for _ in range(100)))
+        assert sorted({reply.status_code for reply in replies}) == [201, 429]
+        made = [reply.json() for reply in replies if reply.status_code == 201]
+        assert len(made) <= 9 and sorted(box["id"] for box in made if box["host"]) == host.boxes.ids()
+        assert len(host.boxes.ids()) == 6
+        box = next(box["id"] for box in made if box["host"])
+        path = f"/api/sandboxes/{box}"
+        for body in ({"code": "x" * (10 << 20)}, {"code": "print(1)\0"}, {"code": "1", "timeout_seconds": 1e9}):
+            assert (await http.post(f"{path}/exec", json=body)).status_code == 422
+        assert (await http.put(f"{path}/files/big", content=b"x" * (33 << 20))).status_code == 413
+        assert (await http.put(f"{path}/files/a%00b", content=b"x")).status_code == 422
+        big = "print('x' * 900_000)"
+        assert len((await http.post(f"{path}/exec", json={"code": big})).json()["stdout"]) == 900_001
+        assert (await http.delete(path)).status_code == 204
+        gone = await http.post(f"{path}/exec", json={"code": "1"})
+        assert (gone.status_code, gone.json()["code"]) == (410, "sandbox_destroyed")
+        assert box not in host.boxes.ids()
+        codes = ["def f(x): return x * 2\0", "x" * 65536, "def f(x): return x * 2  # " + "é" * 300, "\x7f\x01"]
+        verdicts = await parts.episodes._judging.verdicts(CALLS, codes)
+        assert [round(v.reward, 3) for v in verdicts] == [0.0, 0.0, 1.0, 0.0]
+        assert host.judged_total == len(codes)
 
 
 async def report(http: httpx.AsyncClient, host_id: str = "sbh-test1", **body: object) -> httpx.Response:

@@ -12,11 +12,11 @@ from urllib.parse import quote
 import aiohttp
 from yarl import URL
 
-from skyscale.errors import ProtocolError
+from skyscale.errors import ProtocolError, SkyscaleError
 from skyscale.sdk.call import reading, to_json
 from skyscale.sdk.problems import error_of, unreachable
 from skyscale.wire.episodes import Verdict
-from skyscale.wire.hosts import JudgeReply, JudgeRequest
+from skyscale.wire.hosts import HostHealth, JudgeReply, JudgeRequest
 from skyscale.wire.problems import Problem
 from skyscale.wire.sandboxes import ExecEvent, ExecRequest, SandboxCreate, SandboxFiles
 
@@ -45,6 +45,14 @@ class HostClient:
         if len(reply.verdicts) != len(codes):
             raise ProtocolError(f"{len(reply.verdicts)} verdicts came for {len(codes)} programs")
         return reply.verdicts
+
+    async def answers_as(self, host_id: str) -> bool:
+        """Whether the process of this id answers, now."""
+        try:
+            content = await self._call("GET", "/health", timeout_s=CONNECT_S)
+        except SkyscaleError:
+            return False
+        return reading(HostHealth)(content).host_id == host_id
 
     async def create(self, body: SandboxCreate) -> None:
         """Make an interactive sandbox, which must have an id."""

@@ -31,6 +31,8 @@ class Host:
     """Programs that it judges for others, by its last report."""
     num_making: int = 0
     """Interactive sandboxes that we have it make now."""
+    num_made: int = 0
+    """Those that it made for us since its last report."""
     is_suspect: bool = False
     lost: asyncio.Future[str] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     """The reason, once it is given up."""
@@ -48,7 +50,7 @@ class Host:
     @property
     def num_free(self) -> int:
         """Interactive sandboxes that it has room for."""
-        return self.report.max_sandboxes - len(self.report.sandboxes) - self.num_making
+        return self.report.max_sandboxes - len(self.report.sandboxes) - self.num_making - self.num_made
 
     @property
     def is_usable(self) -> bool:
@@ -58,6 +60,7 @@ class Host:
     def heard(self, report: HostReport, seen_at: datetime) -> None:
         """Take note of a report."""
         self.report, self.seen_at, self.is_suspect = report, seen_at, False
+        self.num_made = 0
         self.num_foreign = max(0, report.judging - self.num_ours)
 
     def give_up(self, reason: str) -> None:

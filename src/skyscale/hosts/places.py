@@ -53,6 +53,7 @@ class HostPlaces:
         host.num_making += 1
         try:
             await host.unless_lost(host.client.create(asked))
+            host.num_made += 1
         except Unavailable as error:
             self._hosts.suspect(host, error)
             raise

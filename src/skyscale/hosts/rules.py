@@ -3,7 +3,7 @@
 report --> ready <--> draining --good-bye--> gone
              \\____________/
                    v
-                 lost        no report for `LOST_S`, or a new process at its address
+                 lost        no report for `LOST_S` and no answer, or a new process at its address
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,7 +17,9 @@ from skyscale.wire.hosts import HostState
 
 REPORT_S = 2.0
 LOST_S = 10.0
-"""Without a report for this long a host is lost: five reports, so that a busy machine is not given up."""
+"""Without a report for this long a host is lost, unless it answers when asked: then we were too busy to listen."""
+MUTE_S = 60.0
+"""Without a report for this long it is lost even if it answers: it cannot reach us."""
 BATCH = 8
 """Programs in one request: a usual group; more are spread."""
 BASE_WAIT_S, WAIT_PER_CODE_S = 30.0, 30.0
@@ -44,9 +46,14 @@ class Loaded(Protocol):
         ...
 
 
-def is_lost(seen_at: datetime, now: datetime) -> bool:
-    """Whether a host that was last heard of then must be given up."""
+def is_silent(seen_at: datetime, now: datetime) -> bool:
+    """Whether a host that was last heard of then is lost if it does not answer."""
     return now - seen_at > timedelta(seconds=LOST_S)
+
+
+def is_lost(seen_at: datetime, now: datetime, *, answers: bool) -> bool:
+    """Whether a silent host must be given up."""
+    return not answers or now - seen_at > timedelta(seconds=MUTE_S)
 
 
 def by_judging(hosts: Iterable[Loaded]) -> list[Loaded]:

@@ -60,14 +60,24 @@ class HostService:
         """Read what others wrote, and give up who fell silent."""
         async with self._database.read() as connection:
             rows = await queries.rows(connection, is_open=True)
-        silent = [row.host_id for row in rows if rules.is_lost(self._last_seen(row), self._now())]
-        if silent:
-            await self._end(silent, HostState.LOST, f"it did not report for {rules.LOST_S:.0f} s")
         for row in rows:
-            if row.host_id not in silent:
-                self._learn(row.host_id, row.report, row.seen_at)
+            self._learn(row.host_id, row.report, row.seen_at)
+        silent = [row for row in rows if rules.is_silent(self._last_seen(row), self._now())]
+        lost = [row.host_id for row, is_lost in zip(silent, await self._are_lost(silent), strict=True) if is_lost]
+        if lost:
+            await self._end(lost, HostState.LOST, f"it did not report for {rules.LOST_S:.0f} s, nor answer")
         for host_id in set(self._hosts) - {row.host_id for row in rows}:
             await self._drop(host_id, "another control plane gave it up, or it said good-bye")
+
+    async def _are_lost(self, silent: list[HostRow]) -> list[bool]:
+        """Each is asked, for it may be us who did not listen; a report may also have come meanwhile."""
+        hosts = [self._hosts[row.host_id] for row in silent]
+        answers = await asyncio.gather(*(host.client.answers_as(host.host_id) for host in hosts))
+        now = self._now()
+        return [
+            rules.is_silent(host.seen_at, now) and rules.is_lost(host.seen_at, now, answers=is_there)
+            for host, is_there in zip(hosts, answers, strict=True)
+        ]
 
     def _last_seen(self, row: HostRow) -> datetime:
         host = self._hosts.get(row.host_id)

@@ -64,6 +64,13 @@ class HostOrders(Reply):
     report_every_s: float
 
 
+class HostHealth(Reply):
+    """`GET /health` of a host."""
+
+    status: Literal["ok", "draining"]
+    host_id: str
+
+
 class HostView(Reply):
     """A sandbox host."""
 

@@ -12,7 +12,7 @@ from skyscale.api.host.parts import HostParts
 from skyscale.api.locality import is_local
 from skyscale.boxes.running import Running
 from skyscale.errors import Unauthorized, Unavailable
-from skyscale.wire.hosts import HostReport, JudgeReply, JudgeRequest
+from skyscale.wire.hosts import HostHealth, HostReport, JudgeReply, JudgeRequest
 from skyscale.wire.sandboxes import ExecRequest, SandboxCreate
 
 LINES = "application/x-ndjson"
@@ -43,7 +43,7 @@ router = APIRouter()
 async def health(request: Request) -> Response:
     """That it is there."""
     parts: HostParts = request.app.state.parts
-    return Response('{"status":"draining"}' if parts.is_draining else '{"status":"ok"}', media_type="application/json")
+    return reply(HostHealth(status="draining" if parts.is_draining else "ok", host_id=parts.host_id))
 
 
 @router.get("/report")
