@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 LEASE_S = 15.0
 RENEW_S = 5.0
 LEARN_S = 5.0
+STOP_S = 20.0
 SWEEP_S = 1.0
 KEEP_ROWS = timedelta(days=7)
 MAX_MAKING = 4
@@ -96,8 +97,8 @@ class BoxService:
         if self._loop is not None:
             self._loop.cancel()
             await asyncio.gather(self._loop, return_exceptions=True)
-        while self._work:  # of callers that went away
-            await asyncio.wait(self._work)
+        if self._work:  # of callers that went away
+            await asyncio.wait(self._work, timeout=STOP_S)
         with contextlib.suppress(SkyscaleError):
             await self._destroy(list(self._boxes), "the control plane stopped")
         for backend in self._backends.values():

@@ -15,7 +15,7 @@ from skyscale.hosts import queries, rules
 from skyscale.hosts.client import HostClient
 from skyscale.hosts.host import Host
 from skyscale.hosts.queries import HostRow
-from skyscale.sandboxes.layers import missing
+from skyscale.sandboxes.layers import missing, missing_needed
 from skyscale.store.engine import Database
 from skyscale.store.uninterrupted import to_its_end
 from skyscale.wire.base import utc_now
@@ -178,9 +178,9 @@ class HostService:
 
 
 def _tell_of(report: HostReport) -> None:
-    lacking = missing(report.layers)
-    what = f", without {', '.join(lacking)}" if lacking else ""
-    log.warning("sandbox host %s at %s joined: %d slots%s", report.name, report.url, report.slots, what)
+    log.info("sandbox host %s at %s joined with %d slots", report.name, report.url, report.slots)
+    if lacking := missing_needed(report.layers):
+        log.warning("sandbox host %s lacks isolation that unknown code needs: %s", report.name, ", ".join(lacking))
 
 
 def _view(row: HostRow) -> HostView:

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from skyscale.errors import SandboxFailure
-from skyscale.sandboxes.backends.process.workspaces.leftovers import start_time
+from skyscale.sandboxes.backends.process.owner import start_time
 
 NEEDED = ("memory", "pids")
 OPTIONAL = ("cpu",)

@@ -10,6 +10,8 @@ import os
 import signal
 from pathlib import Path
 
+from skyscale.sandboxes.backends.process.owner import start_time
+
 _MARK = "skyscale-workspaces"
 
 
@@ -42,13 +44,3 @@ def _is_leftover(command_line: bytes, label: str) -> bool:
             pid, _, started = argument.removeprefix(f"{_MARK}:{label}:").partition(":")
             return start_time(int(pid)) != started if pid.isdecimal() else False
     return False
-
-
-def start_time(pid: int) -> str | None:
-    """When the process started, in ticks since boot; None if there is none."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return None
-    state, *fields = text.rpartition(")")[2].split()
-    return None if state == "Z" else fields[18]
