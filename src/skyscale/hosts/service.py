@@ -24,6 +24,7 @@ from skyscale.wire.hosts import HostList, HostReport, HostState, HostView
 log = logging.getLogger(__name__)
 REFRESH_S = 1.0
 KEEP_ROWS = timedelta(days=2)
+GOOD_BYE = "it stopped"
 
 
 class HostService:
@@ -123,7 +124,7 @@ class HostService:
             known = await queries.get(connection, host_id)
         if known is None:
             raise NotFound(f"there is no sandbox host {host_id!r}", code="host_not_found")
-        await to_its_end(self._end([host_id], HostState.GONE, "it stopped"))
+        await to_its_end(self._end([host_id], HostState.GONE, GOOD_BYE))
 
     async def listed(self) -> HostList:
         """All hosts of the last days, those in use first."""
@@ -172,7 +173,8 @@ class HostService:
         host = self._hosts.pop(host_id, None)
         if host is None:
             return
-        log.warning("sandbox host %s is not used any more: %s", host.report.name, reason)
+        level = logging.INFO if reason == GOOD_BYE else logging.WARNING
+        log.log(level, "sandbox host %s is not used any more: %s", host.report.name, reason)
         host.give_up(reason)
         await host.client.close()
 
