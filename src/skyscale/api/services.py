@@ -121,8 +121,7 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
     judging = Judging(SpreadJudge(hosts, judge), settings.verdict_cache_entries)
     notes = VerdictNotes(database)
     episodes = EpisodeService(database, buffer, judging, settings.ticket_ttl_s, notes.note)
-    origins = [origin.strip() for origin in settings.environment_origins.split(",") if origin.strip()]
-    environments = Environments(backend, concurrency=settings.sandbox_slots, origins=origins)
+    environments = Environments(backend, concurrency=settings.sandbox_slots, origins=_origins(settings))
     sessions, troubles = Sessions(settings.environment_sessions), Troubles(database, events, time.monotonic)
     turns = TurnService(buffer, judging, environments, sessions, troubles)
 
@@ -155,10 +154,7 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
     )
     coordinator = Coordinator(world, settings.reconcile_s)
     runs.on_change = coordinator.wake
-    boxes = BoxService(
-        database, {name: load_workspaces(name, label=_label(settings)) for name in WORKSPACES},
-        HostPlaces(hosts), max_open=settings.sandbox_max_open, max_total=settings.sandbox_max_total,
-    )  # fmt: skip
+    boxes = _boxes(settings, database, hosts)
     return Services(
         settings=settings, address=address, database=database, metrics=metrics, tokens=tokens, events=events,
         buffer=buffer, judge=judge, episodes=episodes, turns=turns, missions=MissionService(database, buffer, judging),
@@ -204,6 +200,17 @@ def _warn_of_layers(judge: Judge) -> None:
             "code runs here without isolation that unknown code needs: %s; `skyscale doctor` says what to do, "
             "SKYSCALE_SANDBOX_MISSING_LAYERS=refuse does not start like this", ", ".join(lacking),
         )  # fmt: skip
+
+
+def _origins(settings: Settings) -> list[str]:
+    return [origin.strip() for origin in settings.environment_origins.split(",") if origin.strip()]
+
+
+def _boxes(settings: Settings, database: Database, hosts: HostService) -> BoxService:
+    return BoxService(
+        database, {name: load_workspaces(name, label=_label(settings)) for name in WORKSPACES},
+        HostPlaces(hosts), max_open=settings.sandbox_max_open, max_total=settings.sandbox_max_total,
+    )  # fmt: skip
 
 
 def _label(settings: Settings) -> str:
