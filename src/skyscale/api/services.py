@@ -111,9 +111,7 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
     backend = load_backend(slots=settings.sandbox_slots)
     judge = Judge(backend, concurrency=settings.sandbox_slots)
     judging = Judging(judge, settings.verdict_cache_entries)
-    problem_sets = ProblemSetService(
-        database, open_store(settings.artifact_root), judge, settings.data_dir / "problem-uploads", _bounds(settings)
-    )
+    problem_sets = _problem_sets(database, judge, settings)
     library = problem_sets.library
     notes = VerdictNotes(database)
     episodes = EpisodeService(database, buffer, judging, settings.ticket_ttl_s, library, events, metrics, notes.note)
@@ -151,10 +149,7 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
     )
     coordinator = Coordinator(world, settings.reconcile_s)
     runs.on_change = coordinator.wake
-    boxes = BoxService(
-        database, {name: load_workspaces(name, label=_label(settings)) for name in WORKSPACES},
-        max_open=settings.sandbox_max_open, max_total=settings.sandbox_max_total,
-    )  # fmt: skip
+    boxes = _boxes(database, settings)
     return Services(
         settings=settings, address=address, database=database, metrics=metrics, tokens=tokens, events=events,
         buffer=buffer, judge=judge, episodes=episodes, turns=turns,
@@ -208,6 +203,18 @@ def check_extras(spec: RunSpec) -> None:
                 code="extra_missing",
                 hint=f"pip install 'skyscale[{name}]'",
             )
+
+
+def _boxes(database: Database, settings: Settings) -> BoxService:
+    return BoxService(
+        database, {name: load_workspaces(name, label=_label(settings)) for name in WORKSPACES},
+        max_open=settings.sandbox_max_open, max_total=settings.sandbox_max_total,
+    )  # fmt: skip
+
+
+def _problem_sets(database: Database, judge: Judge, settings: Settings) -> ProblemSetService:
+    store = open_store(settings.artifact_root)
+    return ProblemSetService(database, store, judge, settings.data_dir / "problem-uploads", _bounds(settings))
 
 
 def _bounds(settings: Settings) -> Bounds:
