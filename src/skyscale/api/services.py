@@ -50,6 +50,7 @@ from skyscale.runs.service import RunService
 from skyscale.runs.swaps import Swaps
 from skyscale.runs.views import RunViews
 from skyscale.sandboxes.loading import WORKSPACES, load_backend, load_workspaces
+from skyscale.sandboxes.sandbox import SandboxBackend
 from skyscale.settings import Settings
 from skyscale.store.engine import Database
 from skyscale.store.migrate import upgrade
@@ -115,8 +116,7 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
     library = problem_sets.library
     notes = VerdictNotes(database)
     episodes = EpisodeService(database, buffer, judging, settings.ticket_ttl_s, library, events, metrics, notes.note)
-    origins = [origin.strip() for origin in settings.environment_origins.split(",") if origin.strip()]
-    environments = Environments(backend, concurrency=settings.sandbox_slots, origins=origins)
+    environments = _environments(backend, settings)
     sessions, troubles = Sessions(settings.environment_sessions), Troubles(database, events, time.monotonic)
     turns = TurnService(buffer, judging, environments, sessions, troubles, library)
 
@@ -203,6 +203,11 @@ def check_extras(spec: RunSpec) -> None:
                 code="extra_missing",
                 hint=f"pip install 'skyscale[{name}]'",
             )
+
+
+def _environments(backend: SandboxBackend, settings: Settings) -> Environments:
+    origins = [origin.strip() for origin in settings.environment_origins.split(",") if origin.strip()]
+    return Environments(backend, concurrency=settings.sandbox_slots, origins=origins)
 
 
 def _boxes(database: Database, settings: Settings) -> BoxService:
