@@ -118,7 +118,7 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
     episodes = EpisodeService(database, buffer, judging, settings.ticket_ttl_s, library, events, metrics, notes.note)
     environments = _environments(backend, settings)
     sessions, troubles = Sessions(settings.environment_sessions), Troubles(database, events, time.monotonic)
-    turns = TurnService(buffer, judging, environments, sessions, troubles, library)
+    turns = TurnService(buffer, judging, environments, sessions, troubles, library.open, notes.note)
 
     async def check_parts(spec: RunSpec) -> None:
         check_extras(spec)

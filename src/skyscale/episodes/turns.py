@@ -8,12 +8,14 @@
 - Trouble of a run's own environment is an infrastructure failure of those episodes and an event (`troubles.py`).
 """
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from skyscale.buffer.queries import GroupRow, RunRow
 from skyscale.buffer.rules import GroupState, RunState
 from skyscale.envs.environment import TOLERANCE, Stepped, Task, clipped
 from skyscale.envs.feedback import brief_feedback, examples_of, feedback_of
+from skyscale.envs.registry import Problems, load_problem_set
 from skyscale.episodes.prompts import messages_of
 from skyscale.errors import Conflict, EnvironmentFailure, Gone, Invalid, NotFound
 from skyscale.wire.episodes import Outcome, Purpose, Verdict
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
     from skyscale.episodes.judging import Judging
     from skyscale.episodes.sessions import Sessions
     from skyscale.episodes.troubles import Troubles
-    from skyscale.problems.library import Library
     from skyscale.wire.runs import RunSpec
 
 
@@ -40,21 +41,27 @@ class TurnService:
         environments: "Environments",
         sessions: "Sessions",
         troubles: "Troubles",
-        library: "Library",
+        open_problems: Callable[[str], Problems] = load_problem_set,
+        note_verdicts: Callable[[str, Sequence[str], Sequence[Verdict]], None] = lambda group_id, codes, verdicts: None,
     ) -> None:
-        self._library = library
+        """`open_problems` gives the problem set that a specification names.
+
+        `note_verdicts` is told what was judged (group id, programs, verdicts) and returns at once.
+        """
+        self._note_verdicts = note_verdicts
         self._buffer = buffer
         self._judging = judging
         self._environments = environments
         self._sessions = sessions
         self._troubles = troubles
+        self._open_problems = open_problems
 
     async def check(self, spec: "RunSpec") -> None:
         """Try a run's environment on one of its problems. Raises Invalid."""
         if spec.environment.kind == "code":
             return
         try:
-            problems = self._library.open(spec.problem_set)
+            problems = self._open_problems(spec.problem_set)
         except (NotFound, OSError, UnicodeError):
             return  # refused for that reason elsewhere
         ids = problems.train_ids(spec.difficulty)
@@ -70,7 +77,7 @@ class TurnService:
         """
         run, group = await self._playable(group_id)
         spec, environment = run.spec, run.spec.environment
-        problem = self._library.open(spec.problem_set).get(group.problem_id)
+        problem = self._open_problems(spec.problem_set).get(group.problem_id)
         if environment.kind == "code" or environment.kind == "reward_file":
             return GroupOpening(messages=messages_of(problem))
         is_eval = group.purpose == Purpose.EVAL
@@ -97,9 +104,9 @@ class TurnService:
         run, group = await self._playable(group_id)
         if body.turn >= run.spec.max_turns:
             raise Invalid(f"turn: episodes of this run have at most {run.spec.max_turns} turns")
-        problem = self._library.open(run.spec.problem_set).get(group.problem_id)
+        problem = self._open_problems(run.spec.problem_set).get(group.problem_id)
         if run.spec.environment.kind == "code":
-            results = await self._judged(run, problem, body)
+            results = await self._judged(run, group, problem, body)
         else:
             results = await self._stepped(run, group, problem, body)
         self._buffer.judged.remember(
@@ -133,8 +140,10 @@ class TurnService:
             raise Conflict(f"group {group_id!r} was already pushed", code="group_not_open")
         return run, group
 
-    async def _judged(self, run: RunRow, problem: Problem, body: GroupTurn) -> list[TurnResult]:
-        verdicts = await self._judging.verdicts(problem, [action.code for action in body.actions])
+    async def _judged(self, run: RunRow, group: GroupRow, problem: Problem, body: GroupTurn) -> list[TurnResult]:
+        codes = [action.code for action in body.actions]
+        verdicts = await self._judging.verdicts(problem, codes)
+        self._note_verdicts(group.group_id, codes, verdicts)
         is_last = body.turn + 1 >= run.spec.max_turns
         ended = [v.done or is_last or a.is_truncated for a, v in zip(body.actions, verdicts, strict=True)]
         feedback = await self._feedback(
