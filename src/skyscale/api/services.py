@@ -133,7 +133,8 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
     )  # fmt: skip
     runs = RunService(
         database, events, jobs, buffer, metrics,
-        providers=set(providers), problems=problem_sets, check_model=check_parts, default_loggers=settings.loggers.split(",") if settings.loggers else (),
+        providers=set(providers), problems=problem_sets, check_model=check_parts,
+        default_loggers=settings.loggers.split(",") if settings.loggers else (),
     )  # fmt: skip
     swaps = Swaps(database, events, http, utc_now, tokens)
     cards = Cards(database, episodes.evaluations, settings.artifact_root)
