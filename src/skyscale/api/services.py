@@ -56,6 +56,7 @@ from skyscale.runs.swaps import Swaps
 from skyscale.runs.views import RunViews
 from skyscale.sandboxes.layers import missing_needed
 from skyscale.sandboxes.loading import WORKSPACES, load_backend, load_workspaces
+from skyscale.sandboxes.sandbox import SandboxBackend
 from skyscale.settings import Settings
 from skyscale.store.engine import Database
 from skyscale.store.migrate import upgrade
@@ -121,13 +122,11 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
     backend = load_backend(slots=settings.sandbox_slots, allow_weak=settings.may_lack_layers)
     judge = Judge(backend, concurrency=settings.sandbox_slots)
     judging = Judging(SpreadJudge(hosts, judge), settings.verdict_cache_entries)
-    problem_sets = ProblemSetService(
-        database, open_store(settings.artifact_root), judge, settings.data_dir / "problem-uploads", _bounds(settings)
-    )
+    problem_sets = _problem_sets(database, judge, settings)
     library = problem_sets.library
     notes = VerdictNotes(database)
     episodes = EpisodeService(database, buffer, judging, settings.ticket_ttl_s, library, events, metrics, notes.note)
-    environments = Environments(backend, concurrency=settings.sandbox_slots, origins=_origins(settings))
+    environments = _environments(backend, settings)
     sessions, troubles = Sessions(settings.environment_sessions), Troubles(database, events, time.monotonic)
     turns = TurnService(buffer, judging, environments, sessions, troubles, library, notes.note)
 
@@ -143,17 +142,11 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
         url=lambda: address.url, commands=commands,
     )  # fmt: skip
     runs = RunService(
-        database,
-        events,
-        jobs,
-        buffer,
-        metrics,
-        providers=set(providers),
-        problems=problem_sets,
-        check_model=check_parts,
+        database, events, jobs, buffer, metrics,
+        providers=set(providers), problems=problem_sets, check_model=check_parts,
         default_loggers=settings.loggers.split(",") if settings.loggers else (),
         notices=Notices(judge, hosts, library).of,
-    )
+    )  # fmt: skip
     swaps = Swaps(database, events, http, utc_now, tokens)
     cards = Cards(database, episodes.evaluations, settings.artifact_root)
     world = World(
@@ -212,10 +205,6 @@ def _warn_of_layers(judge: Judge) -> None:
         )  # fmt: skip
 
 
-def _origins(settings: Settings) -> list[str]:
-    return [origin.strip() for origin in settings.environment_origins.split(",") if origin.strip()]
-
-
 def _boxes(settings: Settings, database: Database, hosts: HostService) -> BoxService:
     return BoxService(
         database, {name: load_workspaces(name, label=_label(settings)) for name in WORKSPACES},
@@ -237,6 +226,16 @@ def check_extras(spec: RunSpec) -> None:
                 code="extra_missing",
                 hint=f"pip install 'skyscale[{name}]'",
             )
+
+
+def _environments(backend: SandboxBackend, settings: Settings) -> Environments:
+    origins = [origin.strip() for origin in settings.environment_origins.split(",") if origin.strip()]
+    return Environments(backend, concurrency=settings.sandbox_slots, origins=origins)
+
+
+def _problem_sets(database: Database, judge: Judge, settings: Settings) -> ProblemSetService:
+    store = open_store(settings.artifact_root)
+    return ProblemSetService(database, store, judge, settings.data_dir / "problem-uploads", _bounds(settings))
 
 
 def _bounds(settings: Settings) -> Bounds:
