@@ -39,6 +39,12 @@ OPTIONS = {
     "sandbox rm": {URL},
     "sandbox shell": {URL},
     "doctor": {"--backend", "--json"},
+    "login": {URL, "--key-stdin"},
+    "logout": {URL, "--revoke"},
+    "whoami": {URL, "--json"},
+    "keys create": {URL, "--json", "--scope", "--days", "--forever"},
+    "keys list": {URL, "--json", "--limit", "--cursor"},
+    "keys revoke": {URL},
     "jobs list": {URL, "--json", "--run", "--limit", "--cursor"},
     "jobs logs": {URL, "--json"},
 }  # fmt: skip
