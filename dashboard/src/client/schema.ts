@@ -436,6 +436,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/rl/runs/{run_id}/metrics": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read a run's metrics
+         * @description The trainer's reports after the cursor `after`, oldest first, as columns; the reply's `after` is the next cursor. `keys` names the metrics that are wanted, separated by commas; without it all are sent.
+         */
+        get: operations["list_metrics"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/rl/runs": {
         parameters: {
             query?: never;
@@ -1379,6 +1399,30 @@ export interface components {
             prompt_ids: number[];
             /** Trajectories */
             trajectories: components["schemas"]["Trajectory"][];
+        };
+        /**
+         * MetricsColumns
+         * @description `GET /api/rl/runs/{id}/metrics`: reports after a cursor as columns, oldest first, all of one length.
+         */
+        MetricsColumns: {
+            /** Run Id */
+            run_id: string;
+            /**
+             * After
+             * @description Cursor of the last report here: pass it as `after` to get what came later.
+             */
+            after: number;
+            /** Step */
+            step: number[];
+            /** Timestamp */
+            timestamp: number[];
+            /**
+             * Series
+             * @description One column per metric, `episode_reward`, `loss` and `gpu_util` among them; null where a report lacks it.
+             */
+            series: {
+                [key: string]: (number | null)[];
+            };
         };
         /**
          * MetricsPoint
@@ -4133,6 +4177,87 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["HeartbeatReply"];
+                };
+            };
+            /** @description A value is refused */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    list_metrics: {
+        parameters: {
+            query?: {
+                after?: number;
+                limit?: number;
+                keys?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The run's id, `rl-...` */
+                run_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MetricsColumns"];
+                };
+            };
+            /** @description No or wrong credentials */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Right credentials for something else */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description There is no such thing */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The current state does not allow this */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
                 };
             };
             /** @description A value is refused */
