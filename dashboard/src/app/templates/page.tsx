@@ -1,0 +1,8 @@
+import type { Metadata } from "next";
+import { PageHeader } from "@/ui/PageHeader";
+
+export const metadata: Metadata = { title: "Templates" };
+
+export default function Page() {
+  return <PageHeader title="Templates" />;
+}
