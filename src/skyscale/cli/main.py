@@ -11,6 +11,7 @@ from skyscale.errors import SkyscaleError
 
 TABLE = {
     "demo": ("skyscale.cli.demo:demo", "Train a small model before your eyes, in minutes."),
+    "up": ("skyscale.cli.up:up", "Run the control plane and the dashboard."),
     "serve": ("skyscale.cli.serve:serve", "Run the control plane."),
     "runs": ("skyscale.cli.runs:runs", "Create, watch and stop training runs."),
     "problems": ("skyscale.cli.problems:problems", "Look at what is trained on."),

@@ -17,6 +17,7 @@ URL = "--url"
 OPTIONS = {
     "": {"--version"},
     "demo": {"--seconds", "--seed", "--workers", "--port", "--data-dir", "--keep-serving", "--json"},
+    "up": {"--host", "--port", "--dashboard-host", "--dashboard-port", "--data-dir", "--insecure"},
     "serve": {"--host", "--port", "--data-dir", "--insecure"},
     "runs create": {
         URL, "--json", "--base-model", "--num-workers", "--gpu-model", "--provider", "--problem-set", "--difficulty",
