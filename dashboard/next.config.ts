@@ -14,6 +14,7 @@ const config: NextConfig = {
   turbopack: { root: import.meta.dirname },
   images: { unoptimized: true },
   poweredByHeader: false,
+  devIndicators: false,
   reactStrictMode: true,
 };
 
