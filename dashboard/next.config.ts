@@ -14,6 +14,7 @@ const config: NextConfig = {
   turbopack: { root: import.meta.dirname },
   images: { unoptimized: true },
   poweredByHeader: false,
+  devIndicators: false,
   reactStrictMode: true,
   // `npm run types` checks them; here it would be done a second time.
   typescript: { ignoreBuildErrors: true },

@@ -1,5 +1,10 @@
-import { PageHeader } from "@/ui/PageHeader";
+import { Suspense } from "react";
+import { TrainingPage } from "@/features/runs/TrainingPage";
 
 export default function Page() {
-  return <PageHeader title="Training" />;
+  return (
+    <Suspense>
+      <TrainingPage />
+    </Suspense>
+  );
 }

@@ -1,8 +1,13 @@
 import type { Metadata } from "next";
-import { PageHeader } from "@/ui/PageHeader";
+import { Suspense } from "react";
+import { SandboxesPage } from "@/features/sandboxes/SandboxesPage";
 
 export const metadata: Metadata = { title: "Sandboxes" };
 
 export default function Page() {
-  return <PageHeader title="Sandboxes" />;
+  return (
+    <Suspense>
+      <SandboxesPage />
+    </Suspense>
+  );
 }
