@@ -164,6 +164,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/rl/env/groups/{group_id}/finish": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Judge a group and keep it
+         * @description Judges every episode against the hidden tests and stores the group with these rewards, in one call. On disk when the reply is sent; repeating it is safe. 410 when the run has ended.
+         */
+        post: operations["finish_group"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/rl/env/reset": {
         parameters: {
             query?: never;
@@ -869,6 +889,13 @@ export interface components {
              * @default 4
              */
             max_staleness: number;
+            /**
+             * Dynamic Sampling
+             * @description True: a batch is `groups_per_step` groups with a signal, those of equal reward are refilled (arXiv:2503.14476).
+             *     False: a batch is the next `groups_per_step` groups in order, of which those of equal reward teach nothing.
+             * @default true
+             */
+            dynamic_sampling: boolean;
         };
         /**
          * ApiKeyCreate
@@ -1244,6 +1271,42 @@ export interface components {
             groups: components["schemas"]["GroupPush"][];
         };
         /**
+         * GroupFinish
+         * @description The body of `POST /api/rl/env/groups/{group_id}/finish`: judge these episodes and keep them.
+         */
+        GroupFinish: {
+            /**
+             * Prompt Ids
+             * @description The prompt's token ids, shared by all episodes of the group.
+             */
+            prompt_ids: number[];
+            /** Episodes */
+            episodes: components["schemas"]["PlayedEpisode"][];
+        };
+        /**
+         * GroupFinished
+         * @description What became of a finished group. It is durable on disk when this reply is sent.
+         */
+        GroupFinished: {
+            /**
+             * Rewards
+             * @description In the order of the episodes.
+             */
+            rewards: number[];
+            /** Outcomes */
+            outcomes: components["schemas"]["Outcome"][];
+            /**
+             * Accepted
+             * @description Trajectories stored by this call; an infrastructure failure is counted and left out.
+             */
+            accepted: number;
+            /**
+             * Duplicates
+             * @description Trajectories that were already stored.
+             */
+            duplicates: number;
+        };
+        /**
          * GroupPush
          * @description The body of `POST /api/rl/buffer/push` for a whole group.
          */
@@ -1587,6 +1650,32 @@ export interface components {
          * @enum {string}
          */
         Outcome: "scored" | "truncated" | "infrastructure_failure";
+        /**
+         * PlayedEpisode
+         * @description One episode of a group as the worker saw it: what was sampled, before anybody judged it.
+         */
+        PlayedEpisode: {
+            /** Code */
+            code: string;
+            /**
+             * Text
+             * @description The completion as the model wrote it.
+             * @default
+             */
+            text: string;
+            /** Completion Ids */
+            completion_ids: number[];
+            /** Logprobs */
+            logprobs: number[];
+            /** Versions */
+            versions: number[];
+            /**
+             * Is Truncated
+             * @description The completion ended because the token limit was reached.
+             * @default false
+             */
+            is_truncated: boolean;
+        };
         /**
          * PolicyPage
          * @description Published versions of a run, oldest first.
@@ -1979,7 +2068,8 @@ export interface components {
              *       "importance_cap": 2,
              *       "importance_low": 0.5,
              *       "importance_high": 5,
-             *       "max_staleness": 4
+             *       "max_staleness": 4,
+             *       "dynamic_sampling": true
              *     }
              */
             algorithm: components["schemas"]["Algorithm"];
@@ -2097,7 +2187,7 @@ export interface components {
             /** Problem Set */
             problem_set: string;
             difficulty: components["schemas"]["Difficulty"] | null;
-            /** @description With `learning_rate` set, and `max_staleness` 0 in synchronous mode. */
+            /** @description With `learning_rate` set, and, in synchronous mode, `max_staleness` 0 and `dynamic_sampling` true. */
             algorithm: components["schemas"]["Algorithm"];
             /** @description With `max_new_tokens` set. */
             sampling: components["schemas"]["Sampling"];
@@ -3434,6 +3524,86 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["GroupVerdicts"];
+                };
+            };
+            /** @description No or wrong credentials */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Right credentials for something else */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description There is no such thing */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The current state does not allow this */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description A value is refused */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    finish_group: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                group_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["GroupFinish"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GroupFinished"];
                 };
             };
             /** @description No or wrong credentials */

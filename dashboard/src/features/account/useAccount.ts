@@ -8,7 +8,7 @@ const LADDER: Role[] = ["viewer", "operator", "admin"];
 
 /** Who is signed in; `data` is null where there are no accounts (the read-only export). */
 export function useAccount() {
-  return useQuery({ queryKey: ACCOUNT, queryFn: readAccount, staleTime: 60_000 });
+  return useQuery({ queryKey: ACCOUNT, queryFn: readAccount, staleTime: 30_000, refetchInterval: 60_000 });
 }
 
 /** Whether the person's role reaches this far; for what a page offers. What is allowed, the server decides. */
