@@ -2,38 +2,48 @@
 # Builds the guest of the virtual-machine sandboxes out of Debian's packages, without root and without another source:
 #   vmlinux      the cloud kernel, uncompressed, as QEMU (PVH) and Firecracker start it
 #   initrd       static busybox and the virtio modules: finds the disk, hands over to the daemon
-#   rootfs.ext4  Python and the in-VM daemon, mounted read-only; every file belongs to uid 0
+#   rootfs.ext4  Python, a shell and its tools, and the in-VM daemon, mounted read-only; every file belongs to uid 0
 # Usage: scripts/build_daemon_rootfs.sh [FOLDER]      prints the folder of the finished image
 # FOLDER (default .skyscale/vm) keeps one image per content: package versions and our files. A second call finds it.
 set -eu
 
 here=$(cd "$(dirname "$0")/.." && pwd)
 cache=$(mkdir -p "${1:-${SKYSCALE_DATA_DIR:-.skyscale}/vm}" && cd "${1:-${SKYSCALE_DATA_DIR:-.skyscale}/vm}" && pwd)
-ours=$here/src/skyscale/sandboxes
+ours=${SKYSCALE_SANDBOXES:-$here/src/skyscale/sandboxes}
 for tool in apt-get apt-cache dpkg-deb mkfs.ext4 cpio sha256sum; do
   PATH=$PATH:/usr/sbin:/sbin command -v $tool >/dev/null || { echo "$tool is needed (Debian: apt, e2fsprogs, cpio)" >&2; exit 1; }
 done
 PATH=$PATH:/usr/sbin:/sbin
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
 
+# a host whose package lists were thrown away gets its own, beside the images
+if ! apt-cache depends linux-image-cloud-amd64 >/dev/null 2>&1; then
+  mkdir -p "$cache/lists/partial"
+  { cat "${APT_CONFIG:-/dev/null}"; echo "Dir::State::lists \"$cache/lists/\";"; } >"$work/apt.conf"
+  export APT_CONFIG="$work/apt.conf"
+  apt-get update -qq >&2
+fi
 kernel=$(apt-cache depends linux-image-cloud-amd64 | sed -n 's/.*Depends: \(linux-image-[0-9][^ ]*\)/\1/p' | head -n 1)
 python=$(apt-cache depends python3-minimal | sed -n 's/.*Depends: \(python3\.[0-9]*\)-minimal.*/\1/p' | head -n 1)
 test -n "$kernel" && test -n "$python" || { echo "no package lists: run apt-get update first" >&2; exit 1; }
+programs="bash coreutils findutils grep sed mawk diffutils"
 libraries=$(apt-cache depends --recurse --no-recommends --no-suggests --no-conflicts --no-breaks --no-replaces \
-  --no-enhances "$python-minimal" "lib$python-stdlib" | grep '^[a-z]' | sort -u |
-  grep -vE '^(perl|dpkg|tar$|install-info|mailcap|mime-support|media-types|readline-common|libdb|libgdbm|libperl|debconf|gcc-|libkrb|libk5|libgssapi|libkeyutils|libcom-err|libtirpc|libnsl|libselinux|libpcre|libacl|libmd|libzstd)')
+  --no-enhances "$python-minimal" "lib$python-stdlib" $programs | grep '^[a-z]' | sort -u |
+  grep -vE '^(perl|dpkg|tar$|install-info|mailcap|mime-support|media-types|readline-common|libdb|libgdbm|libperl|debconf|gcc-|libkrb|libk5|libgssapi|libkeyutils|libcom-err|libtirpc|libnsl|base-files|debianutils|libmd|libzstd)')
 packages="$kernel busybox-static $libraries"
 
 versions=$(apt-cache show --no-all-versions $packages | grep -E '^(Package|SHA256):')
-content=$({ echo "$versions"; cat "$0"; find "$ours/encoding.py" "$ours/backends/process/zygote" "$ours/guest/inside" \
-  -name '*.py' -exec sha256sum {} + | sed "s|$ours||" | sort; } | sha256sum | cut -c1-16)
+script=$(sha256sum <"$0")
+version=$(cd "$ours" && { find encoding.py backends/process/zygote backends/process/workspaces/memory.py guest/inside \
+  -name '*.py' | LC_ALL=C sort | xargs sha256sum; echo "$script"; } | sha256sum | cut -d' ' -f1)
+content=$({ echo "$versions"; echo "$version"; } | sha256sum | cut -c1-16)
 image=$cache/$content
 if test -f "$image/SHA256SUMS" && (cd "$image" && sha256sum --quiet -c SHA256SUMS >&2); then
   echo "$image"
   exit 0
 fi
 
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
 mkdir -p "$work/debs" "$work/kernel" "$work/initrd" "$work/root" "$work/out" "$work/tools"
 cd "$work/debs"
 apt-get download -qq $packages >&2
@@ -91,11 +101,14 @@ done
 rm -rf "$work"/root/usr/share "$work"/root/var "$work"/root/etc
 for folder in test idlelib tkinter turtledemo lib2to3 ensurepip pydoc_data; do rm -rf "$work/root/usr/lib/$python/\$folder"; done
 rm -rf "$work"/root/usr/lib/$python/config-*
-mkdir -p "$work/root/skyscale/sandboxes/backends/process" "$work/root/skyscale/sandboxes/guest"
+ln -s bash "$work/root/usr/bin/sh"
+ln -s mawk "$work/root/usr/bin/awk"
+mkdir -p "$work/root/skyscale/sandboxes/backends/process/workspaces" "$work/root/skyscale/sandboxes/guest"
 cp "$ours/encoding.py" "$work/root/skyscale/sandboxes/"
 cp -r "$ours/backends/process/zygote" "$work/root/skyscale/sandboxes/backends/process/"
+cp "$ours/backends/process/workspaces/memory.py" "$work/root/skyscale/sandboxes/backends/process/workspaces/"
 cp -r "$ours/guest/inside" "$work/root/skyscale/sandboxes/guest/"
-for folder in . backends backends/process guest; do : >"$work/root/skyscale/sandboxes/\$folder/__init__.py"; done
+for folder in . backends backends/process backends/process/workspaces guest; do : >"$work/root/skyscale/sandboxes/\$folder/__init__.py"; done
 printf '%s\n' "import sys" "sys.path[:0] = ['/skyscale']" "from sandboxes.guest.inside.daemon import main" "main()" \
   >"$work/root/skyscale/start.py"
 find "$work/root" -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -105,10 +118,11 @@ if test -n "\$compiler"; then
   PYTHONHOME="$work/root/usr" "\$compiler" -S -m compileall -q -s "$work/root" --invalidation-mode unchecked-hash \
     "$work/root/usr/lib/$python" "$work/root/skyscale" || true
 fi
-mkfs.ext4 -q -F -d "$work/root" -O ^has_journal -m 0 -N 8192 "$work/out/rootfs.ext4" 96M
+mkfs.ext4 -q -F -d "$work/root" -O ^has_journal -m 0 -N 8192 "$work/out/rootfs.ext4" 128M
 EOF
-unshare -r sh "$work/fill" >&2
+if unshare -r true 2>/dev/null; then unshare -r sh "$work/fill" >&2; else sh "$work/fill" >&2; fi
 
+echo "$version" >"$work/out/OURS"
 (cd "$work/out" && sha256sum vmlinux initrd rootfs.ext4 >SHA256SUMS)
 rm -rf "$image.part" "$image"
 cp -r "$work/out" "$image.part"

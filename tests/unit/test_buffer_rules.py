@@ -13,12 +13,14 @@ from skyscale.wire.episodes import Outcome
 from skyscale.wire.runs import Algorithm, Evaluation, RunSpec, Sampling
 
 
-def spec(*, groups_per_step: int = 2, max_staleness: int = 1, mode: str = "async") -> RunSpec:
+def spec(*, groups_per_step: int = 2, max_staleness: int = 1, mode: str = "async", **changes: bool) -> RunSpec:
     return RunSpec.model_validate(
         {
             "run_id": "rl-test", "base_model": "skyscale/starter", "num_workers": 1, "gpu_model": "cpu",
             "provider": "local", "problem_set": "embedded", "difficulty": None,
-            "algorithm": Algorithm(groups_per_step=groups_per_step, max_staleness=max_staleness, group_size=2),
+            "algorithm": Algorithm(
+                groups_per_step=groups_per_step, max_staleness=max_staleness, group_size=2, **changes
+            ),
             "sampling": Sampling(max_new_tokens=32), "evaluation": Evaluation(), "mode": mode, "seed": 1,
             "max_steps": None, "max_hours": None, "target_reward": None, "max_concurrent_groups": 4,
             "checkpoint_every": 1, "keep_versions": 3,
@@ -69,31 +71,40 @@ def test_slots_cover_one_batch_per_version_of_staleness_and_one_batch_when_synch
     assert [rules.admitted(3, 4, holding) for holding in (0, 2, 4, 5)] == [3, 2, 0, 0]
 
 
-def candidates(*versions: int, was_leased: bool = False) -> list[Candidate]:
-    return [Candidate(f"grp-{i}-{v}-{was_leased}", 2, v, was_leased) for i, v in enumerate(versions)]
+def candidates(*versions: int, of_lease: str | None = None) -> list[Candidate]:
+    return [Candidate(f"grp-{i}-{v}-{of_lease}", 2, v, of_lease) for i, v in enumerate(versions)]
 
 
 def test_a_batch_is_the_oldest_groups_or_nothing() -> None:
     waiting = candidates(4, 5, 5)
-    assert rules.choose(waiting, 2, spec(), 5, taken=0).batch == waiting[:2]
-    assert rules.choose(waiting, 4, spec(), 5, taken=0).batch == []
+    assert rules.choose(waiting, 2, spec(), 5, ahead=0, flat=0).batch == waiting[:2]
+    assert rules.choose(waiting, 4, spec(), 5, ahead=0, flat=0).batch == []
 
 
 def test_a_group_too_old_for_the_version_it_would_be_trained_on_is_refused() -> None:
     waiting = candidates(3, 4, 5)
-    choice = rules.choose(waiting, 2, spec(max_staleness=1), 5, taken=0)
+    choice = rules.choose(waiting, 2, spec(max_staleness=1), 5, ahead=0, flat=0)
     assert (choice.batch, choice.stale) == (waiting[1:], waiting[:1])
     # One full batch is leased and will be published first, so this one will be trained on at version 6.
-    choice = rules.choose(waiting, 1, spec(max_staleness=1), 5, taken=2)
+    choice = rules.choose(waiting, 1, spec(max_staleness=1), 5, ahead=1, flat=0)
     assert (choice.batch, choice.stale) == (waiting[2:], waiting[:2])
 
 
 def test_groups_of_an_expired_lease_that_are_left_behind_count_as_a_batch_ahead() -> None:
-    waiting = candidates(5, 5) + candidates(4, 4, was_leased=True)
-    choice = rules.choose(waiting, 2, spec(max_staleness=0), 5, taken=0)
+    waiting = candidates(5, 5) + candidates(4, 4, of_lease="lease-1")
+    choice = rules.choose(waiting, 2, spec(max_staleness=0), 5, ahead=0, flat=0)
     assert choice.batch == waiting[:2]
-    waiting = candidates(5, 5) + candidates(5, 5, was_leased=True)
-    assert rules.choose(waiting, 2, spec(max_staleness=0), 5, taken=0).batch == []
+    waiting = candidates(5, 5) + candidates(5, 5, of_lease="lease-1")
+    assert rules.choose(waiting, 2, spec(max_staleness=0), 5, ahead=0, flat=0).batch == []
+
+
+def test_groups_without_a_signal_count_for_a_batch_only_without_dynamic_sampling() -> None:
+    sizes = [
+        rules.batch_size(spec(dynamic_sampling=dynamic), 4, flat, waiting)
+        for dynamic in (True, False)
+        for flat, waiting in ((0, 4), (3, 5), (3, 1), (2, 1), (9, 0))
+    ]
+    assert sizes == [4, 4, 0, 0, 0, 4, 4, 1, 0, 0]
 
 
 def body(**changes: object) -> bytes:

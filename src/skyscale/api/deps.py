@@ -25,7 +25,7 @@ from skyscale.auth.principal import ANONYMOUS, OPERATOR, Principal
 from skyscale.errors import BadRequest, Unauthorized
 from skyscale.settings import LOOPBACK
 
-T = TypeVar("T")
+T = TypeVar("T", bound=BaseModel)
 
 
 async def services_of(request: Request) -> Services:
@@ -63,9 +63,10 @@ async def read_body(request: Request, model: type[T] | TypeAdapter[T]) -> T:
         # Also keeps web pages of other origins out: they cannot send JSON without asking first.
         raise BadRequest(f"the body must be application/json, not {media!r}", code="unsupported_media_type")
     raw = await request.body() or b"{}"
-    adapter = model if isinstance(model, TypeAdapter) else TypeAdapter(model)
     try:
-        return adapter.validate_json(raw)
+        if isinstance(model, TypeAdapter):
+            return model.validate_json(raw)
+        return model.model_validate_json(raw)
     except ValidationError as error:
         raise invalid([dict(item) for item in error.errors()]) from error
 

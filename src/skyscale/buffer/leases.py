@@ -1,6 +1,7 @@
 """Batches for a trainer: lease, extend, release, ack, publish; each in its caller's transaction.
 
-- A batch is exactly as many groups as were asked for, the oldest by ticket; none while an evaluation is being played.
+- A batch is the oldest groups by ticket, as many as `rules.batch_size` says; none while an evaluation is being played.
+- The first call of a run's trainer opens the run: rollouts that nobody can train on yet would only grow stale.
 - A lease that expired stays good until one of its groups goes elsewhere; from then on it is fenced (`lease_fenced`).
 - Everything that ends a lease may be repeated.
 """
@@ -31,7 +32,7 @@ class Leases:
     async def take(
         self, connection: "AsyncConnection", run: RunRow, num_groups: int, lease_s: float, trainer_id: str
     ) -> tuple[str, list[Candidate], RolloutWindow] | None:
-        """A lease of exactly `num_groups` groups and what was pushed since the last; None while there are too few.
+        """A lease of the next batch and what was pushed since the last one; None while there are too few groups.
 
         The run's row is locked.
 
@@ -40,17 +41,22 @@ class Leases:
         """
         if num_groups > run.slots:
             raise Invalid(f"num_groups: the run never holds more than {run.slots} groups at once")
+        if run.state == RunState.PREPARING:
+            await queries.update_run(connection, run.run_id, state=RunState.OPEN)
+            return None
         await self.expire(connection, run.run_id)
         if run.state != RunState.OPEN or await queries.has_open_evaluation(connection, run.run_id):
             return None
         waiting = await queries.waiting_groups(connection, run.run_id)
-        taken = await queries.num_taken(connection, run.run_id)
-        choice = rules.choose(waiting, num_groups, run.spec, run.newest_version, taken)
+        if not waiting:
+            return None
+        now = self._now()
+        window = await queries.rollout_window(connection, run.run_id, now)
+        ahead = await queries.num_unpublished(connection, run.run_id)
+        choice = rules.choose(waiting, num_groups, run.spec, run.newest_version, ahead, window.flat_groups)
         granted = None
         if choice.batch:
-            lease = LeaseRow(new_id("lease"), run.run_id, LeaseState.ACTIVE, num_groups)
-            now = self._now()
-            window = await queries.rollout_window(connection, run.run_id, now)
+            lease = LeaseRow(new_id("lease"), run.run_id, LeaseState.ACTIVE, len(choice.batch))
             ids = [group.group_id for group in choice.batch]
             await queries.insert_lease(connection, lease, trainer_id, now, now + timedelta(seconds=lease_s), ids)
             granted = lease.lease_id, choice.batch, window

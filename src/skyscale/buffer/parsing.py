@@ -50,7 +50,7 @@ def parse_push(body: bytes) -> ParsedPush:
         group = GroupPush.model_validate_json(body)
     except ValidationError:
         return _parse_other(body)
-    return ParsedPush(groups=[_checked(group, body, "")])
+    return ParsedPush(groups=[checked(group, body, "")])
 
 
 def _parse_other(body: bytes) -> ParsedPush:
@@ -63,10 +63,10 @@ def _parse_other(body: bytes) -> ParsedPush:
     if "groups" in document:
         batch = _validated(GroupBatchPush, body)
         raw = map(orjson.dumps, cast("list[object]", document["groups"]))
-        parts = [_checked(g, part, f"groups.{i}.") for i, (g, part) in enumerate(zip(batch.groups, raw, strict=True))]
+        parts = [checked(g, part, f"groups.{i}.") for i, (g, part) in enumerate(zip(batch.groups, raw, strict=True))]
         return ParsedPush(groups=parts)
     if "group_id" in document or "trajectories" in document:
-        return ParsedPush(groups=[_checked(_validated(GroupPush, body), body, "")])
+        return ParsedPush(groups=[checked(_validated(GroupPush, body), body, "")])
     trajectory = _validated(TrajectoryPush, body)
     check_id("run_id", trajectory.run_id)
     check_id("trajectory_id", trajectory.trajectory_id or "")
@@ -87,7 +87,8 @@ def describe(error: ValidationError) -> str:
     return "; ".join(named) + (f"; and {len(problems) - 5} more" if len(problems) > 5 else "")
 
 
-def _checked(group: GroupPush, raw: bytes, where: str) -> ParsedGroup:
+def checked(group: GroupPush, raw: bytes, where: str = "") -> ParsedGroup:
+    """The group with the JSON to keep of it, checked for what its model cannot say. Raises Invalid."""
     check_id(f"{where}run_id", group.run_id)
     check_id(f"{where}group_id", group.group_id)
     seen: set[str] = set()

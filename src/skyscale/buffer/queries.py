@@ -7,9 +7,23 @@ counts slots, so that two processes cannot both grant the last one.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, bindparam, case, func, insert, or_, select, update
+from sqlalchemy import (
+    Connection,
+    Select,
+    Text,
+    and_,
+    bindparam,
+    case,
+    func,
+    insert,
+    or_,
+    select,
+    type_coerce,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from skyscale.buffer.rules import HOLDS_SLOT, Candidate, GroupState, LeaseState, RunState
@@ -70,20 +84,29 @@ def _group(row: Sequence[Any]) -> GroupRow:
     )
 
 
-async def insert_run(connection: AsyncConnection, spec: RunSpec, slots: int) -> None:
-    """A run that is open for rollouts, at version 0."""
-    values = {"run_id": spec.run_id, "state": RunState.OPEN, "spec": spec.model_dump(mode="json"), "slots": slots}
+async def insert_run(connection: AsyncConnection, spec: RunSpec, slots: int, state: RunState) -> None:
+    """A new run, at version 0."""
+    values = {"run_id": spec.run_id, "state": state, "spec": spec.model_dump(mode="json"), "slots": slots}
     await connection.execute(insert(runs).values(**values, newest_version=0, next_sequence=0))
 
 
 async def load_run(connection: AsyncConnection, run_id: str, *, lock: bool = False) -> RunRow | None:
     """The run, its row locked until the transaction ends if asked."""
-    query = select(runs).where(runs.c.run_id == run_id)
+    spec = type_coerce(runs.c.spec, Text).label("document")
+    query = select(runs.c.run_id, runs.c.state, spec, runs.c.slots, runs.c.newest_version, runs.c.next_sequence)
+    query = query.where(runs.c.run_id == run_id)
     row = (await connection.execute(query.with_for_update() if lock else query)).first()
     if row is None:
         return None
-    spec = RunSpec.model_validate(row.spec)
-    return RunRow(row.run_id, RunState(row.state), spec, row.slots, row.newest_version, row.next_sequence)
+    return RunRow(
+        row.run_id, RunState(row.state), _spec(row.document), row.slots, row.newest_version, row.next_sequence
+    )
+
+
+@lru_cache(maxsize=64)
+def _spec(document: str) -> RunSpec:
+    # Read with every ticket and batch, and it never changes.
+    return RunSpec.model_validate_json(document)
 
 
 async def update_run(connection: AsyncConnection, run_id: str, **values: object) -> None:
@@ -357,12 +380,12 @@ async def waiting_groups(connection: AsyncConnection, run_id: str) -> list[Candi
         groups.c.run_id == run_id, groups.c.purpose == Purpose.TRAIN, groups.c.state == GroupState.WAITING
     )
     rows = await connection.execute(query.order_by(groups.c.sequence))
-    return [Candidate(id_, kept, version, lease_id is not None) for id_, kept, version, lease_id in rows]
+    return [Candidate(id_, kept, version, lease_id) for id_, kept, version, lease_id in rows]
 
 
-async def num_taken(connection: AsyncConnection, run_id: str) -> int:
-    """Groups that are leased or acked and not yet part of a published version."""
-    query = select(func.count()).where(
+async def num_unpublished(connection: AsyncConnection, run_id: str) -> int:
+    """Batches that are leased or acked and not yet part of a published version."""
+    query = select(func.count(groups.c.lease_id.distinct())).where(
         groups.c.run_id == run_id,
         groups.c.purpose == Purpose.TRAIN,
         groups.c.state.in_((GroupState.LEASED, GroupState.ACKED)),

@@ -28,6 +28,8 @@ from skyscale.wire.runs import RunSpec
 class RunState(StrEnum):
     """What the buffer still takes and gives for a run."""
 
+    PREPARING = "preparing"
+    """Evaluation only: the run's trainer has not asked for its first batch, and rollouts would only grow stale."""
     OPEN = "open"
     FINISHING = "finishing"
     """No more train tickets and batches; evaluation goes on."""
@@ -128,8 +130,8 @@ class Candidate:
     group_id: str
     kept: int
     min_version: int
-    was_leased: bool
-    """An expired lease still names it: that trainer may yet publish."""
+    lease_id: str | None
+    """An expired lease that still names it: that trainer may yet publish."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,27 +139,40 @@ class Choice:
     """The outcome of choosing a batch."""
 
     batch: list[Candidate]
-    """Exactly as many groups as were asked for, or none."""
+    """As many groups as a batch is to have, or none."""
     stale: list[Candidate]
 
 
-def choose(candidates: Sequence[Candidate], wanted: int, spec: RunSpec, newest_version: int, taken: int) -> Choice:
-    """The `wanted` oldest groups (candidates come in sequence order) that will not be stale when trained on.
+def batch_size(spec: RunSpec, wanted: int, flat: int, waiting: int) -> int:
+    """How many of the waiting groups make the next batch; 0 while it is not due.
 
-    `taken` groups are leased or acked and unpublished: each full batch of them will be published first and make
-    this one a version older. Groups of an expired lease that are left behind count too, since it may still publish.
+    With dynamic sampling (arXiv:2503.14476) a batch is `wanted` groups that carry a signal. Without it, as in the first
+    GRPO, it is the next `wanted` groups, of which the `flat` ones that came since the last batch carry none: they
+    are not trained on, but they count. A batch without any signal is not one.
     """
-    choice = _choose(candidates, wanted, spec, newest_version, taken)
+    if spec.algorithm.dynamic_sampling:
+        return wanted if waiting >= wanted else 0
+    return min(waiting, wanted) if waiting + flat >= wanted else 0
+
+
+def choose(
+    candidates: Sequence[Candidate], wanted: int, spec: RunSpec, newest_version: int, ahead: int, flat: int
+) -> Choice:
+    """The oldest groups (candidates come in sequence order) that will not be stale when trained on.
+
+    `ahead` batches are leased or acked and unpublished: each will be published first and make this one a version
+    older. Expired leases of which groups are left behind count too, since they may still publish.
+    """
+    choice = _choose(candidates, wanted, spec, newest_version + ahead, flat)
     gone = {c.group_id for c in (*choice.batch, *choice.stale)}
-    left_behind = sum(c.was_leased and c.group_id not in gone for c in candidates)
+    left_behind = {c.lease_id for c in candidates if c.lease_id is not None and c.group_id not in gone}
     if choice.batch and left_behind:
-        return _choose(candidates, wanted, spec, newest_version, taken + left_behind)
+        return _choose(candidates, wanted, spec, newest_version + ahead + len(left_behind), flat)
     return choice
 
 
-def _choose(candidates: Sequence[Candidate], wanted: int, spec: RunSpec, newest_version: int, taken: int) -> Choice:
-    trained_at = newest_version + taken // spec.algorithm.groups_per_step
+def _choose(candidates: Sequence[Candidate], wanted: int, spec: RunSpec, trained_at: int, flat: int) -> Choice:
     oldest = trained_at - spec.algorithm.max_staleness
     stale = [c for c in candidates if c.min_version < oldest]
     fresh = [c for c in candidates if c.min_version >= oldest]
-    return Choice(batch=fresh[:wanted] if len(fresh) >= wanted else [], stale=stale)
+    return Choice(batch=fresh[: batch_size(spec, wanted, flat, len(fresh))], stale=stale)

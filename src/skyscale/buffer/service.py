@@ -15,7 +15,7 @@ import orjson
 from skyscale.buffer import queries, rules
 from skyscale.buffer.admission import Admission
 from skyscale.buffer.leases import Leases
-from skyscale.buffer.parsing import check_id, parse_push
+from skyscale.buffer.parsing import ParsedGroup, ParsedPush, check_id, parse_push
 from skyscale.buffer.queries import EvaluationCount, GroupRow, RunRow
 from skyscale.buffer.rules import GroupState, RunState
 from skyscale.buffer.verdicts import JudgedRewards
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from skyscale.buffer.admission import Draw
-    from skyscale.buffer.parsing import ParsedPush
 
 
 GATHER_S = 0.01
@@ -52,14 +51,15 @@ class BufferService:
         self._leases = Leases(events, now)
         self._writer = PushWriter(database, self.wakeup, now)
 
-    async def open(self, connection: "AsyncConnection", spec: RunSpec) -> None:
-        """Let a new run play."""
-        await queries.insert_run(connection, spec, rules.num_slots(spec))
+    async def open(self, connection: "AsyncConnection", spec: RunSpec, *, is_prepared: bool = True) -> None:
+        """Let a new run play; unless it is prepared, from the first time that its trainer asks for a batch."""
+        state = RunState.OPEN if is_prepared else RunState.PREPARING
+        await queries.insert_run(connection, spec, rules.num_slots(spec), state)
 
     async def stop_training(self, connection: "AsyncConnection", run_id: str) -> None:
         """No more train tickets and batches; evaluation goes on. A closed run stays closed."""
         run = await self.load(connection, run_id, lock=True)
-        if run.state == RunState.OPEN:
+        if run.state in (RunState.PREPARING, RunState.OPEN):
             await queries.update_run(connection, run_id, state=RunState.FINISHING)
         self._ring(connection, run_id)
 
@@ -87,7 +87,7 @@ class BufferService:
         """Store what `POST /api/rl/buffer/push` carries; it is on disk when this returns."""
         return await self.store(parse_push(body))
 
-    async def store(self, push: "ParsedPush") -> PushReply:
+    async def store(self, push: ParsedPush) -> PushReply:
         """Store a parsed push; rewards are compared with what was judged."""
         for group in push.groups:
             self.judged.check(group.push)
@@ -95,6 +95,10 @@ class BufferService:
         for group in push.groups:
             self.judged.forget(group.push.group_id)
         return reply
+
+    async def keep(self, group: ParsedGroup) -> PushReply:
+        """Store a group whose rewards come from the judge itself."""
+        return await self._writer.write(ParsedPush(groups=[group]))
 
     async def sample(self, request: SampleRequest) -> bytes:
         """The JSON of a `SampleReply`; stored JSON is passed on as it was stored.
@@ -124,7 +128,9 @@ class BufferService:
             return None
         taken = await self._leases.take(connection, run, request.num_groups, request.lease_s, request.trainer_id)
         if taken is None:
-            return None if run.state == RunState.OPEN else _batch_json(None, [], 0)
+            if run.state == RunState.PREPARING:
+                self._ring(connection, run.run_id)
+            return None if run.state in (RunState.PREPARING, RunState.OPEN) else _batch_json(None, [], 0)
         lease_id, batch, window = taken
         payloads = await queries.load_payloads(connection, [group.group_id for group in batch])
         groups = [payloads[group.group_id] for group in batch]

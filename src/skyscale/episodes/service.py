@@ -3,10 +3,13 @@
 - A ticket is granted when the buffer has a slot; evaluation groups come first and train groups wait for them, so an
   evaluation is played by one version.
 - The problem and the seed of a train group follow from the run's seed and the group's sequence number alone.
-- Rewards that were judged here are remembered by the buffer and compared with what is pushed.
+- `finish` judges a group and stores it in one call. Whoever judges with `step` pushes by himself: the rewards are
+  remembered by the buffer and compared with what is pushed.
 """
 
 import asyncio
+from collections import OrderedDict
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -20,10 +23,12 @@ from skyscale.buffer.service import BufferService
 from skyscale.buffer.wakeup import wait_for
 from skyscale.envs.registry import load_problem_set
 from skyscale.episodes import rules
+from skyscale.episodes.finishing import judged_group
 from skyscale.episodes.judging import Judging
 from skyscale.episodes.prompts import messages_of
 from skyscale.errors import Conflict, Gone, Invalid
 from skyscale.store.engine import Database
+from skyscale.wire.batches import GroupFinish, GroupFinished
 from skyscale.wire.episodes import GroupTicket, GroupVerdicts, Outcome, Purpose, TicketReply, TicketRequest
 from skyscale.wire.runs import EvaluationResult, RunSpec
 
@@ -32,6 +37,16 @@ if TYPE_CHECKING:
 
 RETRY_AFTER_S = 0.5
 """How long a worker that got no ticket is asked to wait."""
+MAX_PLAYED = 20_000
+"""Tickets whose run and problem are remembered, so that `finish` need not ask the database."""
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """What never changes about a group that is on a ticket."""
+
+    spec: RunSpec
+    problem_id: str
 
 
 class EpisodeService:
@@ -42,6 +57,7 @@ class EpisodeService:
         self._buffer = buffer
         self._judging = judging
         self._ticket_ttl_s = ticket_ttl_s
+        self._played: OrderedDict[str, Played] = OrderedDict()
 
     async def tickets(self, request: TicketRequest) -> TicketReply:
         """Tickets that are free now, or as soon as one is within `wait_s`; none if the run has nothing to play.
@@ -56,6 +72,7 @@ class EpisodeService:
             bell = self._buffer.wakeup.bell(request.run_id)
             run, granted = await self._database.write_at_once(lambda connection: self._admit(connection, request))
             if granted:
+                self._remember(run, granted)
                 return TicketReply(groups=[self._ticket(run, group) for group in granted], retry_after_s=0.0)
             if not await wait_for(bell, deadline):
                 return TicketReply(groups=[], retry_after_s=RETRY_AFTER_S)
@@ -63,7 +80,7 @@ class EpisodeService:
     async def _admit(self, connection: "AsyncConnection", request: TicketRequest) -> tuple[RunRow, list[GroupRow]]:
         run = await self._buffer.load(connection, request.run_id, lock=True)
         if run.state == RunState.CLOSED:
-            raise Gone(f"run {run.run_id!r} has ended: nothing more is played", code="run_closed")
+            raise _closed(run.run_id)
         spec = run.spec
         ids = tuple(p.id for p in load_problem_set(spec.problem_set).train(spec.difficulty))
 
@@ -104,7 +121,7 @@ class EpisodeService:
         """
         run, group = await self._buffer.ticket(group_id)
         if run.state == RunState.CLOSED:
-            raise Gone(f"run {run.run_id!r} has ended: nothing more is played", code="run_closed")
+            raise _closed(run.run_id)
         # A planned evaluation group was on a ticket that expired; its push is still wanted, so its verdicts are too.
         if group.state not in (GroupState.OPEN, GroupState.PLANNED, GroupState.EXPIRED):
             raise Conflict(f"group {group_id!r} was already pushed", code="group_not_open")
@@ -116,9 +133,47 @@ class EpisodeService:
         )
         return GroupVerdicts(verdicts=verdicts)
 
+    async def finish(self, group_id: str, group: GroupFinish) -> GroupFinished:
+        """Judge the episodes of a group and store them; durable when it returns, and safe to repeat.
+
+        Raises:
+            NotFound: `group_not_found`.
+            Conflict: `ticket_expired`, too late and its slot was given away.
+            Gone: `run_closed`.
+        """
+        played = await self.played(group_id)
+        problem = load_problem_set(played.spec.problem_set).get(played.problem_id)
+        verdicts = await self._judging.verdicts(problem, [episode.code for episode in group.episodes])
+        judged = judged_group(played.spec.run_id, group_id, played.problem_id, group, verdicts)
+        try:
+            stored = await self._buffer.keep(judged)
+        except Conflict as error:
+            if error.code == "run_closed":
+                raise _closed(played.spec.run_id) from error
+            raise
+        kept = judged.push.trajectories
+        return GroupFinished(
+            rewards=[t.reward for t in kept], outcomes=[t.outcome for t in kept],
+            accepted=stored.accepted, duplicates=stored.duplicates,
+        )  # fmt: skip
+
+    async def played(self, group_id: str) -> "Played":
+        """Whose group this is and what it is about. Raises NotFound."""
+        known = self._played.get(group_id)
+        if known is None:
+            run, group = await self._buffer.ticket(group_id)
+            known = Played(run.spec, group.problem_id)
+        return known
+
+    def _remember(self, run: RunRow, granted: list[GroupRow]) -> None:
+        for group in granted:
+            self._played[group.group_id] = Played(run.spec, group.problem_id)
+        while len(self._played) > MAX_PLAYED:
+            self._played.popitem(last=False)
+
     async def run_of(self, group_id: str) -> str:
         """The run that a group belongs to. Raises NotFound."""
-        return (await self._buffer.ticket(group_id))[0].run_id
+        return (await self.played(group_id)).spec.run_id
 
     async def request_evaluation(self, connection: "AsyncConnection", spec: RunSpec, version: int) -> None:
         """Have the held-out problems played by this version before anything else; asking again changes nothing."""
@@ -150,6 +205,10 @@ class EpisodeService:
             for group in map(orjson.loads, await self._buffer.evaluation_payloads(run_id, version))
             for t in group["trajectories"]
         ]
+
+
+def _closed(run_id: str) -> Gone:
+    return Gone(f"run {run_id!r} has ended: nothing more is played", code="run_closed")
 
 
 def _result(count: EvaluationCount) -> EvaluationResult | None:

@@ -44,8 +44,8 @@ class Jobs(Protocol):
 class Buffer(Protocol):
     """Groups waiting to be trained on."""
 
-    async def open(self, connection: AsyncConnection, spec: RunSpec) -> None:
-        """Begin to take in groups of this run."""
+    async def open(self, connection: AsyncConnection, spec: RunSpec, *, is_prepared: bool = True) -> None:
+        """Begin to take in groups of this run; unless prepared, once its trainer asks for them."""
         ...
 
     async def close(self, connection: AsyncConnection, run_id: str) -> None:

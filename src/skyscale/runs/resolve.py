@@ -28,7 +28,7 @@ def resolve(request: RunCreate, run_id: str) -> RunSpec:
         rate = STARTER_LEARNING_RATE if is_starter else LARGE_LEARNING_RATE
         algorithm = algorithm.model_copy(update={"learning_rate": rate})
     if request.mode == "synchronous":
-        algorithm = algorithm.model_copy(update={"max_staleness": 0})
+        algorithm = algorithm.model_copy(update={"max_staleness": 0, "dynamic_sampling": True})
     if sampling.max_new_tokens is None:
         tokens = STARTER_MAX_NEW_TOKENS if is_starter else LARGE_MAX_NEW_TOKENS
         sampling = sampling.model_copy(update={"max_new_tokens": tokens})

@@ -85,7 +85,7 @@ class RunService:
         async with self._db.write() as connection:
             if not await queries.insert_run(connection, row):
                 return await self._earlier(connection, spec.run_id, key, digest)
-            await self._buffer.open(connection, spec)
+            await self._buffer.open(connection, spec, is_prepared=False)
             message = f"run of {spec.base_model} with {spec.num_workers} worker(s) on {spec.provider}"
             await self._record(connection, spec.run_id, "coordinator", "run.created", message)
             self._db.after_commit(connection, lambda: self.on_change(spec.run_id))

@@ -7,6 +7,8 @@ Ids in the path or body make them so: group id, lease id, request id, version, j
 from skyscale.sdk.call import Call, as_bytes, get, nothing, post, reading
 from skyscale.wire.batches import (
     GroupBatchPush,
+    GroupFinish,
+    GroupFinished,
     GroupPush,
     LeaseRequest,
     PushReply,
@@ -23,6 +25,7 @@ _assignment = reading(JobAssignment)
 _heartbeat = reading(HeartbeatReply)
 _tickets = reading(TicketReply)
 _verdicts = reading(GroupVerdicts)
+_finished = reading(GroupFinished)
 _pushed = reading(PushReply)
 _sampled = reading(SampleReply)
 _version = reading(PolicyVersion)
@@ -46,6 +49,11 @@ def tickets(body: TicketRequest) -> Call[TicketReply]:
 def step(group_id: str, codes: list[str]) -> Call[GroupVerdicts]:
     """`POST /api/rl/env/groups/{group_id}/step`."""
     return post(f"/api/rl/env/groups/{group_id}/step", _verdicts, GroupStep(codes=codes))
+
+
+def finish(group_id: str, body: GroupFinish) -> Call[GroupFinished]:
+    """`POST /api/rl/env/groups/{group_id}/finish`."""
+    return post(f"/api/rl/env/groups/{group_id}/finish", _finished, body)
 
 
 def push(body: GroupPush | GroupBatchPush | TrajectoryPush) -> Call[PushReply]:

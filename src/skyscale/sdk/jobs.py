@@ -14,6 +14,8 @@ from skyscale.sdk.transport import Transport
 from skyscale.settings import JobSettings
 from skyscale.wire.batches import (
     GroupBatchPush,
+    GroupFinish,
+    GroupFinished,
     GroupPush,
     LeaseRequest,
     PushReply,
@@ -144,6 +146,10 @@ class AsyncJobClient:
     async def step(self, group_id: str, codes: list[str], *, retry_for_s: float | None = None) -> GroupVerdicts:
         """Have a group's programs judged."""
         return await self._send(calls.step(group_id, codes), retry_for_s)
+
+    async def finish(self, group_id: str, body: GroupFinish, *, retry_for_s: float | None = None) -> GroupFinished:
+        """Have a group judged and stored; durable when it returns."""
+        return await self._send(calls.finish(group_id, body), retry_for_s)
 
     async def push(self, body: GroupPush, *, retry_for_s: float | None = None) -> PushReply:
         """Store a finished group; durable when it returns."""

@@ -71,6 +71,45 @@ class GroupBatchPush(Request):
     groups: Annotated[list[GroupPush], Field(min_length=1, max_length=64)]
 
 
+class PlayedEpisode(Request):
+    """One episode of a group as the worker saw it: what was sampled, before anybody judged it."""
+
+    code: Annotated[str, Field(max_length=MAX_CODE_CHARS)]
+    text: str = ""
+    """The completion as the model wrote it."""
+    completion_ids: Tokens
+    logprobs: Annotated[list[float], Field(max_length=MAX_TOKENS)]
+    versions: Annotated[list[int], Field(max_length=MAX_TOKENS)]
+    is_truncated: bool = False
+    """The completion ended because the token limit was reached."""
+
+    @model_validator(mode="after")
+    def _one_logprob_and_version_per_token(self) -> "PlayedEpisode":
+        if not len(self.completion_ids) == len(self.logprobs) == len(self.versions):
+            raise ValueError("completion_ids, logprobs and versions must have one entry per sampled token")
+        return self
+
+
+class GroupFinish(Request):
+    """The body of `POST /api/rl/env/groups/{group_id}/finish`: judge these episodes and keep them."""
+
+    prompt_ids: Tokens
+    """The prompt's token ids, shared by all episodes of the group."""
+    episodes: Annotated[list[PlayedEpisode], Field(min_length=1, max_length=256)]
+
+
+class GroupFinished(Reply):
+    """What became of a finished group. It is durable on disk when this reply is sent."""
+
+    rewards: list[float]
+    """In the order of the episodes."""
+    outcomes: list[Outcome]
+    accepted: int
+    """Trajectories stored by this call; an infrastructure failure is counted and left out."""
+    duplicates: int
+    """Trajectories that were already stored."""
+
+
 class PushReply(Reply):
     """What became of a push. It is durable on disk when this reply is sent."""
 

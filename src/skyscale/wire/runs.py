@@ -74,6 +74,9 @@ class Algorithm(Request):
     """Tokens whose trainer/engine ratio leaves [importance_low, importance_high] are masked."""
     max_staleness: Annotated[int, Field(ge=0, le=64)] = 4
     """Most policy versions between the oldest token of a group and the version that trains on it."""
+    dynamic_sampling: bool = True
+    """True: a batch is `groups_per_step` groups with a signal, those of equal reward are refilled (arXiv:2503.14476).
+    False: a batch is the next `groups_per_step` groups in order, of which those of equal reward teach nothing."""
 
 
 class Sampling(Request):
@@ -150,7 +153,7 @@ class RunSpec(Reply):
     problem_set: str
     difficulty: Difficulty | None
     algorithm: Algorithm
-    """With `learning_rate` set, and `max_staleness` 0 in synchronous mode."""
+    """With `learning_rate` set, and, in synchronous mode, `max_staleness` 0 and `dynamic_sampling` true."""
     sampling: Sampling
     """With `max_new_tokens` set."""
     evaluation: Evaluation

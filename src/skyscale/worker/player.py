@@ -1,11 +1,10 @@
-"""One group from ticket to push.
+"""One group from ticket to finish.
 
-- A group is pushed whole or not at all; a group that cannot be finished is abandoned with an event and its slot
-  expires on the server. A failure of ours never becomes a reward.
-- Verdicts are carried as given; the one change is that a scored episode whose completion hit the token limit is
-  `truncated`, which the environment cannot know.
-- Generation and judging stop being retried when the ticket expires; the push is retried for longer, because what
-  was played is worth keeping and the server decides whether it still counts.
+- A group is finished whole or not at all; one that cannot be is abandoned with an event and its slot expires on the
+  server. A failure of ours never becomes a reward.
+- The control plane judges and stores in one call, so no reward ever passes through this process.
+- Generation stops being retried when the ticket expires; the finish is retried for longer, because what was played is
+  worth keeping and the server decides whether it still counts.
 """
 
 import sys
@@ -16,8 +15,8 @@ from pydantic import ValidationError
 
 from skyscale.errors import Gone, ProtocolError, SkyscaleError
 from skyscale.sdk.jobs import AsyncJobClient
-from skyscale.wire.batches import GroupPush, Trajectory
-from skyscale.wire.episodes import MAX_CODE_CHARS, GroupTicket, Outcome, Purpose, Verdict
+from skyscale.wire.batches import GroupFinish, PlayedEpisode
+from skyscale.wire.episodes import MAX_CODE_CHARS, GroupTicket, Purpose
 from skyscale.wire.runs import EventCreate, RunSpec
 from skyscale.worker.extract import extract_code
 from skyscale.worker.generation import Completion, Generation, chat_call
@@ -47,7 +46,7 @@ class Player:
                 generation = await self._sample(ticket, expires_at)
             finally:
                 on_sampled()
-            await self._judge_and_push(ticket, generation, expires_at)
+            await self._finish(ticket, generation)
         except Gone:
             self._meter.abandoned += 1  # the run or the ticket has ended: nobody misses the group
         except SkyscaleError as error:
@@ -62,31 +61,10 @@ class Player:
         self._meter.sampled(time.monotonic() - started)
         return generation
 
-    async def _judge_and_push(self, ticket: GroupTicket, generation: Generation, expires_at: float) -> None:
+    async def _finish(self, ticket: GroupTicket, generation: Generation) -> None:
         generated = time.monotonic()
-        codes = [_submission(completion.text) for completion in generation.completions]
-        reply = await self._client.step(ticket.group_id, codes, retry_for_s=max(0.0, expires_at - generated))
-        judged = time.monotonic()
-        await self._client.push(self._group(ticket, generation, codes, reply.verdicts))
-        pushed = time.monotonic()
-        self._meter.finished(trajectories=len(codes), sandbox_s=judged - generated, push_s=pushed - judged)
-
-    def _group(
-        self, ticket: GroupTicket, generation: Generation, codes: list[str], verdicts: list[Verdict]
-    ) -> GroupPush:
-        if len(verdicts) != len(codes):
-            raise ProtocolError(f"{len(codes)} programs came back with {len(verdicts)} verdicts")
-        episodes = enumerate(zip(generation.completions, codes, verdicts, strict=True))
-        try:
-            return GroupPush(
-                run_id=self._run_id,
-                group_id=ticket.group_id,
-                problem_id=ticket.problem_id,
-                prompt_ids=generation.prompt_ids,
-                trajectories=[trajectory(f"{ticket.group_id}.{index}", *parts) for index, parts in episodes],
-            )
-        except ValidationError as error:
-            raise ProtocolError(f"the group cannot be recorded: {error.errors()[0]['msg']}") from error
+        finished = await self._client.finish(ticket.group_id, _played(generation))
+        self._meter.finished(trajectories=len(finished.rewards), sandbox_s=time.monotonic() - generated)
 
     async def _tell_abandoned(self, ticket: GroupTicket, error: SkyscaleError) -> None:
         message = f"gave up group {ticket.group_id} of problem {ticket.problem_id}: {error.detail}"
@@ -104,23 +82,20 @@ class Player:
             print(f"the event could not be sent: {unheard}", file=sys.stderr, flush=True)  # noqa: T201 - the job's log
 
 
-def _submission(text: str) -> str:
-    # The environment refuses longer programs, and the length penalty makes any program of this size worth 0 anyway.
-    return extract_code(text)[:MAX_CODE_CHARS]
+def _played(generation: Generation) -> GroupFinish:
+    try:
+        return GroupFinish(prompt_ids=generation.prompt_ids, episodes=list(map(_episode, generation.completions)))
+    except ValidationError as error:
+        raise ProtocolError(f"the group cannot be recorded: {error.errors()[0]['msg']}") from error
 
 
-def trajectory(episode_id: str, completion: Completion, code: str, verdict: Verdict) -> Trajectory:
-    """The record of one episode."""
-    is_cut = completion.is_truncated and verdict.outcome is Outcome.SCORED
-    return Trajectory(
-        episode_id=episode_id,
-        code=code,
+def _episode(completion: Completion) -> PlayedEpisode:
+    return PlayedEpisode(
+        # The environment refuses longer programs, and the length penalty makes any program of this size worth 0 anyway.
+        code=extract_code(completion.text)[:MAX_CODE_CHARS],
         text=completion.text,
         completion_ids=completion.token_ids,
         logprobs=completion.logprobs,
         versions=completion.versions,
-        reward=verdict.reward,
-        outcome=Outcome.TRUNCATED if is_cut else verdict.outcome,
-        passed_tests=verdict.passed_tests,
-        total_tests=verdict.total_tests,
+        is_truncated=completion.is_truncated,
     )

@@ -30,28 +30,25 @@ async def listening(app: Starlette, port: int = 0) -> AsyncGenerator[str]:
 
 
 class Plane:
-    """Grants `num_groups` tickets in all, judges, and keeps what is pushed."""
+    """Grants `num_groups` tickets in all, and keeps what is finished."""
 
     def __init__(self, num_groups: int = 4, *, expires_in_s: float = 30.0) -> None:
         self.num_groups = num_groups
         self.expires_in_s = expires_in_s
         self.granted: dict[str, list[str]] = {}
-        self.pushed: dict[str, dict] = {}
+        self.finished: dict[str, list[dict]] = {}
         self.heartbeats: list[dict] = []
         self.events: list[dict] = []
-        self.stepped: list[str] = []
         self.policy_url: str | None = None
         self.desired = "run"
         self.heartbeat_refusal: JSONResponse | None = None
         self.ticket_refusal: JSONResponse | None = None
-        self.step_failures = 0
-        self.outcome = "scored"
+        self.finish_failures = 0
         self.app = Starlette(
             routes=[
                 Route("/api/jobs/job-1/heartbeat", self.heartbeat, methods=["POST"]),
                 Route("/api/rl/env/tickets", self.tickets, methods=["POST"]),
-                Route("/api/rl/env/groups/{group_id}/step", self.step, methods=["POST"]),
-                Route("/api/rl/buffer/push", self.push, methods=["POST"]),
+                Route("/api/rl/env/groups/{group_id}/finish", self.finish, methods=["POST"]),
                 Route("/api/rl/runs/rl-1/events", self.event, methods=["POST"]),
             ]
         )
@@ -80,22 +77,14 @@ class Plane:
         ]  # fmt: skip
         return JSONResponse({"groups": groups, "retry_after_s": 0.05})
 
-    async def step(self, request: Request) -> JSONResponse:
-        if self.step_failures > 0:
-            self.step_failures -= 1
+    async def finish(self, request: Request) -> JSONResponse:
+        if self.finish_failures > 0:
+            self.finish_failures -= 1
             return refusal(503, "sandbox_failure")
-        self.stepped.append(request.path_params["group_id"])
-        codes = (await request.json())["codes"]
-        verdict = {
-            "outcome": self.outcome, "reward": 0.5, "done": True, "passed_tests": 1, "total_tests": 2, "tests": [],
-            "stdout": "", "stderr": "", "exit_code": 0, "duration_ms": 1.0,
-        }  # fmt: skip
-        return JSONResponse({"verdicts": [verdict for _ in codes]})
-
-    async def push(self, request: Request) -> JSONResponse:
-        body = await request.json()
-        self.pushed[body["group_id"]] = body
-        return JSONResponse({"accepted": len(body["trajectories"]), "duplicates": 0})
+        body, group_id = await request.json(), request.path_params["group_id"]
+        self.finished.setdefault(group_id, []).append(body)
+        num = len(body["episodes"])
+        return JSONResponse({"rewards": [0.5] * num, "outcomes": ["scored"] * num, "accepted": num, "duplicates": 0})
 
     async def event(self, request: Request) -> JSONResponse:
         self.events.append(await request.json())

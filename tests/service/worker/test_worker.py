@@ -53,17 +53,17 @@ async def stage():
         yield start
 
 
-async def test_groups_are_played_and_pushed_with_their_tokens(stage):
+async def test_groups_are_played_and_finished_with_their_tokens(stage):
     plane, policy = Plane(num_groups=7), Policy()
     worker = await stage(plane, policy)
-    await until(lambda: len(plane.pushed) == 7)
-    group = plane.pushed["grp-0"]
-    assert (group["run_id"], group["problem_id"], group["prompt_ids"]) == ("rl-1", "p-1", [1, 2, 3])
-    first, second = group["trajectories"]
-    assert first["episode_id"] == "grp-0.0"
+    await until(lambda: len(plane.finished) == 7)
+    (group,) = plane.finished["grp-0"]
+    assert group["prompt_ids"] == [1, 2, 3]
+    first, second = group["episodes"]
     assert (first["completion_ids"], first["logprobs"], first["versions"]) == ([5, 6], [-0.1, -0.2], [0, 1])
     assert (first["code"], first["text"]) == ("x = 1\n", "```python\nx = 1\n```")
-    assert (first["reward"], first["outcome"], second["outcome"]) == (0.5, "scored", "truncated")
+    assert (first["is_truncated"], second["is_truncated"]) == (False, True)
+    assert "reward" not in first
     assert policy.most_at_once == 3
     plane.desired = "finish"
     assert await asyncio.wait_for(worker, 5) == 0
@@ -78,7 +78,7 @@ async def test_finish_plays_what_is_in_flight_and_takes_no_more(stage):
     plane.desired = "finish"
     assert await asyncio.wait_for(worker, 5) == 0
     granted = [group_id for ids in plane.granted.values() for group_id in ids]
-    assert sorted(plane.pushed) == sorted(granted)
+    assert sorted(plane.finished) == sorted(granted)
     assert len(granted) <= 6
 
 
@@ -90,7 +90,7 @@ async def test_gone_ends_the_worker_at_once_with_exit_code_0(stage, refused):
         await until(lambda: plane.granted)
     setattr(plane, refused, refusal(410, "job_ended"))
     assert await asyncio.wait_for(worker, 5) == 0
-    assert plane.pushed == {}
+    assert plane.finished == {}
 
 
 async def test_no_ticket_is_taken_before_a_policy_server_is_known(stage):
@@ -106,46 +106,37 @@ async def test_a_restarted_policy_server_at_a_new_address_gets_the_same_groups(s
     plane.policy_url = "http://127.0.0.1:9"  # the discard port: nobody listens
     await stage(plane, None)
     await until(lambda: plane.granted)
-    assert plane.pushed == {}
+    assert plane.finished == {}
     async with listening(second.app) as url:
         plane.policy_url = url
-        await until(lambda: len(plane.pushed) == 3)
+        await until(lambda: len(plane.finished) == 3)
     assert sorted(second.order) == ["grp-0", "grp-1", "grp-2"]
     assert plane.events == []
 
 
-async def test_a_group_that_outlives_its_ticket_is_abandoned_and_never_pushed(stage):
+async def test_a_group_that_outlives_its_ticket_is_abandoned_and_never_finished(stage):
     plane = Plane(num_groups=2, expires_in_s=0.3)
     await stage(plane, Policy(delay_s=30))
     await until(lambda: len(plane.events) == 2)
     assert {event["kind"] for event in plane.events} == {"group.abandoned"}
     assert plane.events[0]["component"] == "worker-0"
     assert "before the ticket expired" in plane.events[0]["message"]
-    assert (plane.pushed, plane.stepped) == ({}, [])
+    assert plane.finished == {}
 
 
-async def test_infrastructure_failures_are_carried_as_such(stage):
+async def test_a_finish_that_fails_in_passing_is_asked_again(stage):
     plane = Plane(num_groups=1)
-    plane.outcome = "infrastructure_failure"
+    plane.finish_failures = 2
     await stage(plane, Policy())
-    await until(lambda: plane.pushed)
-    outcomes = [each["outcome"] for each in plane.pushed["grp-0"]["trajectories"]]
-    assert outcomes == ["infrastructure_failure", "infrastructure_failure"]
-
-
-async def test_a_step_that_fails_in_passing_is_asked_again(stage):
-    plane = Plane(num_groups=1)
-    plane.step_failures = 2
-    await stage(plane, Policy())
-    await until(lambda: plane.pushed)
-    assert plane.stepped == ["grp-0"]
+    await until(lambda: plane.finished)
+    assert [len(bodies) for bodies in plane.finished.values()] == [1]
     assert plane.events == []
 
 
 async def test_synchronous_mode_plays_one_group_at_a_time_in_ticket_order(stage):
     plane, policy = Plane(num_groups=5), Policy(delay_s=0.005)
     await stage(plane, policy, mode="synchronous")
-    await until(lambda: len(plane.pushed) == 5)
+    await until(lambda: len(plane.finished) == 5)
     assert policy.order == [f"grp-{index}" for index in range(5)]
     assert policy.most_at_once == 1
-    assert list(plane.pushed) == policy.order
+    assert list(plane.finished) == policy.order

@@ -4,10 +4,9 @@ import orjson
 import pytest
 
 from skyscale.errors import ProtocolError
-from skyscale.wire.episodes import GroupTicket, Outcome, Verdict
+from skyscale.wire.episodes import GroupTicket
 from skyscale.worker.generation import chat_call, read_reply
 from skyscale.worker.meter import Meter
-from skyscale.worker.player import trajectory
 
 TICKET = GroupTicket(
     group_id="grp-1", problem_id="p-1", messages=[{"role": "user", "content": "hi"}], group_size=2, purpose="train",
@@ -68,31 +67,12 @@ def test_a_malformed_reply_is_a_protocol_error(content: bytes):
         chat_call(TICKET, "m", min_version=0).parse(content)
 
 
-@pytest.mark.parametrize(
-    ("finish_reason", "judged", "recorded"),
-    [
-        ("stop", Outcome.SCORED, Outcome.SCORED),
-        ("length", Outcome.SCORED, Outcome.TRUNCATED),
-        ("length", Outcome.INFRASTRUCTURE_FAILURE, Outcome.INFRASTRUCTURE_FAILURE),
-        ("stop", Outcome.INFRASTRUCTURE_FAILURE, Outcome.INFRASTRUCTURE_FAILURE),
-    ],
-)
-def test_only_a_scored_episode_becomes_truncated(finish_reason: str, judged: Outcome, recorded: Outcome):
-    completion = read_reply(reply(choice(0, finish_reason=finish_reason))).completions[0]
-    verdict = Verdict(
-        outcome=judged, reward=0.25, done=True, passed_tests=1, total_tests=4, tests=[], stdout="", stderr="",
-        exit_code=0, duration_ms=1,
-    )  # fmt: skip
-    record = trajectory("grp-1.0", completion, "x", verdict)
-    assert (record.outcome, record.reward, record.text) == (recorded, 0.25, "text 0")
-
-
 def test_the_meter_reports_shares_of_play_time_and_starts_over():
     meter = Meter(since=100.0)
     meter.sampled(3.0)
-    meter.finished(trajectories=8, sandbox_s=0.5, push_s=0.5)
+    meter.finished(trajectories=8, sandbox_s=1.0)
     assert meter.report(102.0, 5) == {
-        "groups_in_flight": 5.0, "trajectories_per_s": 4.0, "policy_wait_share": 0.75, "sandbox_wait_share": 0.125,
+        "groups_in_flight": 5.0, "trajectories_per_s": 4.0, "policy_wait_share": 0.75, "sandbox_wait_share": 0.25,
         "groups_abandoned": 0.0,
     }  # fmt: skip
     assert meter.report(104.0, 0)["trajectories_per_s"] == 0.0

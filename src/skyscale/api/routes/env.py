@@ -7,6 +7,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from skyscale.api.deps import Caller, Parts, body_of, read_body, reply
 from skyscale.api.errors import RESPONSES
 from skyscale.auth.principal import require_reader, require_role
+from skyscale.wire.batches import GroupFinish, GroupFinished
 from skyscale.wire.episodes import (
     CloseRequest,
     EvaluationSample,
@@ -58,6 +59,27 @@ async def step_group(
     body = await read_body(request, GroupStep)
     require_role(caller, await parts.episodes.run_of(group_id), WORKER)
     return reply(await parts.episodes.step(group_id, body.codes))
+
+
+@router.post(
+    "/env/groups/{group_id}/finish",
+    summary="Judge a group and keep it",
+    description="Judges every episode against the hidden tests and stores the group with these rewards, in one call. "
+    "On disk when the reply is sent; repeating it is safe. 410 when the run has ended.",
+    operation_id="finish_group",
+    response_model=GroupFinished,
+    openapi_extra=body_of(GroupFinish),
+)
+async def finish_group(
+    request: Request, parts: Parts, caller: Caller, group_id: Annotated[str, Path(max_length=80)]
+) -> Response:
+    """The hot path of rollout workers: rewards never travel through the process that sampled the code."""
+    body = await read_body(request, GroupFinish)
+    run_id = await parts.episodes.run_of(group_id)
+    require_role(caller, run_id, WORKER)
+    finished = await parts.episodes.finish(group_id, body)
+    parts.metrics.rl_trajectories_pushed.labels(run_id).inc(finished.accepted)
+    return reply(finished)
 
 
 @router.post(

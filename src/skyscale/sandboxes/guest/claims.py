@@ -29,11 +29,11 @@ class Claims:
     is_asked: bool = False
     _reader: FrameReader = field(default_factory=FrameReader)
 
-    def ask(self, num_calls: int, limits: Limits) -> None:
+    def ask(self, max_frames: int, limits: Limits) -> None:
         """From here on frames answer a job."""
         self.is_asked = True
         self._reader.max_value = limits.result_bytes
-        self._reader.max_frames = num_calls + 3  # ready, loaded, done
+        self._reader.max_frames = max_frames
         self.output_limit = limits.output_bytes
 
     def take_channel(self, data: bytes) -> None:
@@ -41,7 +41,7 @@ class Claims:
         try:
             for frame in self._reader.feed(data):
                 self._take(frame)
-        except (FrameViolation, json.JSONDecodeError) as error:
+        except (FrameViolation, ValueError, AttributeError, RecursionError) as error:
             self.end(CallStatus.PROTOCOL_VIOLATION, str(error))
 
     def _take(self, frame: Frame) -> None:
@@ -91,22 +91,23 @@ class Claims:
             frames = [f for f in self.frames if f.kind == "call"][:num_calls]
         calls = [CallResult(f.status, f.value if f.status == CallStatus.OK else "", f.detail) for f in frames]
         calls += [missing] * (num_calls - len(calls))
-        return self._execution(status, detail, duration_ms, calls, 0)
+        return self.execution(status, detail, duration_ms, calls, 0)
 
     def execution_of_program(self, duration_ms: float) -> Execution:
         """The outcome of a program; leaving by `os._exit` is its right."""
         done = next((f for f in self.frames if f.kind == "done"), None)
         if self.ended is None and done is not None:
             exit_code = int(done.value) if done.value.isdecimal() and len(done.value) < 4 else 1
-            return self._execution(done.status, done.detail, duration_ms, [], exit_code)
+            return self.execution(done.status, done.detail, duration_ms, [], exit_code)
         status, exit_code = self.ended or CallStatus.PROTOCOL_VIOLATION, self.exit_status
         if status == CallStatus.KILLED and exit_code is not None and exit_code >= 0:
             status = CallStatus.OK if exit_code == 0 else CallStatus.EXCEPTION
-        return self._execution(status, self.end_detail, duration_ms, [], 1 if exit_code is None else exit_code)
+        return self.execution(status, self.end_detail, duration_ms, [], 1 if exit_code is None else exit_code)
 
-    def _execution(
+    def execution(
         self, status: CallStatus, detail: str, duration_ms: float, calls: list[CallResult], exit_code: int
     ) -> Execution:
+        """The outcome in these words, with what was printed."""
         stdout, stderr = (bytes(b[: self.output_limit]).decode("utf-8", "replace") for b in self.outputs)
         return Execution(
             status=status, calls=calls, stdout=stdout, stderr=stderr, exit_code=exit_code, detail=detail,

@@ -1,14 +1,16 @@
-"""The guest's files on this host: found or named by settings, checked against their checksums before use."""
+"""The guest's files on this host: named by settings or built here, checked against their checksums before use."""
 
+import asyncio
 import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from skyscale.errors import SandboxFailure
+from skyscale.sandboxes.guest import building
 from skyscale.settings import VmSettings
 
-_SUMS = "SHA256SUMS"
+_SUMS = building.SUMS
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,22 +24,18 @@ class GuestImage:
     """Names the content: equal keys are equal files."""
 
 
-def find(settings: VmSettings) -> GuestImage:
-    """The image named by the settings, or the newest one that the build script left in the data folder.
+async def ready(settings: VmSettings) -> GuestImage:
+    """The image named by the settings, or the one of this version of ours, which is built now if it never was.
 
     Raises:
-        SandboxFailure: there is none, or a file is not what its checksum says.
+        SandboxFailure: a file is missing or not what its checksum says, or the image cannot be built here.
     """
+    if (settings.kernel_path is None) != (settings.rootfs_path is None):
+        raise SandboxFailure("FAAS_VM_KERNEL_PATH and FAAS_VM_ROOTFS_PATH are set together or not at all")
     if settings.kernel_path is not None and settings.rootfs_path is not None:
-        return _image(settings.kernel_path, settings.rootfs_path)
-    built = sorted((settings.data_dir / "vm").glob(f"*/{_SUMS}"), key=lambda path: path.stat().st_mtime)
-    if not built:
-        raise SandboxFailure(
-            "no guest image for virtual machines was built", code="sandbox_backend_missing",
-            hint="Run scripts/build_daemon_rootfs.sh, or set FAAS_VM_KERNEL_PATH and FAAS_VM_ROOTFS_PATH.",
-        )  # fmt: skip
-    folder = built[-1].parent.absolute()
-    return _image(folder / "vmlinux", folder / "rootfs.ext4")
+        return await asyncio.to_thread(_image, settings.kernel_path, settings.rootfs_path)
+    folder = await asyncio.to_thread(building.built_or_build, settings.data_dir.absolute() / "vm")
+    return await asyncio.to_thread(_image, folder / "vmlinux", folder / "rootfs.ext4")
 
 
 def _image(kernel: Path, rootfs: Path) -> GuestImage:

@@ -19,13 +19,13 @@ from typing import Any
 
 from skyscale.errors import SandboxFailure
 from skyscale.sandboxes.guest.mux import MuxReader, MuxViolation, pack
-from skyscale.sandboxes.guest.sandbox import GuestSandbox
-from skyscale.sandboxes.sandbox import CallStatus
+from skyscale.sandboxes.guest.sandbox import Passenger
 
 _CHUNK = 65536
 _PIECE = 512 * 1024
 _OUTPUTS = {b"O": 0, b"E": 1}
 _ENTROPY_BYTES = 64
+_MAX_SIGNAL, _MAX_EXIT_CODE = 64, 255
 
 
 class GuestMachine:
@@ -38,7 +38,7 @@ class GuestMachine:
         self._process = process
         self._clean_up = clean_up
         self._loop = asyncio.get_running_loop()
-        self._sandbox: GuestSandbox | None = None
+        self._passenger: Passenger | None = None
         self._reader = MuxReader()
         self._expected: dict[bytes, asyncio.Future[dict[str, Any]]] = {}
         self._gone: asyncio.Future[None] = self._loop.create_future()
@@ -77,9 +77,9 @@ class GuestMachine:
         self._loop.remove_reader(self._line.fileno())
         self._line.close()
 
-    def attach(self, sandbox: GuestSandbox) -> "GuestMachine":
-        """From here on it carries this sandbox."""
-        self._sandbox = sandbox
+    def attach(self, passenger: Passenger) -> "GuestMachine":
+        """From here on it carries this one."""
+        self._passenger = passenger
         return self
 
     # -- the carrier ---------------------------------------------------------------------------------------------
@@ -108,28 +108,27 @@ class GuestMachine:
         try:
             for kind, body in self._reader.feed(data):
                 self._take(kind, body)
-        except (MuxViolation, ValueError, AttributeError) as error:
+        except (MuxViolation, ValueError, AttributeError, RecursionError) as error:  # the last: JSON that is too deep
             self._babbled(str(error))
 
     def _take(self, kind: bytes, body: bytes) -> None:
         expected = self._expected.pop(kind, None)
         if expected is not None and not expected.done():
             expected.set_result(json.loads(body))
-        elif self._sandbox is None:
+        elif self._passenger is None:
             return
         elif kind in _OUTPUTS:
-            self._sandbox.on_output(_OUTPUTS[kind], body)
+            self._passenger.on_output(_OUTPUTS[kind], body)
         elif kind == b"C":
-            self._sandbox.on_channel(body)
+            self._passenger.on_channel(body)
         elif kind == b"X":
-            status = json.loads(body).get("status")
-            self._sandbox.on_exit(status if isinstance(status, int) else None)
+            self._passenger.on_exit(_status(json.loads(body).get("status")))
 
     def _babbled(self, reason: str) -> None:
+        self._loop.remove_reader(self._line.fileno())
         self.kill()
-        if self._sandbox is not None:
-            self._sandbox.claims.end(CallStatus.PROTOCOL_VIOLATION, reason)
-            self._sandbox.on_channel(b"")
+        if self._passenger is not None:
+            self._passenger.on_violation(reason)
 
     def _on_end(self) -> None:
         self._loop.remove_reader(self._pidfd)
@@ -139,8 +138,8 @@ class GuestMachine:
         for future in self._expected.values():
             if not future.done():
                 future.set_exception(self._failure())
-        if self._sandbox is not None:
-            self._sandbox.on_exit(None)
+        if self._passenger is not None:
+            self._passenger.on_exit(None)
 
     def kill(self) -> None:
         """SIGKILL to the hypervisor; with it goes every process of the guest."""
@@ -162,3 +161,8 @@ class GuestMachine:
             if future.done() and not future.cancelled():
                 future.exception()  # read, so that the loop does not report it
         self._clean_up()
+
+
+def _status(claimed: object) -> int | None:
+    """An exit code or minus a signal, if it can be one."""
+    return claimed if isinstance(claimed, int) and -_MAX_SIGNAL <= claimed <= _MAX_EXIT_CODE else None

@@ -7,12 +7,14 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from skyscale.errors import SandboxFailure
+from skyscale.sandboxes.frames import Frame
 from skyscale.sandboxes.guest.claims import Claims
-from skyscale.sandboxes.sandbox import CallStatus, Execution, Limits
+from skyscale.sandboxes.sandbox import CallResult, CallStatus, Execution, Limits
+from skyscale.sandboxes.talking import Talking
 
 EXIT_WAIT_S = 3.0
 """From the end of the channel to the carrier's word on the exit status."""
@@ -39,7 +41,32 @@ class Carrier(Protocol):
         ...
 
 
-class GuestSandbox:
+class Passenger(Protocol):
+    """Whoever a carrier carries: told what comes out of the machine, never asked to wait."""
+
+    @property
+    def carried_id(self) -> str:
+        """Names the machine."""
+        ...
+
+    def on_channel(self, data: bytes) -> None:
+        """Bytes from the channel; none at all is its end."""
+        ...
+
+    def on_output(self, index: int, data: bytes) -> bool:
+        """Bytes that were printed: 0 is stdout, 1 is stderr. Whether more is wanted."""
+        ...
+
+    def on_exit(self, status: int | None) -> None:
+        """Its process is gone: exit code, minus the signal, or unknown."""
+        ...
+
+    def on_violation(self, reason: str) -> None:
+        """The machine does not speak the protocol, and was killed."""
+        ...
+
+
+class GuestSandbox(Talking):
     """A single-use sandbox whose process lives behind a kernel of its own."""
 
     def __init__(
@@ -58,10 +85,16 @@ class GuestSandbox:
         self._settled: asyncio.Future[None] = loop.create_future()
         self._exit: asyncio.Future[None] = loop.create_future()
         self._is_used = self._is_closed = False
+        self._news: asyncio.Event | None = None
         self._on_closed = on_closed
         self._carrier = connect(self)
 
     # -- told by the carrier -------------------------------------------------------------------------------------
+
+    @property
+    def carried_id(self) -> str:
+        """Names the machine."""
+        return self.sandbox_id
 
     def on_channel(self, data: bytes) -> None:
         """Bytes of frames; none at all is the end of the channel."""
@@ -74,6 +107,8 @@ class GuestSandbox:
             self.broke(self.claims.end_detail)
         elif self.claims.layers:
             _finish(self.ready)
+        if self._news is not None:
+            self._news.set()
         self._settle_if_over()
 
     def introduced(self, layers: dict[str, str]) -> None:
@@ -81,10 +116,11 @@ class GuestSandbox:
         self.claims.layers = dict(layers)
         _finish(self.ready)
 
-    def on_output(self, index: int, data: bytes) -> None:
-        """Bytes that were printed: 0 is stdout, 1 is stderr."""
+    def on_output(self, index: int, data: bytes) -> bool:
+        """Bytes that were printed: 0 is stdout, 1 is stderr. Whether more is wanted."""
         self.claims.take_output(index, data)
         self._settle_if_over()
+        return self.claims.ended is not CallStatus.OUTPUT_LIMIT
 
     def on_exit(self, status: int | None) -> None:
         """Its process is gone: exit code, minus the signal, or unknown."""
@@ -95,14 +131,22 @@ class GuestSandbox:
             self.broke(f"it ended while it waited (status {status}): {printed}")
         self._settle()
 
+    def on_violation(self, reason: str) -> None:
+        """The machine does not speak the protocol, and was killed."""
+        self.claims.end(CallStatus.PROTOCOL_VIOLATION, reason)
+        self.on_channel(b"")
+
     def broke(self, reason: str) -> None:
         """Our side of it is broken; whoever uses it gets a SandboxFailure."""
         self.failure = self.failure or reason
-        for future in (self.ready, self._settled, self._exit):
+        for future in (self.ready, self._exit):
             _finish(future)
+        self._settle()
 
     def _settle(self) -> None:
         _finish(self._settled)
+        if self._news is not None:
+            self._news.set()
 
     def _settle_if_over(self) -> None:
         if self.claims.ended is not None or self.claims.is_done:
@@ -133,10 +177,7 @@ class GuestSandbox:
         self._on_closed(self)
 
     async def _run(self, job: dict[str, Any], num_calls: int, limits: Limits) -> float:
-        if self._is_used or self._is_closed:
-            raise SandboxFailure("a sandbox is used once")
-        self._is_used = True
-        self.claims.ask(num_calls, limits)
+        self._take(limits, max_frames=num_calls + 3)  # ready, loaded, done
         loop = asyncio.get_running_loop()
         started = loop.time()
         try:
@@ -145,25 +186,65 @@ class GuestSandbox:
                 await self._settled
         except TimeoutError:
             self.claims.end(CallStatus.TIMEOUT, f"longer than {limits.wall_s:g} s")
-        self._carrier.drain()
-        if self.claims.ended is None and not self.claims.is_done:
-            await self._explain_end()
-        duration_ms = (loop.time() - started) * 1000
-        self._carrier.kill()
-        if self.failure is not None or (self._is_closed and not self.claims.is_done):
-            raise SandboxFailure(self.failure or "it was closed while it ran")
-        return duration_ms
+        await self._conclude()
+        return (loop.time() - started) * 1000
+
+    # -- the half that talks (`Talking`) -------------------------------------------------------------------------
+
+    @property
+    def _said(self) -> Sequence[Frame]:
+        return self.claims.frames
+
+    @property
+    def _verdict(self) -> tuple[CallStatus, str] | None:
+        return None if self.claims.ended is None else (self.claims.ended, self.claims.end_detail)
+
+    @property
+    def _is_settled(self) -> bool:
+        return self._settled.done()
+
+    def _take(self, limits: Limits, max_frames: int) -> None:
+        if self._is_used or self._is_closed:
+            raise SandboxFailure("a sandbox is used once")
+        self._is_used = True
+        self.claims.ask(max_frames, limits)
 
     async def _hand_over(self, job: dict[str, Any], limits: Limits) -> None:
         job |= {
             "memory_bytes": limits.memory_bytes, "cpu_s": limits.cpu_s, "file_bytes": limits.tmp_bytes,
             "max_processes": limits.max_processes, "filtered": self.claims.layers.get("seccomp") == "yes",
         }  # fmt: skip
-        body = json.dumps(job).encode()
         try:
-            await self._carrier.send(len(body).to_bytes(4, "big") + body)
+            await self._send(json.dumps(job).encode())
         except (BrokenPipeError, ConnectionResetError):  # no candidate's code has run yet: this is our failure
             self.broke("it ended before it took its job")
+
+    async def _send(self, body: bytes) -> None:
+        await self._carrier.send(len(body).to_bytes(4, "big") + body)
+
+    async def _conclude(self) -> None:
+        self._drain_outputs()
+        if self.claims.ended is None and not self.claims.is_done:
+            await self._explain_end()
+        self._kill()
+        if self.failure is not None or (self._is_closed and not self.claims.is_done):
+            raise SandboxFailure(self.failure or "it was closed while it ran")
+
+    def _end(self, status: CallStatus, detail: str) -> None:
+        self.claims.end(status, detail)
+        self._kill()
+        self._settle()
+
+    def _kill(self) -> None:
+        self._carrier.kill()
+
+    def _drain_outputs(self) -> None:
+        self._carrier.drain()
+
+    def _execution(
+        self, status: CallStatus, detail: str, duration_ms: float, calls: list[CallResult], exit_code: int = 0
+    ) -> Execution:
+        return self.claims.execution(status, detail, duration_ms, calls, exit_code)
 
     async def _explain_end(self) -> None:
         await asyncio.wait([self._exit], timeout=EXIT_WAIT_S)

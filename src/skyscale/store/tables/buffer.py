@@ -11,7 +11,7 @@ buffer_runs = Table(
     "buffer_runs",
     metadata,
     Column("run_id", String(80), primary_key=True),
-    Column("state", String(16), nullable=False),  # open, finishing (evaluation only), closed
+    Column("state", String(16), nullable=False),  # preparing and finishing (evaluation only), open, closed
     Column("spec", Json, nullable=False),
     Column("slots", Integer, nullable=False),
     Column("newest_version", Integer, nullable=False),

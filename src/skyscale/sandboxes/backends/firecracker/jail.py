@@ -17,6 +17,7 @@ from skyscale.errors import SandboxFailure
 API_SOCKET = "/run/api.sock"
 VSOCK = "/run/vsock.sock"
 METRICS = "/run/metrics"
+_CGROUPS = Path("/sys/fs/cgroup")
 _MAX_FILES = 256
 _MAX_SOCKET_PATH = 107
 
@@ -69,5 +70,12 @@ class Jail:
         return self._root / path.removeprefix("/")
 
     def remove(self) -> None:
-        """The folder, with all that the machine left in it."""
+        """The folder, with all that the machine left in it, and its cgroup."""
         shutil.rmtree(self._root.parent, ignore_errors=True)
+        remove_cgroup(self._root.parents[1].name, self._id)
+
+
+def remove_cgroup(program: str, machine_id: str) -> None:
+    """What the jailer made for it below its parent group, where it made one."""
+    with contextlib.suppress(OSError):
+        (_CGROUPS / program / machine_id).rmdir()

@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import itertools
 import json
+import secrets
 import shutil
 import socket
 import subprocess
@@ -20,10 +21,10 @@ from pathlib import Path
 from skyscale.errors import SandboxFailure
 from skyscale.sandboxes.backends.firecracker import vsock
 from skyscale.sandboxes.backends.firecracker.api import Api
-from skyscale.sandboxes.backends.firecracker.jail import API_SOCKET, METRICS, VSOCK, Jail, Programs
+from skyscale.sandboxes.backends.firecracker.jail import API_SOCKET, METRICS, VSOCK, Jail, Programs, remove_cgroup
+from skyscale.sandboxes.guest import leftovers
 from skyscale.sandboxes.guest.image import GuestImage
 from skyscale.sandboxes.guest.machine import GuestMachine
-from skyscale.wire.base import new_id
 
 _BOOT = "console=ttyS0 quiet loglevel=1 reboot=k panic=1 i8042.nokbd random.trust_cpu=on 8250.nr_uarts=0"
 _FIRST_UID, _NUM_UIDS = 110_000, 5000
@@ -49,7 +50,7 @@ class Jailed:
     """
 
     def __init__(self, base: Path, programs: Programs, files: dict[str, Path], max_file_bytes: int) -> None:
-        self.jail = Jail(base, new_id("vm").replace("_", "-"), next(_uids))
+        self.jail = Jail(base, f"{leftovers.mark()}-{secrets.token_hex(4)}", next(_uids))
         self.jail.fill(programs.firecracker, files)
         try:
             self.process = subprocess.Popen(
@@ -127,7 +128,7 @@ async def bake(
     home = folder / f"firecracker-{key}"
     if not home.is_dir():
         await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
-        draft = Path(await asyncio.to_thread(tempfile.mkdtemp, dir=folder, prefix="draft-"))
+        draft = Path(await asyncio.to_thread(tempfile.mkdtemp, dir=folder, prefix=f"draft-{leftovers.mark()}-"))
         try:
             await _boot_and_save(draft, base, programs, image, hardware, timeout_s)
             await asyncio.to_thread(_publish, draft, home)
@@ -178,6 +179,17 @@ async def _end(vmm: Jailed, machine: GuestMachine | None) -> None:
         await asyncio.shield(machine.destroy())
     else:
         await asyncio.to_thread(vmm.give_up)
+
+
+def reap(folder: Path, base: Path) -> int:
+    """End the microVMs of owners that are gone, and remove their jails, cgroups and half-made snapshots; how many."""
+    num_found = leftovers.end_processes(lambda words: "--id" in words and leftovers.is_orphaned(words))
+    for program in base.glob("*"):
+        for jail in leftovers.orphaned_folders(program):
+            remove_cgroup(program.name, jail.name)
+            num_found += 1
+        leftovers.remove_orphaned_folders(program)
+    return num_found + leftovers.remove_orphaned_folders(folder)
 
 
 def _publish(draft: Path, home: Path) -> None:

@@ -13,7 +13,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from skyscale.sandboxes.guest.sandbox import GuestSandbox
+from skyscale.sandboxes.guest.sandbox import Passenger
 
 _CHUNK = 65536
 _END_WAIT_S = 3.0
@@ -28,10 +28,10 @@ CommandLine = Callable[..., list[str]]
 class Container:
     """The carrier: a container that runs, or is coming up."""
 
-    def __init__(self, command_line: CommandLine, bundle: Path, sandbox: GuestSandbox) -> None:
+    def __init__(self, command_line: CommandLine, bundle: Path, passenger: Passenger) -> None:
         self._command_line = command_line
-        self._sandbox = sandbox
-        self._id = sandbox.sandbox_id
+        self._passenger = passenger
+        self._id = passenger.carried_id
         self._loop = asyncio.get_running_loop()
         self._channel, theirs = socket.socketpair()
         self._channel.setblocking(False)
@@ -77,7 +77,7 @@ class Container:
             data = b""
         if not data:
             self._loop.remove_reader(self._channel.fileno())
-        self._sandbox.on_channel(data)
+        self._passenger.on_channel(data)
 
     def _on_output(self, descriptor: int) -> None:
         if not self._read(descriptor):
@@ -90,20 +90,20 @@ class Container:
         except BlockingIOError:
             return True
         if data:
-            self._sandbox.on_output(self._outputs[descriptor], data)
+            self._passenger.on_output(self._outputs[descriptor], data)
         return bool(data)
 
     def drain(self) -> None:
         """What was written before the last frame lies in the pipes by now."""
         for descriptor, index in self._outputs.items():
-            size = -1
-            while size != (size := len(self._sandbox.claims.outputs[index])):
-                self._read(descriptor)
+            with contextlib.suppress(BlockingIOError):
+                while (data := os.read(descriptor, _CHUNK)) and self._passenger.on_output(index, data):
+                    continue
 
     def _on_end(self) -> None:
         self._loop.remove_reader(self._pidfd)
         status = self._process.wait()
-        self._sandbox.on_exit(_SIGNALLED - status if status > _SIGNALLED else status)
+        self._passenger.on_exit(_SIGNALLED - status if status > _SIGNALLED else status)
         if not self._gone.done():
             self._gone.set_result(None)
 

@@ -5,8 +5,10 @@ import socket
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from skyscale.errors import SandboxFailure
+from skyscale.sandboxes.guest import leftovers
 from skyscale.sandboxes.guest.image import GuestImage
 
 PROGRAM = "qemu-system-x86_64"
@@ -14,6 +16,8 @@ _BOOT = (
     "console=ttyS0 quiet loglevel=1 reboot=t panic=-1 tsc=reliable no_timer_check nokaslr mitigations=off "
     "random.trust_cpu=on i8042.noaux i8042.nomux i8042.nopnp i8042.dumbkbd"
 )
+Mode = Literal["episode", "workspace"]
+"""What the guest's daemon makes ready: one episode, or an interactive sandbox."""
 _CPU = {"tcg": "qemu64", "kvm": "host"}
 
 
@@ -24,20 +28,24 @@ class Hardware:
     accelerator: str
     memory_mb: int
     num_cpus: int
+    mode: Mode
 
 
 def command(
     image: GuestImage, hardware: Hardware, memory: Path, line: int, control: int, *, is_restored: bool
 ) -> list[str]:
-    """The arguments; `memory` is the file behind the guest's memory: shared when baking, copied on write afterwards."""
+    """The arguments; `memory` is the file behind the guest's memory: shared when baking, copied on write afterwards.
+
+    The name marks the machine as ours, so that whoever starts after a crash can end it.
+    """
     size = f"{hardware.memory_mb}M"
     share = "off" if is_restored else "on"
     return [
-        PROGRAM, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+        PROGRAM, "-name", leftovers.mark(), "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
         "-machine", "q35,memory-backend=memory,hpet=off,smm=off,sata=off,smbus=off,usb=off",
         "-accel", hardware.accelerator, "-cpu", _CPU[hardware.accelerator], "-smp", str(hardware.num_cpus), "-m", size,
         "-object", f"memory-backend-file,id=memory,size={size},mem-path={memory},share={share}",
-        "-kernel", str(image.kernel), "-initrd", str(image.initrd), "-append", _BOOT,
+        "-kernel", str(image.kernel), "-initrd", str(image.initrd), "-append", f"{_BOOT} skyscale={hardware.mode}",
         "-drive", f"file={image.rootfs},if=none,id=root,readonly=on,format=raw",
         "-device", "virtio-blk-pci,drive=root",
         "-device", "virtio-serial-pci",

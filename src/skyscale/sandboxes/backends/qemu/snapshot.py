@@ -19,6 +19,7 @@ from skyscale.errors import SandboxFailure
 from skyscale.sandboxes.backends.qemu import launch
 from skyscale.sandboxes.backends.qemu.launch import Hardware
 from skyscale.sandboxes.backends.qemu.qmp import Qmp
+from skyscale.sandboxes.guest import leftovers
 from skyscale.sandboxes.guest.image import GuestImage
 from skyscale.sandboxes.guest.machine import GuestMachine
 
@@ -73,7 +74,7 @@ async def bake(folder: Path, image: GuestImage, hardware: Hardware, timeout_s: f
     home = folder / key
     if not home.is_dir():
         await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
-        draft = Path(await asyncio.to_thread(tempfile.mkdtemp, dir=folder, prefix="draft-"))
+        draft = Path(await asyncio.to_thread(tempfile.mkdtemp, dir=folder, prefix=f"draft-{leftovers.mark()}-"))
         try:
             await _boot_and_save(draft, image, hardware, timeout_s)
             await asyncio.to_thread(_publish, draft, home)

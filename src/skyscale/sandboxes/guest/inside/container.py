@@ -16,10 +16,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from skyscale.sandboxes.backends.process.zygote import kernel, runner, seccomp
+    from skyscale.sandboxes.backends.process.zygote import checker, kernel, runner, seccomp
     from skyscale.sandboxes.backends.process.zygote.main import PRELOADED
 else:  # in the container only this folder exists
-    from sandboxes.backends.process.zygote import kernel, runner, seccomp
+    from sandboxes.backends.process.zygote import checker, kernel, runner, seccomp
     from sandboxes.backends.process.zygote.main import PRELOADED
 
 YES = "yes"
@@ -43,7 +43,7 @@ def main(tmp_bytes: int) -> None:
         gc.freeze()
         runner.send("ready", "ok", "", json.dumps(layers))
         job = runner.receive(json.loads)
-        code = 0 if job is None else runner.run(job)
+        code = 0 if job is None else checker.run(job) if job["kind"] in ("serve", "check") else runner.run(job)
     except BaseException as error:  # noqa: BLE001  the exit code below is what the outside sees
         os.write(2, f"sandbox: {type(error).__name__}: {error}\n".encode())
     finally:
