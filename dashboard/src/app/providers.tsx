@@ -3,6 +3,7 @@
 import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { useState, type ReactNode } from "react";
 import { ApiError } from "@/client/errors";
+import { AccountGate } from "@/features/account/AccountGate";
 import { LiveProvider } from "@/live/LiveProvider";
 
 /** What every page shares: the cache of replies and the one live stream. */
@@ -10,7 +11,9 @@ export function Providers({ children }: { children: ReactNode }) {
   const [queries] = useState(newQueryClient);
   return (
     <QueryClientProvider client={queries}>
-      <LiveProvider>{children}</LiveProvider>
+      <AccountGate>
+        <LiveProvider>{children}</LiveProvider>
+      </AccountGate>
     </QueryClientProvider>
   );
 }

@@ -23,6 +23,7 @@ export async function bodyOf<T>(reply: Promise<Reply<T>>): Promise<T> {
 /** A plain read of a path that the OpenAPI text may not know yet, for routes a control plane may lack. */
 export async function readJson<T>(path: string, init: RequestInit = {}): Promise<T> {
   const reply = await fetch(path, { ...init, headers: { accept: "application/json", ...init.headers } }).catch((cause: unknown) => Promise.reject(unreachable(cause)));
+  if (reply.status === 204) return undefined as T;
   const body: unknown = await reply.json().catch(() => null);
   if (!reply.ok || body === null) throw errorOf(reply.status, body);
   return body as T;

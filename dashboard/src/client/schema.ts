@@ -164,6 +164,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/rl/env/groups/{group_id}/finish": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Judge a group and keep it
+         * @description Judges every episode against the hidden tests and stores the group with these rewards, in one call. On disk when the reply is sent; repeating it is safe. 410 when the run has ended.
+         */
+        post: operations["finish_group"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/rl/env/reset": {
         parameters: {
             query?: never;
@@ -430,6 +450,70 @@ export interface paths {
          * @description 410 means: end at once, nothing more is wanted of this attempt.
          */
         post: operations["send_job_heartbeat"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List API keys, newest first
+         * @description The caller's keys, everybody's for admins, without their secrets; revoked and expired ones included.
+         */
+        get: operations["list_api_keys"];
+        put?: never;
+        /**
+         * Make an API key
+         * @description The secret is in this reply and nowhere else. A person makes keys up to their own role.
+         */
+        post: operations["create_api_key"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/keys/{key_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Revoke an API key
+         * @description It opens nothing any more, at once. Again changes nothing.
+         */
+        delete: operations["revoke_api_key"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/whoami": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Who these credentials are
+         * @description Anonymous callers are told so; wrong credentials are a 401.
+         */
+        get: operations["whoami"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -805,6 +889,86 @@ export interface components {
              * @default 4
              */
             max_staleness: number;
+            /**
+             * Dynamic Sampling
+             * @description True: a batch is `groups_per_step` groups with a signal, those of equal reward are refilled (arXiv:2503.14476).
+             *     False: a batch is the next `groups_per_step` groups in order, of which those of equal reward teach nothing.
+             * @default true
+             */
+            dynamic_sampling: boolean;
+        };
+        /**
+         * ApiKeyCreate
+         * @description The body of `POST /api/keys`.
+         */
+        ApiKeyCreate: {
+            /**
+             * Name
+             * @description What it is for, so that it can be told from others later.
+             */
+            name: string;
+            /** @default read */
+            scope: components["schemas"]["Scope"];
+            /**
+             * Expires In Days
+             * @description Null for one that does not expire.
+             * @default 90
+             */
+            expires_in_days: number | null;
+        };
+        /**
+         * ApiKeyCreated
+         * @description The reply of `POST /api/keys`.
+         */
+        ApiKeyCreated: {
+            key: components["schemas"]["ApiKeyView"];
+            /**
+             * Secret
+             * @description The key itself. It is not kept: nobody can show it again.
+             */
+            secret: string;
+        };
+        /**
+         * ApiKeyPage
+         * @description Keys, newest first.
+         */
+        ApiKeyPage: {
+            /** Keys */
+            keys: components["schemas"]["ApiKeyView"][];
+            /** Next Cursor */
+            next_cursor: string | null;
+        };
+        /**
+         * ApiKeyView
+         * @description A key, without its secret.
+         */
+        ApiKeyView: {
+            /** Key Id */
+            key_id: string;
+            /** Name */
+            name: string;
+            scope: components["schemas"]["Scope"];
+            /**
+             * Start
+             * @description The first characters of the secret, to recognise it by.
+             */
+            start: string;
+            /** Owner */
+            owner: string;
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /** Expires At */
+            expires_at: string | null;
+            /**
+             * Last Used At
+             * @description To the minute.
+             */
+            last_used_at: string | null;
+            /** Revoked At */
+            revoked_at: string | null;
         };
         /**
          * BufferStats
@@ -1105,6 +1269,42 @@ export interface components {
         GroupBatchPush: {
             /** Groups */
             groups: components["schemas"]["GroupPush"][];
+        };
+        /**
+         * GroupFinish
+         * @description The body of `POST /api/rl/env/groups/{group_id}/finish`: judge these episodes and keep them.
+         */
+        GroupFinish: {
+            /**
+             * Prompt Ids
+             * @description The prompt's token ids, shared by all episodes of the group.
+             */
+            prompt_ids: number[];
+            /** Episodes */
+            episodes: components["schemas"]["PlayedEpisode"][];
+        };
+        /**
+         * GroupFinished
+         * @description What became of a finished group. It is durable on disk when this reply is sent.
+         */
+        GroupFinished: {
+            /**
+             * Rewards
+             * @description In the order of the episodes.
+             */
+            rewards: number[];
+            /** Outcomes */
+            outcomes: components["schemas"]["Outcome"][];
+            /**
+             * Accepted
+             * @description Trajectories stored by this call; an infrastructure failure is counted and left out.
+             */
+            accepted: number;
+            /**
+             * Duplicates
+             * @description Trajectories that were already stored.
+             */
+            duplicates: number;
         };
         /**
          * GroupPush
@@ -1450,6 +1650,32 @@ export interface components {
          * @enum {string}
          */
         Outcome: "scored" | "truncated" | "infrastructure_failure";
+        /**
+         * PlayedEpisode
+         * @description One episode of a group as the worker saw it: what was sampled, before anybody judged it.
+         */
+        PlayedEpisode: {
+            /** Code */
+            code: string;
+            /**
+             * Text
+             * @description The completion as the model wrote it.
+             * @default
+             */
+            text: string;
+            /** Completion Ids */
+            completion_ids: number[];
+            /** Logprobs */
+            logprobs: number[];
+            /** Versions */
+            versions: number[];
+            /**
+             * Is Truncated
+             * @description The completion ended because the token limit was reached.
+             * @default false
+             */
+            is_truncated: boolean;
+        };
         /**
          * PolicyPage
          * @description Published versions of a run, oldest first.
@@ -1842,7 +2068,8 @@ export interface components {
              *       "importance_cap": 2,
              *       "importance_low": 0.5,
              *       "importance_high": 5,
-             *       "max_staleness": 4
+             *       "max_staleness": 4,
+             *       "dynamic_sampling": true
              *     }
              */
             algorithm: components["schemas"]["Algorithm"];
@@ -1960,7 +2187,7 @@ export interface components {
             /** Problem Set */
             problem_set: string;
             difficulty: components["schemas"]["Difficulty"] | null;
-            /** @description With `learning_rate` set, and `max_staleness` 0 in synchronous mode. */
+            /** @description With `learning_rate` set, and, in synchronous mode, `max_staleness` 0 and `dynamic_sampling` true. */
             algorithm: components["schemas"]["Algorithm"];
             /** @description With `max_new_tokens` set. */
             sampling: components["schemas"]["Sampling"];
@@ -2394,6 +2621,12 @@ export interface components {
             reason: string | null;
         };
         /**
+         * Scope
+         * @description How far a credential reaches; each includes the one before.
+         * @enum {string}
+         */
+        Scope: "read" | "operate" | "admin";
+        /**
          * Split
          * @description Which side of the train/held-out border a problem is on.
          * @enum {string}
@@ -2697,6 +2930,30 @@ export interface components {
              * @default strong
              */
             trust: components["schemas"]["Trust"];
+        };
+        /**
+         * WhoAmI
+         * @description The reply of `GET /api/whoami`.
+         */
+        WhoAmI: {
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "operator" | "job" | "anonymous";
+            /** @description Null for jobs, which may do what their role needs, and for anonymous callers. */
+            scope: components["schemas"]["Scope"] | null;
+            /**
+             * User
+             * @description Whose session or key this is, where that is known.
+             */
+            user: string | null;
+            /** Key Id */
+            key_id: string | null;
+            /** Run Id */
+            run_id: string | null;
+            /** Job Id */
+            job_id: string | null;
         };
     };
     responses: never;
@@ -3267,6 +3524,86 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["GroupVerdicts"];
+                };
+            };
+            /** @description No or wrong credentials */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Right credentials for something else */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description There is no such thing */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The current state does not allow this */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description A value is refused */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    finish_group: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                group_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["GroupFinish"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GroupFinished"];
                 };
             };
             /** @description No or wrong credentials */
@@ -4177,6 +4514,310 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["HeartbeatReply"];
+                };
+            };
+            /** @description A value is refused */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    list_api_keys: {
+        parameters: {
+            query?: {
+                cursor?: string | null;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiKeyPage"];
+                };
+            };
+            /** @description No or wrong credentials */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Right credentials for something else */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description There is no such thing */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The current state does not allow this */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description A value is refused */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    create_api_key: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ApiKeyCreate"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiKeyCreated"];
+                };
+            };
+            /** @description No or wrong credentials */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Right credentials for something else */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description There is no such thing */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The current state does not allow this */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description A value is refused */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    revoke_api_key: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The key's id, `key-...` */
+                key_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description No or wrong credentials */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Right credentials for something else */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description There is no such thing */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The current state does not allow this */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description A value is refused */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    whoami: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WhoAmI"];
+                };
+            };
+            /** @description No or wrong credentials */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Right credentials for something else */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description There is no such thing */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The current state does not allow this */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
                 };
             };
             /** @description A value is refused */

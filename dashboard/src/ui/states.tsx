@@ -34,8 +34,14 @@ const TITLES: Record<string, string> = {
   control_plane_unreachable: "The control plane is down",
   offline: "No connection",
   run_not_found: "There is no such run",
+  control_plane_slow: "The control plane is busy",
   unauthorized: "You are not signed in",
-  invalid_token: "The dashboard and the control plane have different tokens",
+  sign_in_required: "You are not signed in",
+  session_expired: "Your session has ended",
+  role_too_low: "Your role does not allow this",
+  dashboard_token_mismatch: "The dashboard and the control plane have different tokens",
+  dashboard_token_missing: "The dashboard has no token for the control plane",
+  dashboard_token_unset: "The control plane has no token",
   forbidden: "You may not do this",
 };
 

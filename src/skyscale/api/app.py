@@ -12,6 +12,7 @@ from fastapi import APIRouter, FastAPI
 
 from skyscale import __version__
 from skyscale.api import errors, openapi, routes, services
+from skyscale.api.guard import Guard
 from skyscale.api.middleware import Boundary
 from skyscale.settings import Settings
 
@@ -29,6 +30,7 @@ def create_app(settings: Settings, parts: services.Services | None = None) -> Fa
     app.state.services = parts
     errors.install(app)
     openapi.install(app)
+    app.add_middleware(Guard, settings=settings, tokens=parts.tokens, keys=parts.keys)
     app.add_middleware(Boundary, metrics=parts.metrics, max_body_bytes=settings.max_body_bytes)
     for router in all_routers():
         app.include_router(router)

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 import httpx
 
+from skyscale.auth.service import KeyService
 from skyscale.auth.tokens import JobTokens, load_secret
 from skyscale.boxes.files import BoxFiles
 from skyscale.boxes.service import BoxService
@@ -63,6 +64,7 @@ class Services:
     database: Database
     metrics: Metrics
     tokens: JobTokens
+    keys: KeyService
     events: EventLog
     buffer: BufferService
     judge: Judge
@@ -121,7 +123,7 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
     return Services(
         settings=settings, address=address, database=database, metrics=metrics, tokens=tokens, events=events,
         buffer=buffer, judge=judge, episodes=episodes, missions=MissionService(database, buffer, judging),
-        boxes=boxes, files=BoxFiles(boxes),
+        boxes=boxes, files=BoxFiles(boxes), keys=KeyService(database),
         jobs=jobs, scheduler=scheduler, runs=runs, swaps=swaps, coordinator=coordinator, http=http,
         views=RunViews(database, events, jobs, buffer, episodes, settings),
     )  # fmt: skip

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from skyscale.sdk import operator_calls as calls
+from skyscale.sdk.credentials import credential_for, environment_url
 from skyscale.sdk.following import follow, follow_async
 from skyscale.sdk.transport import AsyncTransport, Transport
 from skyscale.wire.batches import BufferStats
@@ -25,6 +26,12 @@ class Client:
         self, base_url: str, token: str | None = None, timeout_s: float = 30.0, retry_for_s: float = 10.0
     ) -> None:
         self.transport = Transport(base_url, token, timeout_s, retry_for_s)
+
+    @classmethod
+    def from_environment(cls, url: str | None = None) -> Self:
+        """A client of `url` or SKYSCALE_URL, with SKYSCALE_API_KEY or the key that `skyscale login` keeps for it."""
+        base_url = url or environment_url()
+        return cls(base_url, credential_for(base_url))
 
     def create_run(self, body: RunCreate) -> RunCreated:
         """Start a run (or, with `dry_run`, only validate and resolve it)."""
@@ -112,6 +119,12 @@ class AsyncClient:
         self, base_url: str, token: str | None = None, timeout_s: float = 30.0, retry_for_s: float = 10.0
     ) -> None:
         self.transport = AsyncTransport(base_url, token, timeout_s, retry_for_s)
+
+    @classmethod
+    def from_environment(cls, url: str | None = None) -> Self:
+        """A client of `url` or SKYSCALE_URL, with SKYSCALE_API_KEY or the key that `skyscale login` keeps for it."""
+        base_url = url or environment_url()
+        return cls(base_url, credential_for(base_url))
 
     async def create_run(self, body: RunCreate) -> RunCreated:
         """Start a run (or, with `dry_run`, only validate and resolve it)."""

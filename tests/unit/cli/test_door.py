@@ -17,6 +17,7 @@ URL = "--url"
 OPTIONS = {
     "": {"--version"},
     "demo": {"--seconds", "--seed", "--workers", "--port", "--data-dir", "--keep-serving", "--json"},
+    "up": {"--host", "--port", "--dashboard-host", "--dashboard-port", "--data-dir", "--insecure"},
     "serve": {"--host", "--port", "--data-dir", "--insecure"},
     "runs create": {
         URL, "--json", "--base-model", "--num-workers", "--gpu-model", "--provider", "--problem-set", "--difficulty",
@@ -39,6 +40,12 @@ OPTIONS = {
     "sandbox rm": {URL},
     "sandbox shell": {URL},
     "doctor": {"--backend", "--json"},
+    "login": {URL, "--key-stdin"},
+    "logout": {URL, "--revoke"},
+    "whoami": {URL, "--json"},
+    "keys create": {URL, "--json", "--scope", "--days", "--forever"},
+    "keys list": {URL, "--json", "--limit", "--cursor"},
+    "keys revoke": {URL},
     "jobs list": {URL, "--json", "--run", "--limit", "--cursor"},
     "jobs logs": {URL, "--json"},
 }  # fmt: skip

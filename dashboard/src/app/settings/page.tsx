@@ -1,8 +1,13 @@
 import type { Metadata } from "next";
-import { PageHeader } from "@/ui/PageHeader";
+import { Suspense } from "react";
+import { SettingsPage } from "@/features/account/SettingsPage";
 
 export const metadata: Metadata = { title: "Settings" };
 
 export default function Page() {
-  return <PageHeader title="Settings" />;
+  return (
+    <Suspense>
+      <SettingsPage />
+    </Suspense>
+  );
 }
