@@ -3,6 +3,7 @@
  *
  *   connecting -> live <-> retrying      the browser reconnects by itself and shows the last id
  *        `-> polling                     no stream after a few tries: the static pages, or a proxy that buffers
+ *   down                                 the dashboard answers and the control plane behind it does not
  *
  * When what is followed changes, the stream is opened anew from the same cursors; nothing is read twice.
  */
@@ -10,7 +11,7 @@ import { errorOf, unreachable, type ApiError } from "@/client/errors";
 import { decodeCursors, encodeCursors, type Cursors } from "./cursors";
 import { readTopic, type Message, type Topic } from "./topics";
 
-export type LinkState = "idle" | "connecting" | "live" | "retrying" | "polling";
+export type LinkState = "idle" | "connecting" | "live" | "retrying" | "polling" | "down";
 type Listener = (message: Message) => void;
 
 const POLL_MS = 2_000;
@@ -92,7 +93,12 @@ export class Connection {
     const { errors } = JSON.parse(event.data) as { errors: Record<string, unknown> };
     this.failures = 0;
     this.errors = Object.fromEntries(Object.entries(errors).map(([topic, problem]) => [topic, errorOf(statusIn(problem), problem)]));
-    this.set("live");
+    this.set(this.isDown() ? "down" : "live");
+  }
+
+  private isDown(): boolean {
+    const errors = Object.values(this.errors);
+    return errors.length > 0 && errors.every(({ code }) => code === "control_plane_unreachable");
   }
 
   private lost(source: EventSource): void {
@@ -119,8 +125,8 @@ export class Connection {
       }
     });
     this.errors = errors;
-    const isDown = results.every((result) => result.status === "rejected");
-    this.set(isDown ? "retrying" : "polling");
+    const isLost = results.every((result) => result.status === "rejected");
+    this.set(this.isDown() ? "down" : isLost ? "retrying" : "polling");
     if (this.source === null && this.listeners.size > 0) this.timer = setTimeout(() => this.retry(), document.hidden ? POLL_MS * 10 : POLL_MS);
   }
 

@@ -4,8 +4,8 @@
   and printed claims decide nothing.
 - Every submission gets a verdict. Bad code scores 0 with a status; a sandbox that broke is `infrastructure_failure`,
   which is never a reward, and the caller tries again.
-- `calls` problems take one sandbox, `stdin` problems one per test, so that no run sees another's input; `asserts`
-  problems are rewritten to calls, or take two sandboxes (`proxied.py`).
+- `calls` problems take one sandbox; `stdin` problems a process per test, in one sandbox where the backend can do that,
+  else in one each; `asserts` problems are rewritten to calls, or take two sandboxes (`proxied.py`).
 - The total is the number of the problem's tests: a missing answer fails, an extra one is ignored.
 """
 
@@ -15,7 +15,7 @@ from skyscale.envs import proxied
 from skyscale.envs.assertions import Assertion, parse_assertion
 from skyscale.envs.test_code import TestPlan, plan_for
 from skyscale.errors import SandboxFailure
-from skyscale.sandboxes.sandbox import CallResult, CallStatus, Execution, Limits, Sandbox, SandboxBackend
+from skyscale.sandboxes.sandbox import CallResult, CallStatus, Execution, Limits, ManyRuns, Sandbox, SandboxBackend
 from skyscale.wire.episodes import MAX_CODE_CHARS, Outcome, TestResult, Verdict
 from skyscale.wire.problems import Problem, StdinTest, Trust
 
@@ -106,18 +106,22 @@ class Judge:
         return verdict.model_copy(update={"trust": problem.trust})
 
     async def _judge_program(self, problem: Problem, code: str) -> Verdict:
+        stdins = [test.stdin for test in problem.stdin_tests]
         executions: list[Execution] = []
-        for test in problem.stdin_tests:
+        while len(executions) < len(stdins):
             hopeless = _hopeless(executions)
-            executions.append(hopeless or await self._run_program(code, test.stdin))
+            rest = stdins[len(executions) :]
+            executions += [hopeless] * len(rest) if hopeless else await self._run_programs(code, rest)
         results = [_run_result(test, run) for test, run in zip(problem.stdin_tests, executions, strict=True)]
         shown = next((run for run, result in zip(executions, results, strict=True) if not result.passed), executions[0])
         return _verdict(code, results, shown, sum(run.duration_ms for run in executions))
 
-    async def _run_program(self, code: str, stdin: str) -> Execution:
+    async def _run_programs(self, code: str, stdins: list[str]) -> list[Execution]:
         sandbox = await self._backend.acquire()
         try:
-            return await sandbox.run_program(code, stdin, self._limits)
+            if isinstance(sandbox, ManyRuns) and self._limits.max_processes == 1:
+                return await sandbox.run_programs(code, stdins, self._limits)
+            return [await sandbox.run_program(code, stdins[0], self._limits)]
         finally:
             self._close_soon(sandbox)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from skyscale.sandboxes.sandbox import CallStatus
 
-KINDS = frozenset({"ready", "loaded", "call", "ask", "test", "done"})
+KINDS = frozenset({"ready", "loaded", "call", "ask", "test", "ran", "done"})
 CLAIMABLE = {
     status.value: status
     for status in (

@@ -9,7 +9,7 @@
   a broken sandbox is the exception `SandboxFailure`, which is never a reward.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import TracebackType
@@ -89,6 +89,15 @@ class Sandbox(Protocol):
 
     async def close(self) -> None:
         """Destroy it and every process in it; safe to call twice."""
+        ...
+
+
+@runtime_checkable
+class ManyRuns(Sandbox, Protocol):
+    """A sandbox that can run one program on many inputs, each in a process of its own."""
+
+    async def run_programs(self, code: str, stdins: Sequence[str], limits: Limits) -> list[Execution]:
+        """Run `code` once per input: at least one result, fewer than inputs when the sandbox ended with a run."""
         ...
 
 

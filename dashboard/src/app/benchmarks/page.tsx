@@ -1,8 +1,8 @@
 import type { Metadata } from "next";
-import { PageHeader } from "@/ui/PageHeader";
+import { BenchmarksPage } from "@/features/benchmarks/BenchmarksPage";
 
 export const metadata: Metadata = { title: "Load Speed" };
 
 export default function Page() {
-  return <PageHeader title="Load Speed" />;
+  return <BenchmarksPage />;
 }

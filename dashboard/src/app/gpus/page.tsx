@@ -1,8 +1,13 @@
 import type { Metadata } from "next";
-import { PageHeader } from "@/ui/PageHeader";
+import { Suspense } from "react";
+import { JobsPage } from "@/features/jobs/JobsPage";
 
 export const metadata: Metadata = { title: "On-Demand GPUs" };
 
 export default function Page() {
-  return <PageHeader title="On-Demand GPUs" />;
+  return (
+    <Suspense>
+      <JobsPage />
+    </Suspense>
+  );
 }

@@ -1,8 +1,13 @@
 import type { Metadata } from "next";
-import { PageHeader } from "@/ui/PageHeader";
+import { Suspense } from "react";
+import { ProblemsPage } from "@/features/problems/ProblemsPage";
 
 export const metadata: Metadata = { title: "Problems" };
 
 export default function Page() {
-  return <PageHeader title="Problems" />;
+  return (
+    <Suspense>
+      <ProblemsPage />
+    </Suspense>
+  );
 }

@@ -1,8 +1,8 @@
 import type { Metadata } from "next";
-import { PageHeader } from "@/ui/PageHeader";
+import { TemplatesPage } from "@/features/templates/TemplatesPage";
 
 export const metadata: Metadata = { title: "Templates" };
 
 export default function Page() {
-  return <PageHeader title="Templates" />;
+  return <TemplatesPage />;
 }

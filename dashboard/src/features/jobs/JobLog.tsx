@@ -9,7 +9,6 @@ import { Loaded } from "@/ui/states";
 import { VirtualLines } from "@/ui/VirtualLines";
 
 const EVERY_MS = 2_000;
-// eslint-disable-next-line no-control-regex
 const ANSI = /\u001b\[[0-9;?]*[A-Za-z]/g;
 
 /** The end of a job's log (the server keeps showing the last 64 KiB), followed while it is alive. */

@@ -17,9 +17,9 @@ import { cliLine, groupsOf } from "./startForm";
 const CHECK_AFTER_MS = 400;
 
 /** Explains each field, checks what is typed with the server as a dry run, starts the run, and goes to it. */
-export default function StartRun({ onClose }: { onClose: () => void }) {
+export default function StartRun({ initial, onClose }: { initial: Entries; onClose: () => void }) {
   const router = useRouter();
-  const [entries, setEntries] = useState<Entries>({});
+  const [entries, setEntries] = useState(initial);
   const fields = useMemo(() => fieldsOf("RunCreate"), []);
   const body = useMemo(() => bodyOfEntries(fields, entries), [fields, entries]);
   const check = useDryRun(body);
@@ -72,7 +72,7 @@ function FormFields({ entries, errors, onChange }: FormFieldsProps) {
       <p className="text-muted">Everything has a default: an empty form trains the starter model on this machine. Without a limit a run goes on until you stop it.</p>
       {grid(essential)}
       {more.map(({ title, fields }) => (
-        <details key={title} className="rounded-lg border" open={fields.some(({ path }) => errors[path]) || undefined}>
+        <details key={title} className="rounded-lg border" open={fields.some(({ path }) => errors[path] ?? entries[path]) || undefined}>
           <summary className="px-3 py-2 font-medium capitalize select-none">
             {title} <span className="font-normal text-muted">{fields.length} settings</span>
           </summary>

@@ -3,6 +3,7 @@
 import dynamic from "next/dynamic";
 import { useState } from "react";
 import type { Schemas } from "@/client/api";
+import { TEMPLATES } from "@/features/templates/templates";
 import { useTopic } from "@/live/useTopic";
 import { Button } from "@/ui/Button";
 import { number } from "@/ui/format";
@@ -19,9 +20,10 @@ const ChartGrid = dynamic(() => import("@/charts/ChartGrid").then((module) => mo
 /** All runs, and the charts of those that are ticked laid over each other. */
 export function TrainingPage() {
   const { data, error } = useTopic("runs");
-  const [isStarting, setStarting] = useState(false);
+  const [starting, setStarting] = useQueryState("start", "");
+  const template = TEMPLATES.find(({ id }) => id === starting);
   const start = (
-    <Button look="primary" data-new onClick={() => setStarting(true)}>
+    <Button look="primary" data-new onClick={() => setStarting("new")}>
       <Icon name="plus" size={14} /> Start a run
     </Button>
   );
@@ -33,7 +35,7 @@ export function TrainingPage() {
       <Loaded data={data} error={error}>
         {({ runs }) => (runs.length === 0 ? <NoRuns action={start} /> : <Runs runs={runs} />)}
       </Loaded>
-      {isStarting && <StartRun onClose={() => setStarting(false)} />}
+      {starting && <StartRun initial={template?.entries ?? {}} onClose={() => setStarting("")} />}
     </>
   );
 }

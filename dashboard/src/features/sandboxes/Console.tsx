@@ -28,7 +28,10 @@ export function Console({ sandboxId, runtime, isOpen }: { sandboxId: string; run
   const [entries, setEntries] = useState<Entry[]>([]);
   const [running, setRunning] = useState<AbortController | null>(null);
   const end = useRef<HTMLDivElement>(null);
-  useEffect(() => end.current?.scrollIntoView({ block: "nearest" }), [entries]);
+  useEffect(() => {
+    // Newer browsers return a promise here, which an effect must not.
+    void end.current?.scrollIntoView({ block: "nearest" });
+  }, [entries]);
   useEffect(() => () => running?.abort(), [running]);
   const run = async (code: string, language: Runtime) => {
     const id = entries.length;
@@ -112,22 +115,18 @@ function Prompt({ runtime, isRunning, onRun, onCancel }: PromptProps) {
 
 function EntryView({ entry }: { entry: Entry }) {
   const { result, error, output } = entry;
-  let left = SHOWN_CHARS;
+  const numChars = output.reduce((sum, { text }) => sum + text.length, 0);
   return (
     <article className="border-b border-line py-2 last:border-b-0">
       <pre className="break-all whitespace-pre-wrap text-accent">{entry.code}</pre>
       <pre className="mt-1 break-all whitespace-pre-wrap">
-        {output.map(({ stream, text }, i) => {
-          const shown = text.slice(0, Math.max(0, left));
-          left -= text.length;
-          return (
-            <span key={i} className={stream === "stderr" ? "text-bad" : ""}>
-              {shown}
-            </span>
-          );
-        })}
+        {cutTo(SHOWN_CHARS, output).map(({ stream, text }, i) => (
+          <span key={i} className={stream === "stderr" ? "text-bad" : ""}>
+            {text}
+          </span>
+        ))}
       </pre>
-      {left < 0 && <p className="text-warn">More was printed than is shown here.</p>}
+      {numChars > SHOWN_CHARS && <p className="text-warn">More was printed than is shown here.</p>}
       {error && <p className="text-bad">{error}</p>}
       {result && (
         <p className={`num mt-1 font-sans text-2xs ${result.exit_code === 0 && result.status === "ok" ? "text-muted" : "text-warn"}`} data-testid="exec-result">
@@ -138,4 +137,16 @@ function EntryView({ entry }: { entry: Entry }) {
       {!result && !error && <p className="mt-1 font-sans text-2xs text-muted">running …</p>}
     </article>
   );
+}
+
+/** The first `limit` characters of all output. */
+function cutTo(limit: number, output: Entry["output"]): Entry["output"] {
+  const shown: Entry["output"] = [];
+  let left = limit;
+  for (const { stream, text } of output) {
+    if (left <= 0) break;
+    shown.push({ stream, text: text.slice(0, left) });
+    left -= text.length;
+  }
+  return shown;
 }

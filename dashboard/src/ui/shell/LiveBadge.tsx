@@ -8,6 +8,7 @@ const SHOWN: Record<LinkState, { text: string; dot: string; title: string }> = {
   connecting: { text: "Connecting", dot: "bg-warn", title: "Opening the live stream" },
   live: { text: "Live", dot: "bg-good", title: "Changes arrive as they happen" },
   retrying: { text: "Reconnecting", dot: "bg-bad", title: "No connection: what you see may be old. The page goes on by itself." },
+  down: { text: "Control plane down", dot: "bg-bad", title: "The dashboard answers, the control plane behind it does not. The page goes on by itself." },
   polling: { text: "Polling", dot: "bg-warn", title: "No live stream here: the page asks every two seconds" },
 };
 

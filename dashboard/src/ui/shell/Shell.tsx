@@ -50,7 +50,6 @@ export function Shell({ children }: { children: ReactNode }) {
 function Brand() {
   return (
     <div className="flex h-12 items-center gap-2 px-4 text-base font-semibold tracking-tight">
-      {/* eslint-disable-next-line @next/next/no-img-element */}
       <img src="/mark.svg" alt="" width={20} height={20} />
       Skyscale
     </div>

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from skyscale.sandboxes.backends.process.sandbox import ProcessSandbox
 from skyscale.sandboxes.frames import Frame
+from skyscale.sandboxes.programs import Programs
 from skyscale.sandboxes.sandbox import CallStatus
-from skyscale.sandboxes.talking import Talking
 
 
-class TalkingProcess(ProcessSandbox, Talking):
+class TalkingProcess(ProcessSandbox, Programs):
     """A process that can be one end of a proxied test."""
 
     @property

@@ -18,7 +18,7 @@ import signal
 import socket
 import sys
 
-from . import checker, isolate, kernel, runner
+from . import checker, isolate, kernel, programs, runner
 
 PRELOADED = (
     "abc array bisect collections collections.abc contextlib copy dataclasses datetime decimal enum fractions "
@@ -144,4 +144,6 @@ def _live(base: isolate.Base, tmp_bytes: int, descriptors: tuple[int, int, int])
     job = runner.receive(json.loads)
     if job is None:
         return 0
+    if job["kind"] == "programs":
+        return programs.run(job)
     return checker.run(job) if job["kind"] in ("serve", "check") else runner.run(job)

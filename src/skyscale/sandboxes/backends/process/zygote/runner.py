@@ -11,6 +11,7 @@ import random
 import sys
 import traceback
 from collections.abc import Callable
+from types import CodeType
 from typing import Any, TypeVar
 
 from ....encoding import Unsupported, decode, encode  # noqa: TID252
@@ -25,9 +26,7 @@ Job = dict[str, Any]
 def send(kind: str, status: str = "", detail: str = "", value: str = "") -> None:
     """One frame to the other side."""
     payload = "\n".join((kind, status, detail, value)).encode("utf-8", "backslashreplace")
-    frame = memoryview(len(payload).to_bytes(4, "big") + payload)
-    while frame:
-        frame = frame[os.write(_CHANNEL, frame) :]
+    write_all(_CHANNEL, len(payload).to_bytes(4, "big") + payload)
 
 
 def receive(loads: Callable[[bytes], _T]) -> _T | None:
@@ -65,12 +64,17 @@ def run(job: Job) -> int:
     return _run_calls(job)
 
 
+def write_all(descriptor: int, content: bytes) -> None:
+    """All of it, however many writes that takes."""
+    data = memoryview(content)
+    while data:
+        data = data[os.write(descriptor, data) :]
+
+
 def _set_stdin(text: str) -> None:
     """Descriptor 0 becomes a file in memory with this test's input and nothing else."""
     descriptor = os.memfd_create("stdin", os.MFD_CLOEXEC)
-    data = memoryview(text.encode("utf-8", "surrogateescape"))
-    while data:
-        data = data[os.write(descriptor, data) :]
+    write_all(descriptor, text.encode("utf-8", "surrogateescape"))
     os.lseek(descriptor, 0, os.SEEK_SET)
     os.dup2(descriptor, 0)
     os.close(descriptor)
@@ -94,10 +98,21 @@ def open_streams() -> None:
 
 
 def _run_program(code: str) -> int:
+    program = compiled(code)
+    return 1 if program is None else execute(program)
+
+
+def compiled(code: str) -> CodeType | None:
+    """The program; None when it is not one, which has been told then."""
     try:
-        compiled = compile(code, _SOURCE, "exec", dont_inherit=True)
+        return compile(code, _SOURCE, "exec", dont_inherit=True)
     except BaseException as error:  # noqa: BLE001
-        return _finish("syntax_error", error, 1)
+        _finish("syntax_error", error, 1)
+        return None
+
+
+def execute(compiled: CodeType) -> int:
+    """Run a program and tell how it ended; returns its exit code."""
     try:
         exec(compiled, {"__name__": "__main__", "__builtins__": __builtins__})  # the purpose of this process
     except SystemExit as error:
