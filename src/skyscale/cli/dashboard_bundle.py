@@ -1,4 +1,4 @@
-"""Where the built dashboard is, and a Node to run it: from the wheel, a checkout, the `dashboard` extra, the machine."""
+"""Where the built dashboard is (wheel, checkout), and a Node that can run it (the `dashboard` extra, the machine)."""
 
 from __future__ import annotations
 
