@@ -25,7 +25,8 @@ def main() -> None:
     """Install what the source needs, build it, and copy what runs."""
     npm = Npm()
     if not (SOURCE / "node_modules" / ".package-lock.json").is_file():
-        npm("ci", "--ignore-scripts")
+        # Not `ci`: it refuses a lock file made where the registry has not the native packages of every platform.
+        npm("install", "--no-save", "--ignore-scripts")
     npm("run", "build")
     shutil.rmtree(TARGET, ignore_errors=True)
     TARGET.mkdir(parents=True)

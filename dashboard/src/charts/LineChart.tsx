@@ -31,6 +31,7 @@ export function LineChart({ prepared, look, height, label, onCursor, onZoom }: P
   useEffect(() => {
     const host = root.current;
     if (!host) return;
+    performance.mark("chart-set");
     const options = optionsOf(count, { colors, colorOf: colorKey.split(",").map(Number), isLog, isSmoothed, xUnit, highlighted }, { width: host.clientWidth, height });
     const made = new uPlot({ ...options, hooks: hooksFor(handlers) }, columnsOf(data.current, isLog), host);
     chart.current = made;
@@ -45,6 +46,7 @@ export function LineChart({ prepared, look, height, label, onCursor, onZoom }: P
   useEffect(() => {
     if (data.current === prepared) return;
     data.current = prepared;
+    performance.mark("chart-set");
     if (chart.current && chart.current.series.length === 1 + 4 * count) chart.current.setData(columnsOf(prepared, isLog));
   }, [prepared, count, isLog]);
   return <div ref={root} role="img" aria-label={label} style={{ height }} className="w-full" onDoubleClick={() => onZoom(null)} />;
@@ -54,6 +56,7 @@ type Handlers = { readonly current: Pick<Props, "onCursor" | "onZoom"> };
 
 function hooksFor(handlers: Handlers): uPlot.Hooks.Arrays {
   return {
+    draw: [() => performance.measure("chart-draw", "chart-set")],
     setCursor: [(chart) => handlers.current.onCursor(chart.cursor.idx ?? null)],
     setSelect: [
       (chart) => {

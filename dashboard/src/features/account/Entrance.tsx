@@ -8,7 +8,6 @@ export function Entrance({ title, subtitle, children }: { title: string; subtitl
     <div className="flex min-h-dvh items-center justify-center p-4">
       <div className="panel w-full max-w-[380px] p-6">
         <div className="mb-5 flex items-center gap-2 text-base font-semibold tracking-tight">
-          {/* eslint-disable-next-line @next/next/no-img-element */}
           <img src="/mark.svg" alt="" width={20} height={20} />
           Skyscale
         </div>
