@@ -55,6 +55,10 @@ class Settings(BaseSettings):
     """Interactive sandboxes that may be open altogether; each may take its memory and its disk from this host."""
     verdict_cache_entries: Annotated[int, Field(alias="SKYSCALE_VERDICT_CACHE_ENTRIES", ge=0)] = 100_000
     """Verdicts remembered by problem and code, since judging is deterministic; 0 runs every program afresh."""
+    environment_sessions: Annotated[int, Field(alias="SKYSCALE_ENVIRONMENT_SESSIONS", ge=1)] = 128
+    """Groups whose own environments are held open at once; each may take the memory of a sandbox."""
+    environment_origins: Annotated[str, Field(alias="SKYSCALE_ENVIRONMENT_ORIGINS")] = ""
+    """Origins (`http://host:port`, separated by commas) that environments of kind `http` may be at; none by default."""
     grafana_base_url: Annotated[str | None, Field(alias="GRAFANA_BASE_URL")] = None
     """When set, run replies carry a link to the run's Grafana board."""
     grafana_dashboard_uid: Annotated[str, Field(alias="GRAFANA_RL_DASHBOARD_UID")] = "skyscale-rl-training"

@@ -10,6 +10,7 @@ crash (kill -9) they go on, and the next control plane adopts them.
 import asyncio
 import contextlib
 import hashlib
+import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -21,11 +22,15 @@ from skyscale.auth.tokens import JobTokens, load_secret
 from skyscale.boxes.files import BoxFiles
 from skyscale.boxes.service import BoxService
 from skyscale.buffer.service import BufferService
+from skyscale.envs.environments import Environments
 from skyscale.envs.judge import Judge
 from skyscale.envs.registry import load_problem_set
 from skyscale.episodes.judging import Judging
 from skyscale.episodes.missions import MissionService
 from skyscale.episodes.service import EpisodeService
+from skyscale.episodes.sessions import Sessions
+from skyscale.episodes.troubles import Troubles
+from skyscale.episodes.turns import TurnService
 from skyscale.errors import Invalid, NotFound
 from skyscale.events.service import EventLog
 from skyscale.jobs.dispatch import COMMANDS
@@ -69,6 +74,7 @@ class Services:
     buffer: BufferService
     judge: Judge
     episodes: EpisodeService
+    turns: TurnService
     missions: MissionService
     boxes: BoxService
     files: BoxFiles
@@ -93,9 +99,19 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
     address = Address(f"http://{settings.host}:{settings.port}")
     tokens, events = JobTokens(load_secret(settings.data_dir / "secrets")), EventLog(database)
     buffer = BufferService(database, events)
-    judge = Judge(load_backend(slots=settings.sandbox_slots), concurrency=settings.sandbox_slots)
+    backend = load_backend(slots=settings.sandbox_slots)
+    judge = Judge(backend, concurrency=settings.sandbox_slots)
     judging = Judging(judge, settings.verdict_cache_entries)
     episodes = EpisodeService(database, buffer, judging, settings.ticket_ttl_s)
+    origins = [origin.strip() for origin in settings.environment_origins.split(",") if origin.strip()]
+    environments = Environments(backend, concurrency=settings.sandbox_slots, origins=origins)
+    sessions, troubles = Sessions(settings.environment_sessions), Troubles(database, events, time.monotonic)
+    turns = TurnService(buffer, judging, environments, sessions, troubles)
+
+    async def check_parts(spec: RunSpec) -> None:
+        await require_model(spec, http)
+        await turns.check(spec)
+
     providers = load_providers(settings.data_dir)
     jobs = JobService(database, events, providers=providers, settings=settings)
     scheduler = Scheduler(
@@ -110,10 +126,10 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
         metrics,
         providers=set(providers),
         check_problems=check_problems,
-        check_model=lambda spec: require_model(spec, http),
+        check_model=check_parts,
     )
     swaps = Swaps(database, events, http, utc_now, tokens)
-    world = World(database, Parts(jobs, buffer, events), episodes, swaps, http, metrics, utc_now)
+    world = World(database, Parts(jobs, buffer, events), episodes, swaps, http, metrics, utc_now, turns.fatal)
     coordinator = Coordinator(world, settings.reconcile_s)
     runs.on_change = coordinator.wake
     boxes = BoxService(
@@ -122,7 +138,7 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
     )  # fmt: skip
     return Services(
         settings=settings, address=address, database=database, metrics=metrics, tokens=tokens, events=events,
-        buffer=buffer, judge=judge, episodes=episodes, missions=MissionService(database, buffer, judging),
+        buffer=buffer, judge=judge, episodes=episodes, turns=turns, missions=MissionService(database, buffer, judging),
         boxes=boxes, files=BoxFiles(boxes), keys=KeyService(database),
         jobs=jobs, scheduler=scheduler, runs=runs, swaps=swaps, coordinator=coordinator, http=http,
         views=RunViews(database, events, jobs, buffer, episodes, settings),
@@ -138,6 +154,7 @@ async def running(parts: Services) -> AsyncGenerator[None]:
         await upgrade(parts.database)
         stack.push_async_callback(parts.judge.stop)
         await parts.judge.start()
+        stack.push_async_callback(parts.turns.stop)
         stack.push_async_callback(parts.boxes.stop)
         await parts.boxes.start()
         stack.push_async_callback(parts.swaps.close)

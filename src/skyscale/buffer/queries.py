@@ -17,11 +17,11 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
+    cast,
     func,
     insert,
     or_,
     select,
-    type_coerce,
     update,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -92,7 +92,7 @@ async def insert_run(connection: AsyncConnection, spec: RunSpec, slots: int, sta
 
 async def load_run(connection: AsyncConnection, run_id: str, *, lock: bool = False) -> RunRow | None:
     """The run, its row locked until the transaction ends if asked."""
-    spec = type_coerce(runs.c.spec, Text).label("document")
+    spec = cast(runs.c.spec, Text).label("document")
     query = select(runs.c.run_id, runs.c.state, spec, runs.c.slots, runs.c.newest_version, runs.c.next_sequence)
     query = query.where(runs.c.run_id == run_id)
     row = (await connection.execute(query.with_for_update() if lock else query)).first()

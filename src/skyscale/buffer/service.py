@@ -174,6 +174,11 @@ class BufferService:
             pushed=pushed + unsampled + sampled,
         )
 
+    async def recent_reward(self, run_id: str, now: datetime) -> float | None:
+        """Mean reward of what was pushed for training since the last batch was leased; None if nothing was."""
+        async with self._database.read() as connection:
+            return (await queries.rollout_window(connection, run_id, now)).mean_reward
+
     async def load(self, connection: "AsyncConnection", run_id: str, *, lock: bool = False) -> RunRow:
         """The run; with `lock` nobody else counts its slots until the transaction ends.
 

@@ -14,6 +14,7 @@ TABLE = {
     "up": ("skyscale.cli.up:up", "Run the control plane and the dashboard."),
     "serve": ("skyscale.cli.serve:serve", "Run the control plane."),
     "runs": ("skyscale.cli.runs:runs", "Create, watch and stop training runs."),
+    "algorithms": ("skyscale.cli.algorithms:algorithms", "Look at the training algorithms."),
     "problems": ("skyscale.cli.problems:problems", "Look at what is trained on."),
     "buffer": ("skyscale.cli.buffer:buffer", "Look into a run's experience buffer."),
     "sandbox": ("skyscale.cli.sandbox:sandbox", "Make isolated places to run code, and use them."),

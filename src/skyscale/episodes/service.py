@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 RETRY_AFTER_S = 0.5
 """How long a worker that got no ticket is asked to wait."""
+TURNS_GRACE_S = 30.0
 MAX_PLAYED = 20_000
 """Tickets whose run and problem are remembered, so that `finish` need not ask the database."""
 
@@ -89,9 +90,15 @@ class EpisodeService:
             return Draw(rules.draw(ids, spec.seed, sequence), seed)
 
         granted = await self._buffer.admission.admit(
-            connection, run, request.request_id, request.num_groups, self._ticket_ttl_s, draw
+            connection, run, request.request_id, request.num_groups, self._ttl_s(spec), draw
         )
         return run, granted
+
+    def _ttl_s(self, spec: RunSpec) -> float:
+        """Episodes of several turns have a time of their own, and so much more for the way to the push."""
+        if spec.max_turns == 1 and spec.environment.kind == "code":
+            return self._ticket_ttl_s
+        return max(self._ticket_ttl_s, spec.environment.episode_timeout_s + TURNS_GRACE_S)
 
     def _ticket(self, run: RunRow, group: GroupRow) -> GroupTicket:
         spec = run.spec
@@ -109,6 +116,8 @@ class EpisodeService:
             temperature=spec.evaluation.temperature if is_eval else spec.sampling.temperature,
             max_new_tokens=spec.sampling.max_new_tokens,
             expires_in_s=max(0.0, (group.expires_at - datetime.now(UTC)).total_seconds()),
+            environment=spec.environment.kind,
+            max_turns=spec.max_turns,
         )
 
     async def step(self, group_id: str, codes: list[str]) -> GroupVerdicts:
@@ -201,7 +210,13 @@ class EpisodeService:
     async def evaluation_samples(self, run_id: str, version: int) -> list[dict[str, object]]:
         """What the model answered in an evaluation: `problem_id`, `text`, `code`, `reward` of each kept episode."""
         return [
-            {"problem_id": group["problem_id"], "text": t.get("text", ""), "code": t["code"], "reward": t["reward"]}
+            {
+                "problem_id": group["problem_id"],
+                "text": t.get("text", ""),
+                "code": t["code"],
+                "reward": t["reward"],
+                "turn_rewards": [turn["reward"] for turn in t.get("turns", [])],
+            }
             for group in map(orjson.loads, await self._buffer.evaluation_payloads(run_id, version))
             for t in group["trajectories"]
         ]

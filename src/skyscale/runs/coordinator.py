@@ -17,6 +17,7 @@ from datetime import datetime
 import httpx
 
 from skyscale.runs import endings, limits, queries, rules
+from skyscale.runs.no_signal import SignalWatch
 from skyscale.runs.ports import Episodes
 from skyscale.runs.queries import RunRecord
 from skyscale.runs.swaps import Swaps
@@ -43,6 +44,8 @@ class World:
     http: httpx.AsyncClient
     metrics: Metrics
     clock: Callable[[], datetime]
+    fatal: Callable[[str], str | None] = lambda run_id: None
+    """Why a run's own environment leaves it no future, if so."""
 
 
 class Coordinator:
@@ -52,6 +55,7 @@ class Coordinator:
         self._world = world
         self._reconcile_s = reconcile_s
         self._changed = asyncio.Event()
+        self._signals = SignalWatch()
 
     def wake(self, run_id: str) -> None:
         """Look at this run without waiting for the next round."""
@@ -89,11 +93,16 @@ class Coordinator:
             processes = await world.parts.jobs.list_for_run(connection, run.run_id)
             failed = await world.parts.jobs.failed_job(connection, run.run_id)
         if run.status is RunStatus.STOPPING:
+            self._signals.forget(run.run_id)
             await self._stopping(run, processes)
             return
         if failed is not None:
             reason = f"{failed.job_id} gave up after {failed.attempt} attempts: {failed.reason or 'no reason given'}"
             await self._end(run, RunStatus.FAILED, f"{reason}; its log: GET /api/training/jobs/{failed.job_id}")
+            return
+        hopeless = world.fatal(run.run_id)
+        if hopeless is not None:
+            await self._end(run, RunStatus.FAILED, hopeless)
             return
         late = rules.overdue(run.status, run.created_at, run.policy_url is not None, world.clock())
         if late is not None:
@@ -159,7 +168,9 @@ class Coordinator:
         world = self._world
         if run.serving_version != run.version_to_serve:
             world.swaps.wake(run.run_id)
-        await limits.note_rollouts(world.database, world.parts.buffer, world.metrics, run, world.clock())
+        stats = await limits.note_rollouts(world.database, world.parts.buffer, world.metrics, run, world.clock())
+        events = world.parts.events
+        await limits.note_signal(world.database, world.parts.buffer, events, self._signals, stats, world.clock())
         if rules.finishing_overdue(run.finishing_since, world.clock()):
             late = f"{run.finish_reason}; the final evaluation was not reached in time"
             await self._end(run, RunStatus.COMPLETED, late)

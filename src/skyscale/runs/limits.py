@@ -4,19 +4,39 @@ from datetime import datetime
 
 from skyscale.events.service import EventLog
 from skyscale.runs import queries, rules
+from skyscale.runs.no_signal import SignalWatch, explain
 from skyscale.runs.ports import Buffer, Episodes
 from skyscale.runs.queries import RunRecord
 from skyscale.store.engine import AsyncConnection, Database
 from skyscale.telemetry.metrics import Metrics
+from skyscale.wire.batches import BufferStats
 
 
-async def note_rollouts(database: Database, buffer: Buffer, metrics: Metrics, run: RunRecord, now: datetime) -> None:
+async def note_rollouts(
+    database: Database, buffer: Buffer, metrics: Metrics, run: RunRecord, now: datetime
+) -> BufferStats:
     """Show the buffer's size, and record when the first training group was given out."""
     stats = await buffer.stats(run.run_id)
     metrics.rl_buffer_size.labels(run.run_id).set(stats.size)
     if run.rollouts_started_at is None and stats.groups_in_play + stats.pushed > 0:
         async with database.write() as connection:
             await queries.change(connection, run.run_id, now, {"rollouts_started_at": now})
+    return stats
+
+
+async def note_signal(
+    database: Database, buffer: Buffer, events: EventLog, watch: SignalWatch, stats: BufferStats, now: datetime
+) -> None:
+    """Tell of a run that has not been able to learn from anything it played for an hour."""
+    episodes = watch.note(stats, now)
+    if episodes is None:
+        return
+    reward = await buffer.recent_reward(stats.run_id, now)
+    async with database.write() as connection:
+        await events.append(
+            connection, run_id=stats.run_id, component="coordinator", kind="run.no_signal", level="warning",
+            message=explain(episodes, reward), data={"episodes": episodes, "mean_reward": reward},
+        )  # fmt: skip
 
 
 def is_evaluation_due(run: RunRecord) -> bool:

@@ -1,6 +1,7 @@
 """What the run's coordinator needs of its neighbours, in its own words; the services of those rooms fit as they are."""
 
 from collections.abc import Collection, Sequence
+from datetime import datetime
 from typing import Literal, Protocol
 
 from skyscale.store.engine import AsyncConnection
@@ -62,6 +63,10 @@ class Buffer(Protocol):
 
     async def stats(self, run_id: str) -> BufferStats:
         """What became of the run's trajectories so far."""
+        ...
+
+    async def recent_reward(self, run_id: str, now: datetime) -> float | None:
+        """Mean reward of what was pushed for training since the last batch was leased; None if nothing was."""
         ...
 
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Collection
 
 from skyscale.errors import Invalid
+from skyscale.wire.algorithms import contradictions
 from skyscale.wire.runs import RunCreate, RunSpec
 
 STARTER = "skyscale/starter"
@@ -46,11 +47,13 @@ def check(spec: RunSpec, providers: Collection[str]) -> None:
         raise Invalid(
             f"base_model: {spec.base_model!r} is neither {STARTER}, nor a folder, nor a Hugging Face id like org/name"
         )
-    algorithm = spec.algorithm
-    if algorithm.minibatches > algorithm.groups_per_step:
-        raise Invalid("algorithm.minibatches must not exceed algorithm.groups_per_step: a batch is cut by whole groups")
-    if algorithm.importance_low > algorithm.importance_high:
-        raise Invalid("algorithm.importance_low must not exceed algorithm.importance_high")
+    broken = contradictions(spec.algorithm)
+    if broken:
+        raise Invalid(
+            "; ".join(broken),
+            code="algorithm_contradiction",
+            hint="`skyscale algorithms show NAME` prints combinations that work; dry_run checks yours.",
+        )
 
 
 def is_path(base_model: str) -> bool:

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from skyscale.wire.base import Reply, Request
+from skyscale.wire.environments import EnvironmentKind
 from skyscale.wire.problems import Difficulty, Trust
 
 MAX_CODE_CHARS = 65536
@@ -50,6 +51,9 @@ class GroupTicket(Reply):
     max_new_tokens: int
     expires_in_s: float
     """After this long without a push the slot is given to another group."""
+    environment: EnvironmentKind = "code"
+    max_turns: int = 1
+    """More than one, or another environment than `code`: the group is played by turns (`wire.turns`)."""
 
 
 class TicketReply(Reply):
@@ -156,6 +160,8 @@ class EvaluationSample(Reply):
     """The completion as the model wrote it."""
     code: str
     reward: float
+    turn_rewards: list[float] = []
+    """Reward of each turn, for episodes that are played by turns."""
 
 
 class EvaluationSamples(Reply):

@@ -6,11 +6,13 @@ what all processes of the run read over the wire.
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from skyscale.wire.algorithms import Algorithm
 from skyscale.wire.base import Reply, Request
+from skyscale.wire.environments import MAX_TURNS, CodeEnvironment, Environment
 from skyscale.wire.problems import Difficulty
 
 RUN_ID_PATTERN = r"^rl-[a-z0-9][a-z0-9-]{2,47}$"
@@ -40,43 +42,6 @@ class RunStage(StrEnum):
     WAITING_FOR_ROLLOUTS = "waiting_for_rollouts"
     TRAINING = "training"
     FINISHING = "finishing"
-
-
-class Algorithm(Request):
-    """Group relative policy optimisation (arXiv:2402.03300) in the form of Dr. GRPO and DAPO.
-
-    Advantage = reward - mean of the group; token mean over the batch; asymmetric clip; truncated importance
-    correction between the engine that sampled and the trainer.
-    """
-
-    name: Literal["grpo"] = "grpo"
-    group_size: Annotated[int, Field(ge=2, le=256)] = 8
-    """Episodes of one problem that share a baseline (G)."""
-    groups_per_step: Annotated[int, Field(ge=1, le=4096)] = 16
-    """Groups in one leased batch; one policy version is published per batch."""
-    minibatches: Annotated[int, Field(ge=1, le=64)] = 1
-    """Optimizer steps per batch; the batch is cut by whole groups."""
-    learning_rate: Annotated[float, Field(gt=0, le=1)] | None = None
-    """AdamW step size; the default depends on the model's size."""
-    adam_beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    adam_beta2: Annotated[float, Field(ge=0, lt=1)] = 0.95
-    weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.0
-    warmup_steps: Annotated[int, Field(ge=0)] = 5
-    """Optimizer steps over which the learning rate rises linearly from zero."""
-    clip_low: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    clip_high: Annotated[float, Field(gt=0, le=10)] = 0.28
-    """The probability ratio is clipped to [1 - clip_low, 1 + clip_high] (arXiv:2503.14476)."""
-    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
-    importance_cap: Annotated[float, Field(ge=1)] = 2.0
-    """Upper bound of the trainer/engine probability ratio that weights each token."""
-    importance_low: Annotated[float, Field(ge=0, le=1)] = 0.5
-    importance_high: Annotated[float, Field(ge=1)] = 5.0
-    """Tokens whose trainer/engine ratio leaves [importance_low, importance_high] are masked."""
-    max_staleness: Annotated[int, Field(ge=0, le=64)] = 4
-    """Most policy versions between the oldest token of a group and the version that trains on it."""
-    dynamic_sampling: bool = True
-    """True: a batch is `groups_per_step` groups with a signal, those of equal reward are refilled (arXiv:2503.14476).
-    False: a batch is the next `groups_per_step` groups in order, of which those of equal reward teach nothing."""
 
 
 class Sampling(Request):
@@ -117,6 +82,10 @@ class RunCreate(Request):
     algorithm: Algorithm = Algorithm()
     sampling: Sampling = Sampling()
     evaluation: Evaluation = Evaluation()
+    environment: Environment = CodeEnvironment()
+    """What episodes are played in, by `kind`: `code`, `reward_file`, `python` or `http`."""
+    max_turns: Annotated[int, Field(ge=1, le=MAX_TURNS)] = 1
+    """Most answers of an episode; after each one but the last the model is told what was wrong."""
     mode: Literal["async", "synchronous"] = "async"
     """`synchronous` plays one batch, trains on it, swaps, and only then plays the next: reproducible and slow."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
@@ -141,6 +110,17 @@ class RunCreate(Request):
             raise ValueError("mode 'synchronous' plays with one worker: set num_workers to 1, or mode to 'async'")
         return self
 
+    @field_validator("environment", mode="before")
+    @classmethod
+    def _is_code_unless_it_says_otherwise(cls, value: object) -> object:
+        return {"kind": "code"} | cast("dict[str, object]", value) if isinstance(value, dict) else value
+
+    @model_validator(mode="after")
+    def _a_reward_file_scores_one_answer(self) -> "RunCreate":
+        if self.environment.kind == "reward_file" and self.max_turns > 1:
+            raise ValueError("a reward file gives no feedback: set max_turns to 1, or use environment kind 'python'")
+        return self
+
 
 class RunSpec(Reply):
     """A run request with every default resolved; immutable once the run exists."""
@@ -157,6 +137,8 @@ class RunSpec(Reply):
     sampling: Sampling
     """With `max_new_tokens` set."""
     evaluation: Evaluation
+    environment: Environment = CodeEnvironment()
+    max_turns: int = 1
     mode: Literal["async", "synchronous"]
     seed: int
     max_steps: int | None

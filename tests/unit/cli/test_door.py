@@ -15,6 +15,8 @@ from skyscale.cli.main import cli, run
 URL = "--url"
 # Adding or renaming an option is a decision; write it down here.
 OPTIONS = {
+    "algorithms list": {"--json"},
+    "algorithms show": {"--json"},
     "": {"--version"},
     "demo": {"--seconds", "--seed", "--workers", "--port", "--data-dir", "--keep-serving", "--json"},
     "up": {"--host", "--port", "--dashboard-host", "--dashboard-port", "--data-dir", "--insecure"},
@@ -22,6 +24,7 @@ OPTIONS = {
     "runs create": {
         URL, "--json", "--base-model", "--num-workers", "--gpu-model", "--provider", "--problem-set", "--difficulty",
         "--mode", "--seed", "--max-steps", "--max-hours", "--target-reward", "--run-id", "--file", "--set", "--dry-run",
+        "--max-turns", "--reward", "--environment",
         "--watch",
     },
     "runs list": {URL, "--json", "--limit", "--cursor"},
