@@ -7,10 +7,21 @@ BIN := $(VENV)/bin
 DEMO_FLAGS ?=
 PYTEST_FLAGS ?=
 
-.PHONY: demo test check unit lint lock bench clean
+.PHONY: demo test check unit lint lock bench clean dashboard up test-dashboard
 
 demo: $(VENV)/.ready
 	@$(BIN)/skyscale demo $(DEMO_FLAGS)
+
+# The dashboard, built once (about two minutes), and both servers. Node comes with the Python packages.
+dashboard: $(VENV)/.ready
+	@$(BIN)/python scripts/build_dashboard.py --export
+
+up: $(VENV)/.ready
+	@test -f src/skyscale/dashboard_dist/server.js || $(MAKE) dashboard
+	@$(BIN)/skyscale up
+
+test-dashboard: $(VENV)/.ready
+	$(BIN)/python scripts/build_dashboard.py --test
 
 test: lint unit
 
@@ -41,4 +52,4 @@ $(VENV)/.ready: requirements/dev.lock pyproject.toml
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) src/skyscale/dashboard_dist .pytest_cache .ruff_cache .hypothesis
