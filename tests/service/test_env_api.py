@@ -112,24 +112,27 @@ async def test_a_group_is_played_judged_pushed_leased_and_evaluated(
 ) -> None:
     async with parts.database.write() as connection:
         for _ in range(2):
-            await parts.episodes.request_evaluation(connection, spec(), 0)
+            await parts.episodes.evaluations.request(connection, spec(), 0)
     asked = {"run_id": run, "request_id": "req-1", "num_groups": 9}
     groups = (await post(client, "/api/rl/env/tickets", asked))["groups"]
-    assert [g["purpose"] for g in groups] == ["eval"] * 3
-    assert len({g["problem_id"] for g in groups}) == 3
+    assert [g["purpose"] for g in groups] == ["eval"] * 3 + ["train"] * 2
+    assert len({g["problem_id"] for g in groups[:3]}) == 3
     assert groups == [g | {"expires_in_s": groups[i]["expires_in_s"]} for i, g in enumerate(
         (await post(client, "/api/rl/env/tickets", asked))["groups"])]  # fmt: skip
+    groups, train = groups[:3], groups[3:]
     await asyncio.gather(*(play(client, run, ticket) for ticket in groups))
     async with parts.database.read() as connection:
-        result = await parts.episodes.evaluation(connection, run, 0)
-        assert result is not None and await parts.episodes.evaluations(connection, run) == [result]
+        result = await parts.episodes.evaluations.result(connection, run, 0)
+        assert result is not None and await parts.episodes.evaluations.results(connection, run) == [result]
     assert (result.num_problems, result.num_episodes) == (3, 6)
     assert 0.5 <= result.reward < 1
+    assert [(each.k, each.value, each.num_problems) for each in result.pass_at] == [(1, 0.5, 3), (2, 1.0, 3)]
+    assert sum(part.num_problems for part in result.by_difficulty) == 3
     samples = (await client.get(f"/api/rl/runs/{run}/evaluations/0")).json()["samples"]
     assert [s["problem_id"] for s in samples] == [g["problem_id"] for g in groups for _ in range(2)]
     assert [s["reward"] == 1 for s in samples] == [True, False] * 3
 
-    groups = (await post(client, "/api/rl/env/tickets", asked | {"request_id": "req-2"}))["groups"]
+    groups = train + (await post(client, "/api/rl/env/tickets", asked | {"request_id": "req-2"}))["groups"]
     assert [g["purpose"] for g in groups] == ["train"] * 4
     assert groups[0]["messages"] == [
         {"role": "user", "content": load_problem_set().get(groups[0]["problem_id"]).prompt}

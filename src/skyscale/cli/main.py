@@ -15,6 +15,8 @@ TABLE = {
     "serve": ("skyscale.cli.serve:serve", "Run the control plane."),
     "runs": ("skyscale.cli.runs:runs", "Create, watch and stop training runs."),
     "algorithms": ("skyscale.cli.algorithms:algorithms", "Look at the training algorithms."),
+    "eval": ("skyscale.cli.evaluate:evaluate", "Measure a model or a checkpoint on held-out problems."),
+    "rollouts": ("skyscale.cli.rollouts:rollouts", "Read what the model wrote, and what came of it."),
     "problems": ("skyscale.cli.problems:problems", "Look at what is trained on."),
     "buffer": ("skyscale.cli.buffer:buffer", "Look into a run's experience buffer."),
     "sandbox": ("skyscale.cli.sandbox:sandbox", "Make isolated places to run code, and use them."),

@@ -70,17 +70,17 @@ class Buffer(Protocol):
         ...
 
 
-class Episodes(Protocol):
+class Evaluations(Protocol):
     """Evaluations are played like training groups, by the same workers."""
 
-    async def request_evaluation(self, connection: AsyncConnection, spec: RunSpec, version: int) -> None:
-        """Have held-out problems played by this version; no training tickets until it is complete."""
+    async def request(self, connection: AsyncConnection, spec: RunSpec, version: int) -> None:
+        """Have held-out problems played by this version, beside training."""
         ...
 
-    async def evaluation(self, connection: AsyncConnection, run_id: str, version: int) -> EvaluationResult | None:
+    async def result(self, connection: AsyncConnection, run_id: str, version: int) -> EvaluationResult | None:
         """Its result, or None while it is being played."""
         ...
 
-    async def evaluations(self, connection: AsyncConnection, run_id: str) -> list[EvaluationResult]:
+    async def results(self, connection: AsyncConnection, run_id: str) -> list[EvaluationResult]:
         """All finished ones, by version."""
         ...

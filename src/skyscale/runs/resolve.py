@@ -1,7 +1,7 @@
 """From what a caller asked to what the run is: every default filled in, every value checked. Pure."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from skyscale.errors import Invalid
 from skyscale.wire.algorithms import contradictions
@@ -21,8 +21,8 @@ STARTER_MAX_NEW_TOKENS = 48
 LARGE_MAX_NEW_TOKENS = 512
 
 
-def resolve(request: RunCreate, run_id: str) -> RunSpec:
-    """The run's immutable specification."""
+def resolve(request: RunCreate, run_id: str, loggers: Sequence[str] = ()) -> RunSpec:
+    """The run's immutable specification; `loggers` are those of a request that does not say."""
     is_starter = request.base_model == STARTER
     algorithm, sampling = request.algorithm, request.sampling
     if algorithm.learning_rate is None:
@@ -34,7 +34,9 @@ def resolve(request: RunCreate, run_id: str) -> RunSpec:
         tokens = STARTER_MAX_NEW_TOKENS if is_starter else LARGE_MAX_NEW_TOKENS
         sampling = sampling.model_copy(update={"max_new_tokens": tokens})
     given = {name: getattr(request, name) for name in RunSpec.model_fields if name != "run_id"}
-    return RunSpec.model_validate(given | {"run_id": run_id, "algorithm": algorithm, "sampling": sampling})
+    chosen = loggers if request.loggers is None else request.loggers
+    resolved = {"run_id": run_id, "algorithm": algorithm, "sampling": sampling, "loggers": list(dict.fromkeys(chosen))}
+    return RunSpec.model_validate(given | resolved)
 
 
 def check(spec: RunSpec, providers: Collection[str]) -> None:

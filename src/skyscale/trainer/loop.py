@@ -77,6 +77,7 @@ class Trainer:
             scratch=scratch,
             keep_versions=self._spec.keep_versions,
             dtype=None if self.learner.device.type == "cpu" else torch.bfloat16,
+            pinned=lambda: self.control.pinned,
         )
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="publisher")
         self._in_flight: tuple[Candidate, Future[None]] | None = None

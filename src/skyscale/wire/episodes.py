@@ -45,6 +45,8 @@ class GroupTicket(Reply):
     purpose: Purpose
     version: int
     """Train: the newest version when the ticket was made. Eval: the version that is being evaluated."""
+    min_version: int = 0
+    """The oldest version that may sample it: by an older one it would be stale when it is trained on."""
     seed: int
     """Seed of the group's sampling."""
     temperature: float

@@ -63,6 +63,14 @@ class Evaluation(Request):
     """Held-out problems per evaluation; 0 turns evaluation off."""
     samples_per_problem: Annotated[int, Field(ge=1, le=64)] = 4
     temperature: Annotated[float, Field(gt=0, le=4)] = 1.0
+    ks: Annotated[list[Annotated[int, Field(ge=1, le=64)]], Field(max_length=16)] = []
+    """The k of pass@k that are reported; 1, 2, 4 ... and `samples_per_problem` when empty."""
+
+    @model_validator(mode="after")
+    def _k_samples_are_there(self) -> "Evaluation":
+        if self.ks and max(self.ks) > self.samples_per_problem:
+            raise ValueError(f"ks: pass@{max(self.ks)} needs samples_per_problem of at least {max(self.ks)}")
+        return self
 
 
 class RunCreate(Request):
@@ -86,8 +94,9 @@ class RunCreate(Request):
     """What episodes are played in, by `kind`: `code`, `reward_file`, `python` or `http`."""
     max_turns: Annotated[int, Field(ge=1, le=MAX_TURNS)] = 1
     """Most answers of an episode; after each one but the last the model is told what was wrong."""
-    mode: Literal["async", "synchronous"] = "async"
-    """`synchronous` plays one batch, trains on it, swaps, and only then plays the next: reproducible and slow."""
+    mode: Literal["async", "synchronous", "evaluate"] = "async"
+    """`synchronous` plays one batch, trains on it, swaps, and only then plays the next: reproducible and slow.
+    `evaluate` plays the held-out problems once and completes; nothing is trained."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     max_steps: Annotated[int, Field(ge=1)] | None = None
     """Complete after so many policy versions."""
@@ -101,6 +110,8 @@ class RunCreate(Request):
     """Versions between resumable checkpoints (weights, optimizer, RNG, consumed leases)."""
     keep_versions: Annotated[int, Field(ge=2)] = 3
     """Published weight folders that are kept; the newest and those in use always are."""
+    loggers: list[Literal["wandb", "tensorboard"]] | None = None
+    """Where the run's numbers are copied to; `SKYSCALE_LOGGERS` when it is not said."""
     dry_run: bool = False
     """Validate and resolve without starting anything."""
 
@@ -108,6 +119,8 @@ class RunCreate(Request):
     def _synchronous_means_on_policy(self) -> "RunCreate":
         if self.mode == "synchronous" and self.num_workers != 1:
             raise ValueError("mode 'synchronous' plays with one worker: set num_workers to 1, or mode to 'async'")
+        if self.mode == "evaluate" and self.evaluation.num_problems == 0:
+            raise ValueError("mode 'evaluate' needs problems: set evaluation.num_problems above 0")
         return self
 
     @field_validator("environment", mode="before")
@@ -139,7 +152,7 @@ class RunSpec(Reply):
     evaluation: Evaluation
     environment: Environment = CodeEnvironment()
     max_turns: int = 1
-    mode: Literal["async", "synchronous"]
+    mode: Literal["async", "synchronous", "evaluate"]
     seed: int
     max_steps: int | None
     max_hours: float | None
@@ -147,6 +160,7 @@ class RunSpec(Reply):
     max_concurrent_groups: int
     checkpoint_every: int
     keep_versions: int
+    loggers: list[Literal["wandb", "tensorboard"]] = []
 
 
 class RunCreated(Reply):
@@ -236,14 +250,42 @@ class MetricsColumns(Reply):
     """One column per metric, `episode_reward`, `loss` and `gpu_util` among them; null where a report lacks it."""
 
 
-class EvaluationResult(Reply):
-    """Held-out reward of one policy version."""
+class PassAtK(Reply):
+    """Share of problems that at least one of k samples solves."""
 
-    version: int
+    k: int
+    value: float
+    """Mean over problems of 1 - C(n-c, k) / C(n, k), unbiased for n samples of which c pass (arXiv:2107.03374)."""
+    low: float
+    high: float
+    """95 % confidence: Wilson's score interval with the effective sample size of problems as clusters."""
+    num_problems: int
+    """Problems with at least k judged samples."""
+
+
+class EvaluationSlice(Reply):
+    """An evaluation's problems of one difficulty."""
+
+    difficulty: Difficulty
     reward: float
     num_problems: int
     num_episodes: int
+    pass_at: list[PassAtK]
+
+
+class EvaluationResult(Reply):
+    """How one policy version does on held-out problems."""
+
+    version: int
+    reward: float
+    """Mean over all episodes; infrastructure failures are left out here and below."""
+    num_problems: int
+    num_episodes: int
     finished_at: datetime
+    pass_at: list[PassAtK] = []
+    """pass@1 and every other k that `evaluation.ks` asks for; an episode passes with all its tests."""
+    by_difficulty: list[EvaluationSlice] = []
+    """From easy to hard."""
 
 
 class RunView(Reply):
@@ -273,6 +315,10 @@ class RunView(Reply):
     event_count: int
     checkpoint: str | None
     """Where the newest published weights lie."""
+    best_version: int | None = None
+    """The version that did best on held-out problems so far, by pass@1, then reward; its weights are kept."""
+    best_checkpoint: str | None = None
+    """Where they lie; null for version 0, the base model."""
     grafana_url: str | None
     created_at: datetime
     rollouts_started_at: datetime | None

@@ -60,7 +60,7 @@ class Player:
 
     async def _sample(self, ticket: GroupTicket, expires_at: float) -> Generation:
         is_exact = self._is_synchronous or ticket.purpose is Purpose.EVAL
-        call = chat_call(ticket, self._model, min_version=ticket.version if is_exact else 0)
+        call = chat_call(ticket, self._model, min_version=ticket.version if is_exact else ticket.min_version)
         started = time.monotonic()
         generation = await self._policy.send(call, expires_at)
         self._meter.sampled(time.monotonic() - started)

@@ -13,6 +13,10 @@ from skyscale.cli.lazy import LazyGroup
 from skyscale.cli.main import cli, run
 
 URL = "--url"
+FILTERS = {
+    "--problem", "--purpose", "--state", "--outcome", "--min-version", "--max-version", "--min-reward", "--max-reward",
+    "--text",
+}  # fmt: skip
 # Adding or renaming an option is a decision; write it down here.
 OPTIONS = {
     "algorithms list": {"--json"},
@@ -33,6 +37,13 @@ OPTIONS = {
     "runs stop": {URL, "--wait"},
     "runs events": {URL, "--json", "--after", "--follow", "-f"},
     "runs logs": {URL, "--role"},
+    "eval": {
+        URL, "--json", "--problem-set", "--num-problems", "--k", "--samples", "--temperature", "--max-new-tokens",
+        "--seed", "--provider", "--gpu-model", "--timeout",
+    },
+    "rollouts list": {URL, "--json", "--limit", "--cursor", *FILTERS},
+    "rollouts show": {URL, "--json", "--tokens", "--columns"},
+    "rollouts export": {URL, *FILTERS},
     "problems list": {URL, "--json", "--split", "--difficulty", "--limit", "--cursor"},
     "problems show": {URL, "--json"},
     "buffer stats": {URL, "--json"},

@@ -6,7 +6,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from pytest import raises
 
-from skyscale.trainer.packing import micro_batches, pack_group
+from skyscale.trainer.episodes import lesson
+from skyscale.trainer.packing import Row, micro_batches, pack
+from skyscale.wire.algorithms import Algorithm
 from skyscale.wire.batches import LeasedGroup, Trajectory
 from skyscale.wire.episodes import Outcome
 from skyscale.wire.turns import TurnRecord
@@ -30,10 +32,14 @@ def _group(*trajectories: Trajectory) -> LeasedGroup:
     return LeasedGroup(group_id="g-0001", problem_id="p", prompt_ids=[1, 2], trajectories=list(trajectories))
 
 
+def _rows(group: LeasedGroup, max_row_tokens: int) -> list[Row]:
+    return pack(lesson(group, Algorithm(kl_coefficient=1.0), None), max_row_tokens)
+
+
 def test_what_the_environment_wrote_is_an_input_and_no_target():
     two_turns = _episode(0, [([10, 11], True), ([20, 21], False), ([12, 13], True)], 1.0)
     one_turn = _episode(1, [([10, 30], True)], 0.0)
-    [row] = pack_group(_group(two_turns, one_turn), 1000)
+    [row] = _rows(_group(two_turns, one_turn), 1000)
     assert row.ids == [1, 2, 10, 11, 20, 21, 12]
     assert row.positions == [0, 1, 2, 3, 4, 5, 6]
     assert row.target == [10, 11, 12, 13, 30]
@@ -47,7 +53,7 @@ def test_what_the_environment_wrote_is_an_input_and_no_target():
 def test_a_token_counts_for_the_episode_that_sampled_it_only():
     sampled = _episode(0, [([5, 6, 7], True)], 1.0)
     told = _episode(1, [([5], True), ([6], False), ([7], True)], 0.0)
-    [row] = pack_group(_group(sampled, told), 1000)
+    [row] = _rows(_group(sampled, told), 1000)
     assert row.target == [5, 6, 7]
     assert row.node == [0, 1, 2, 0, 2]
 
@@ -59,7 +65,7 @@ spans = st.lists(st.tuples(st.lists(st.integers(3, 5), min_size=1, max_size=3), 
 @given(st.lists(spans, min_size=2, max_size=5))
 def test_every_sampled_token_is_packed_once_with_its_own_history(groups: list[list[tuple[list[int], bool]]]):
     episodes = [_episode(i, [([3], True), *s, ([4], True)], i % 2) for i, s in enumerate(groups)]
-    rows = pack_group(_group(*episodes), 1000)
+    rows = _rows(_group(*episodes), 1000)
     [batch] = micro_batches(rows, max_tokens=10_000, device=torch.device("cpu"))
     masks = [episode.loss_mask or [] for episode in episodes]
     assert batch.num_tokens == sum(map(sum, masks))

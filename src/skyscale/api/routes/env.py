@@ -208,5 +208,5 @@ async def evaluation_samples(
 ) -> Response:
     """Every kept episode; empty when the version was not evaluated."""
     require_reader(caller, run_id)
-    samples = await parts.episodes.evaluation_samples(run_id, version)
+    samples = await parts.episodes.evaluations.samples(run_id, version)
     return reply(EvaluationSamples(samples=[EvaluationSample.model_validate(sample) for sample in samples]))
