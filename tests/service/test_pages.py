@@ -13,7 +13,7 @@ from skyscale.api.app import create_app
 from skyscale.settings import Settings
 
 SCRIPT = "self.__next_f=[]"
-PAGE = f"<!doctype html><script src=/theme.js></script><script>{SCRIPT}</script>"
+PAGE = f"<!doctype html><script src=/theme.js></script><script id=a>{SCRIPT}</script>"
 
 
 @pytest.fixture
