@@ -7,12 +7,16 @@ BIN := $(VENV)/bin
 DEMO_FLAGS ?=
 PYTEST_FLAGS ?=
 
-.PHONY: demo test check unit lint lock bench clean
+.PHONY: demo test test-dashboard check unit lint lock bench clean
 
 demo: $(VENV)/.ready
 	@$(BIN)/skyscale demo $(DEMO_FLAGS)
 
 test: lint unit
+
+# Builds the dashboard and uses every page of it in a browser, on the real stack; a few minutes.
+test-dashboard: $(VENV)/.ready
+	@$(BIN)/python scripts/test_dashboard.py
 
 check: test
 
