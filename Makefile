@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 DEMO_FLAGS ?=
 PYTEST_FLAGS ?=
 
-.PHONY: demo test test-dashboard check unit lint lock bench clean
+.PHONY: demo test test-dashboard test-sandboxes check unit lint lock bench clean
 
 demo: $(VENV)/.ready
 	@$(BIN)/skyscale demo $(DEMO_FLAGS)
@@ -28,6 +28,10 @@ lint: $(VENV)/.ready
 
 unit: $(VENV)/.ready
 	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+# What takes minutes: the whole hostile corpus and the whole contract of interactive sandboxes on gVisor and QEMU.
+test-sandboxes: $(VENV)/.ready
+	$(BIN)/python -m pytest -m slow tests/contract $(PYTEST_FLAGS)
 
 # Everything a benchmark against other libraries needs on top.
 bench: $(VENV)/.ready

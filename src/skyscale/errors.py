@@ -9,6 +9,7 @@
     ├── Gone 410              it has ended; stop asking
     ├── TooLarge 413
     ├── Invalid 422           a field's value is refused
+    ├── EnvironmentFailure 424  a run's own environment (file or service) broke or answered nonsense
     ├── TooMany 429           come back after `retry_after_s`
     ├── Unavailable 503       something it needs is not there (yet)
     ├── SandboxFailure 503    the sandbox broke, not the code in it
@@ -79,6 +80,12 @@ class Invalid(SkyscaleError):
     """A value is refused."""
 
     status, code, hint = 422, "invalid", "Correct the named fields."
+
+
+class EnvironmentFailure(SkyscaleError):
+    """The run's own environment broke."""
+
+    status, code, hint = 424, "environment_failed", "Correct the reward or environment file, or see to the service."
 
 
 class TooMany(SkyscaleError):

@@ -55,6 +55,18 @@ class Settings(BaseSettings):
     """Interactive sandboxes that may be open altogether; each may take its memory and its disk from this host."""
     verdict_cache_entries: Annotated[int, Field(alias="SKYSCALE_VERDICT_CACHE_ENTRIES", ge=0)] = 100_000
     """Verdicts remembered by problem and code, since judging is deterministic; 0 runs every program afresh."""
+    environment_sessions: Annotated[int, Field(alias="SKYSCALE_ENVIRONMENT_SESSIONS", ge=1)] = 128
+    """Groups whose own environments are held open at once; each may take the memory of a sandbox."""
+    environment_origins: Annotated[str, Field(alias="SKYSCALE_ENVIRONMENT_ORIGINS")] = ""
+    """Origins (`http://host:port`, separated by commas) that environments of kind `http` may be at; none by default."""
+    rollouts_keep: Annotated[int, Field(alias="SKYSCALE_ROLLOUTS_KEEP", ge=1)] = 2000
+    """Newest groups of a run, of training and of evaluation each, whose completions are kept in full."""
+    rollouts_sample_every: Annotated[int, Field(alias="SKYSCALE_ROLLOUTS_SAMPLE_EVERY", ge=0)] = 50
+    """Of older training groups every so many keep their completions too; 0 keeps none."""
+    loggers: Annotated[
+        str, Field(alias="SKYSCALE_LOGGERS", pattern=r"^((wandb|tensorboard)(,(wandb|tensorboard))*)?$")
+    ] = ""
+    """Where runs are logged to that do not say it themselves: `wandb`, `tensorboard`, or both with a comma."""
     grafana_base_url: Annotated[str | None, Field(alias="GRAFANA_BASE_URL")] = None
     """When set, run replies carry a link to the run's Grafana board."""
     grafana_dashboard_uid: Annotated[str, Field(alias="GRAFANA_RL_DASHBOARD_UID")] = "skyscale-rl-training"

@@ -208,24 +208,25 @@ async def test_single_trajectories_are_sampled_oldest_first_and_once(bench: Benc
     )
 
 
-async def test_evaluation_goes_first_blocks_training_and_survives_a_lost_ticket(bench: Bench) -> None:
+async def test_evaluation_shares_with_training_and_survives_a_lost_ticket(bench: Bench) -> None:
     train = await bench.tickets(1)
     async with bench.database.write() as connection:
         for _ in range(2):
             await bench.buffer.plan_evaluation(connection, RUN, 0, [Draw("h0", 1), Draw("h1", 2)])
     lost = await bench.tickets(1)
     assert [(g.purpose, g.problem_id) for g in lost] == [("eval", "h0")]
+    assert [g.purpose for g in await bench.tickets(1)] == ["train"]  # one evaluation group is its share of four
     (other,) = await bench.tickets(5)
-    assert await bench.tickets(1) == []  # all evaluation groups are out, train groups wait
+    assert other.purpose == "eval"  # beyond its share, with what training cannot use
+    assert await bench.tickets(1) == []
     await bench.push(other, 1.0, 1.0)
     bench.pass_time(61)
-    (again,) = await bench.tickets(5)
+    (again, *_) = await bench.tickets(5)
     assert again.group_id == lost[0].group_id
     await bench.push(again, 0.0, 0.5)
     async with bench.database.read() as connection:
         (count,) = await bench.buffer.evaluation_counts(connection, RUN)
     assert (count.num_done, count.num_episodes, count.reward_sum) == (2, 4, 2.5)
-    assert [g.purpose for g in await bench.tickets(1)] == ["train"]
     assert (await bench.buffer.stats(RUN)).pushed == 0
     assert train[0].purpose == "train"
 
@@ -236,3 +237,20 @@ async def test_after_stop_training_only_evaluation_is_played(bench: Bench) -> No
         await bench.buffer.plan_evaluation(connection, RUN, 3, [Draw("h0", 1)])
     assert [g.purpose for g in await bench.tickets(2)] == ["eval"]
     assert await bench.tickets(2) == []
+
+
+async def test_training_goes_on_during_an_evaluation_as_far_as_staleness_allows(bench: Bench) -> None:
+    """The evaluated version is served meanwhile, so each newer version takes a batch of slots."""
+    async with bench.database.write() as connection:
+        await bench.buffer.plan_evaluation(connection, RUN, 0, [Draw("h0", 1)])
+    (evaluation, *train) = await bench.tickets(5)
+    assert [g.purpose for g in train] == ["train"] * 2
+    for ticket in train:
+        await bench.push(ticket, version=0)
+    lease_id, groups = await bench.lease(2)
+    assert lease_id is not None and len(groups) == 2, "an evaluation does not stop the trainer"
+    await bench.publish(1, lease_id)
+    assert await bench.tickets(9) == [], "sampled by version 0, it would be too old when its turn comes"
+    assert (await bench.buffer.stats(RUN)).stale == 0
+    await bench.push(evaluation, 1.0, 0.0)
+    assert [g.min_version for g in await bench.tickets(9)] == [0, 0, 1, 1], "whoever is last waits for the swap"

@@ -1,4 +1,4 @@
-"""A policy that only cheats: the whole corpus of verdict attacks against a live run, by tickets, steps and pushes."""
+"""A policy that only cheats: the whole corpus of verdict attacks against a live run, by every way to a reward."""
 
 import json
 from collections.abc import AsyncGenerator
@@ -74,10 +74,20 @@ async def test_a_policy_of_cheats_earns_exactly_nothing(
         assert {v["passed_tests"] for v in verdicts} == {0}, problem_id
         honest = HONEST.get(problem_id, "def f(x): return x * 2")
         assert (await post(client, step, {"codes": [honest]}))["verdicts"][0]["reward"] == 1.0, problem_id
-        await push(client, ticket, CODES, earned[problem_id])
+        if len(earned) == 1:
+            await push(client, ticket, CODES, earned[problem_id])
+        else:
+            assert await finish(client, ticket, CODES) == earned[problem_id]
         if len(earned) == len(PROBLEMS):
             break
     assert sorted(earned) == ["calls", "proxied", "stdin"]
+
+
+async def finish(client: httpx.AsyncClient, ticket: dict[str, Any], codes: list[str]) -> list[float]:
+    """The rewards of a group that is judged and kept in one call."""
+    token = {"completion_ids": [1], "logprobs": [-0.25], "versions": [0]}
+    body = {"prompt_ids": [1], "episodes": [{"code": code, **token} for code in codes]}
+    return (await post(client, f"/api/rl/env/groups/{ticket['group_id']}/finish", body))["rewards"]
 
 
 async def push(client: httpx.AsyncClient, ticket: dict[str, Any], codes: list[str], rewards: list[float]) -> None:

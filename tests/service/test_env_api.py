@@ -48,6 +48,36 @@ async def test_an_episode_is_reset_stepped_and_closed(client: httpx.AsyncClient)
     assert gone["code"] == "episode_closed"
 
 
+def played(*codes: str, **changes: object) -> dict[str, object]:
+    token = {"completion_ids": [5, 6], "logprobs": [-0.5, -0.25], "versions": [0, 0]}
+    return {"prompt_ids": [1, 2], "episodes": [{"code": code, **token, **changes} for code in codes]}
+
+
+async def test_a_group_is_judged_and_kept_in_one_call_that_may_be_repeated(
+    client: httpx.AsyncClient, run: str, parts: Services
+) -> None:
+    asked = {"run_id": run, "request_id": "req-1", "num_groups": 1}
+    (ticket,) = (await post(client, "/api/rl/env/tickets", asked))["groups"]
+    solution = load_problem_set().get(ticket["problem_id"]).solution
+    path, body = f"/api/rl/env/groups/{ticket['group_id']}/finish", played(solution, "def f(")
+    first, again = [await post(client, path, body) for _ in range(2)]
+    assert first == {"rewards": [1.0, 0.0], "outcomes": ["scored"] * 2, "accepted": 2, "duplicates": 0}
+    assert again == first | {"accepted": 0, "duplicates": 2}
+    batch = await post(client, "/api/rl/buffer/sample", {"run_id": run, "num_groups": 1, "lease_s": 9})
+    (group,) = batch["groups"]
+    assert [t["reward"] for t in group["trajectories"]] == [1.0, 0.0]
+    assert (group["prompt_ids"], group["trajectories"][0]["completion_ids"]) == ([1, 2], [5, 6])
+
+    (late,) = (await post(client, "/api/rl/env/tickets", asked | {"request_id": "req-2"}))["groups"]
+    claimed = played(solution, reward=1.0)
+    refused = await post(client, f"/api/rl/env/groups/{late['group_id']}/finish", claimed, 422)
+    assert "reward" in refused["detail"]
+    async with parts.database.write() as connection:
+        await parts.buffer.close(connection, run)
+    gone = await post(client, f"/api/rl/env/groups/{late['group_id']}/finish", played(solution, solution), 410)
+    assert gone["code"] == "run_closed"
+
+
 BAD: list[tuple[str, dict[str, object], int, str]] = [
     ("env/reset", {"difficulty": "impossible"}, 422, "difficulty"),
     ("env/reset", {"problem_id": "no-such"}, 404, "no-such"),
@@ -59,6 +89,8 @@ BAD: list[tuple[str, dict[str, object], int, str]] = [
     ("env/tickets", {"run_id": "rl-nobody", "request_id": "req-1"}, 404, "rl-nobody"),
     ("env/tickets", {"run_id": RUN, "request_id": "req-1", "num_groups": -1}, 422, "num_groups"),
     ("env/groups/grp-nobody/step", {"codes": [""]}, 404, "grp-nobody"),
+    ("env/groups/grp-nobody/finish", played(""), 404, "grp-nobody"),
+    ("env/groups/grp-nobody/finish", played("", logprobs=[-0.5]), 422, "one entry per sampled token"),
     ("buffer/sample", {"run_id": "rl-nobody"}, 404, "rl-nobody"),
     ("buffer/sample", {"run_id": RUN, "lease_s": 5}, 422, "num_groups"),
     ("buffer/sample", {"run_id": RUN, "lease_s": 5, "num_groups": 4000}, 422, "num_groups"),
@@ -80,24 +112,27 @@ async def test_a_group_is_played_judged_pushed_leased_and_evaluated(
 ) -> None:
     async with parts.database.write() as connection:
         for _ in range(2):
-            await parts.episodes.request_evaluation(connection, spec(), 0)
+            await parts.episodes.evaluations.request(connection, spec(), 0)
     asked = {"run_id": run, "request_id": "req-1", "num_groups": 9}
     groups = (await post(client, "/api/rl/env/tickets", asked))["groups"]
-    assert [g["purpose"] for g in groups] == ["eval"] * 3
-    assert len({g["problem_id"] for g in groups}) == 3
+    assert [g["purpose"] for g in groups] == ["eval"] * 3 + ["train"] * 2
+    assert len({g["problem_id"] for g in groups[:3]}) == 3
     assert groups == [g | {"expires_in_s": groups[i]["expires_in_s"]} for i, g in enumerate(
         (await post(client, "/api/rl/env/tickets", asked))["groups"])]  # fmt: skip
+    groups, train = groups[:3], groups[3:]
     await asyncio.gather(*(play(client, run, ticket) for ticket in groups))
     async with parts.database.read() as connection:
-        result = await parts.episodes.evaluation(connection, run, 0)
-        assert result is not None and await parts.episodes.evaluations(connection, run) == [result]
+        result = await parts.episodes.evaluations.result(connection, run, 0)
+        assert result is not None and await parts.episodes.evaluations.results(connection, run) == [result]
     assert (result.num_problems, result.num_episodes) == (3, 6)
     assert 0.5 <= result.reward < 1
+    assert [(each.k, each.value, each.num_problems) for each in result.pass_at] == [(1, 0.5, 3), (2, 1.0, 3)]
+    assert sum(part.num_problems for part in result.by_difficulty) == 3
     samples = (await client.get(f"/api/rl/runs/{run}/evaluations/0")).json()["samples"]
     assert [s["problem_id"] for s in samples] == [g["problem_id"] for g in groups for _ in range(2)]
     assert [s["reward"] == 1 for s in samples] == [True, False] * 3
 
-    groups = (await post(client, "/api/rl/env/tickets", asked | {"request_id": "req-2"}))["groups"]
+    groups = train + (await post(client, "/api/rl/env/tickets", asked | {"request_id": "req-2"}))["groups"]
     assert [g["purpose"] for g in groups] == ["train"] * 4
     assert groups[0]["messages"] == [
         {"role": "user", "content": load_problem_set().get(groups[0]["problem_id"]).prompt}

@@ -89,6 +89,35 @@ async def test_a_run_reaches_max_steps_is_evaluated_twice_and_leaves_no_job(sett
         assert told.count("evaluation.finished") == 2
 
 
+async def test_a_run_that_only_evaluates_trains_nothing_and_completes(settings: Settings) -> None:
+    async with control_plane(settings) as http:
+        body = SMALL | {"mode": "evaluate", "evaluation": {"num_problems": 3, "samples_per_problem": 4, "ks": [3]}}
+        assert (await http.post("/api/rl/runs", json=body)).status_code == 202
+        view = await until(http, "rl-life", lambda view: view["status"] in {"completed", "failed"})
+        assert view["status"] == "completed", view["reason"]
+        (result,) = view["evaluations"]
+        assert (result["version"], result["num_problems"], result["num_episodes"]) == (0, 3, 12)
+        assert [(each["k"], each["value"]) for each in result["pass_at"]] == [(1, 0.5), (3, 1.0)]
+        assert (view["policy_version"], view["trajectories"], view["best_version"]) == (0, 0, 0)
+        assert {p["role"] for p in view["processes"]} == {"policy", "worker"} and view["trainer_status"] == "none"
+        refused = await http.post("/api/rl/runs", json={"mode": "evaluate", "evaluation": {"num_problems": 0}})
+        assert refused.status_code == 422 and "num_problems" in refused.text
+
+
+async def test_training_goes_on_beside_an_evaluation_and_a_broken_logger_fails_nothing(settings: Settings) -> None:
+    settings = settings.model_copy(update={"max_attempts": 1})
+    async with control_plane(settings) as http:
+        often = {"num_problems": 2, "samples_per_problem": 2, "every_versions": 2}
+        body = SMALL | {"max_steps": 8, "evaluation": often, "loggers": ["tensorboard"]}  # actors know no logger
+        assert (await http.post("/api/rl/runs", json=body)).status_code == 202
+        view = await until(http, "rl-life", lambda view: view["status"] in {"completed", "failed"})
+        assert (view["status"], view["policy_version"]) == ("completed", 8), view["reason"]
+        evaluated = [result["version"] for result in view["evaluations"]]
+        assert evaluated[0] == 0 and evaluated[-1] == 8 and len(evaluated) >= 3
+        assert view["best_version"] == 8 and view["best_checkpoint"] == "file:///none/v8"
+        assert {p["status"] for p in view["processes"] if p["role"] == "logger"} == {"failed"}
+
+
 async def test_a_stopped_run_ends_every_process(settings: Settings) -> None:
     async with control_plane(settings) as http:
         await http.post("/api/rl/runs", json=SMALL)

@@ -8,7 +8,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, text
 
-from skyscale.errors import Invalid
+from skyscale.errors import Invalid, Unavailable
 from skyscale.store.engine import Database
 from skyscale.store.migrate import upgrade
 from skyscale.store.tables import metadata
@@ -65,3 +65,44 @@ async def test_a_database_that_is_not_there_is_reported_and_not_waited_for() -> 
     async with asyncio.timeout(5):
         assert not await nowhere.answers()
     await nowhere.close()
+
+
+async def test_closing_waits_for_blocks_under_way_and_then_nothing_opens(database: Database) -> None:
+    await upgrade(database)
+    inside, go_on, seen = asyncio.Event(), asyncio.Event(), list[str]()
+
+    async def block() -> None:
+        async with database.read() as connection:
+            inside.set()
+            await go_on.wait()
+            seen.append(str((await connection.execute(text("SELECT 7"))).scalar_one()))
+
+    reading = asyncio.create_task(block())
+    await inside.wait()
+    closing = asyncio.create_task(database.close())
+    await asyncio.sleep(0.05)
+    assert not closing.done()
+    go_on.set()
+    await asyncio.gather(reading, closing)
+    assert seen == ["7"]
+    with pytest.raises(Unavailable, match="stopping"):
+        async with database.read():
+            pass
+
+
+async def test_a_block_that_is_cancelled_at_any_moment_gives_its_connection_back(database: Database) -> None:
+    await upgrade(database)
+
+    async def block() -> None:
+        async with database.read() as connection:
+            await connection.execute(text("SELECT 1"))
+
+    for turns in range(40):
+        task = asyncio.create_task(block())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    async with asyncio.timeout(20):
+        await asyncio.gather(*(block() for _ in range(20)))
+    assert database.engine.pool.checkedout() == 0  # pyright: ignore[reportAttributeAccessIssue]

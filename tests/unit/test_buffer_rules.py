@@ -2,6 +2,8 @@
 
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from skyscale.buffer import rules
 from skyscale.buffer.parsing import parse_push
@@ -36,6 +38,7 @@ def trajectory(reward: float, outcome: Outcome = Outcome.SCORED, versions: tuple
 
 
 BROKEN = Outcome.INFRASTRUCTURE_FAILURE
+NUMBERS = st.integers(0, 20)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +71,7 @@ def test_the_age_of_a_group_is_that_of_its_oldest_token() -> None:
 def test_slots_cover_one_batch_per_version_of_staleness_and_one_batch_when_synchronous() -> None:
     assert rules.num_slots(spec(groups_per_step=16, max_staleness=4)) == 80
     assert rules.num_slots(spec(groups_per_step=16, max_staleness=4, mode="synchronous")) == 16
-    assert [rules.admitted(3, 4, holding) for holding in (0, 2, 4, 5)] == [3, 2, 0, 0]
+    assert [rules.train_room(spec(), 4, holding, 7, None) for holding in (0, 2, 4, 5)] == [4, 2, 0, 0]
 
 
 def candidates(*versions: int, of_lease: str | None = None) -> list[Candidate]:
@@ -158,3 +161,51 @@ def test_a_reward_other_than_the_judged_one_is_refused() -> None:
     judged.remember("grp-1", {"": 0.25})
     with pytest.raises(Invalid, match=r"trajectories\.0\.reward"):
         judged.check(group)
+
+
+@given(wanted=NUMBERS, planned=NUMBERS, in_play=NUMBERS, cap=st.integers(1, 9), room=NUMBERS)
+def test_evaluation_and_training_share_tickets_and_neither_starves(
+    wanted: int, planned: int, in_play: int, cap: int, room: int
+) -> None:
+    share = rules.split(wanted, planned=planned, in_play=in_play, cap=cap, room=room)
+    assert 0 <= share.evaluation <= planned and 0 <= share.train <= room
+    assert share.evaluation + share.train == min(wanted, share.evaluation + share.train)
+    assert share.evaluation + share.train >= min(wanted, max(planned, room)), (
+        "no ticket is left over while one is wanted"
+    )
+    if share.evaluation and in_play + share.evaluation > cap:
+        assert share.train == min(room, wanted - max(0, min(wanted, planned, cap - in_play))), (
+            "only what training cannot use"
+        )
+    if wanted and planned and in_play < cap:
+        assert share.evaluation > 0, "an evaluation within its share always advances"
+    if room and wanted > cap:
+        assert share.train > 0, "training goes on"
+
+
+@given(holding=NUMBERS, newest=NUMBERS, lag=st.integers(0, 9), staleness=st.integers(0, 5), step=st.integers(1, 4))
+def test_a_group_admitted_during_an_evaluation_is_trained_on_within_its_staleness(
+    holding: int, newest: int, lag: int, staleness: int, step: int
+) -> None:
+    run = spec(groups_per_step=step, max_staleness=staleness)
+    slots, evaluating = rules.num_slots(run), max(0, newest - lag)
+    room = rules.train_room(run, slots, holding, newest, evaluating)
+    if room:
+        batches_before = (holding + room - 1) // step  # of the last group admitted; each is a version
+        assert newest + batches_before + rules.STRAGGLERS - evaluating <= staleness
+        assert rules.oldest_sampler(run, newest, holding + room - 1) <= evaluating
+    synchronous = spec(groups_per_step=step, max_staleness=0, mode="synchronous")
+    assert rules.train_room(synchronous, slots, holding, newest, evaluating) == 0
+
+
+@given(newest=NUMBERS, ahead=NUMBERS, staleness=st.integers(0, 5), step=st.integers(1, 4))
+def test_a_ticket_names_the_oldest_version_that_may_sample_it(
+    newest: int, ahead: int, staleness: int, step: int
+) -> None:
+    run = spec(groups_per_step=step, max_staleness=staleness)
+    oldest = rules.oldest_sampler(run, newest, ahead)
+    assert oldest == 0 or newest + ahead // step - oldest == staleness
+    if ahead < rules.num_slots(run):
+        assert oldest <= newest, "no ticket waits for a version that does not exist"
+    if ahead < step * staleness:
+        assert oldest <= max(0, newest - 1), "while the buffer is not full, a swap under way is not waited for"

@@ -164,6 +164,66 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/rl/env/groups/{group_id}/open": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Begin a group in the run's own environment
+         * @description The messages that all its episodes begin with. 424 when the environment cannot begin it.
+         */
+        post: operations["open_group"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/rl/env/groups/{group_id}/turn": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Play one turn of a group
+         * @description Judges, scores or steps one answer per episode; `observation` is the next user message. The same turn again is answered as the first time.
+         */
+        post: operations["turn_group"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/rl/env/groups/{group_id}/close": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * End a group's environment
+         * @description Ending it again changes nothing.
+         */
+        post: operations["close_group"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/rl/env/groups/{group_id}/finish": {
         parameters: {
             query?: never;
@@ -520,6 +580,66 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/rl/runs/{run_id}/rollouts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the groups that a run played
+         * @description Newest first, in pages. Bounds on `version` are of the version that the group was played for, bounds on `reward` of the group's mean. A text search looks through what is kept for about a second per call: a page may be short or empty and still have a `next_cursor`.
+         */
+        get: operations["list_rollouts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/rl/runs/{run_id}/rollouts.parquet": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Export rollouts as Parquet
+         * @description One row per completion of every group whose content is kept, newest first, streamed. The same filters as the list.
+         */
+        get: operations["export_rollouts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/rl/runs/{run_id}/rollouts/{group_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show a group with everything that is kept of it
+         * @description The problem, the chat, and each completion with its reward and parts, test results, output, turns and, unless `tokens=false`, token ids, strings, log-probabilities and versions.
+         */
+        get: operations["get_rollout"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/rl/runs/{run_id}/metrics": {
         parameters: {
             query?: never;
@@ -793,37 +913,62 @@ export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
         /**
+         * Action
+         * @description What one episode of a group answered.
+         */
+        Action: {
+            /**
+             * Episode
+             * @description Its index in the group.
+             */
+            episode: number;
+            /** Text */
+            text: string;
+            /**
+             * Code
+             * @description The program in it, where the environment judges programs.
+             * @default
+             */
+            code?: string;
+            /**
+             * Is Truncated
+             * @description It was cut by the token limit: the episode ends with it.
+             * @default false
+             */
+            is_truncated?: boolean;
+        };
+        /**
          * Algorithm
-         * @description Group relative policy optimisation (arXiv:2402.03300) in the form of Dr. GRPO and DAPO.
+         * @description A preset and its overrides, resolved. A field that is not given has the value of the preset that `name` names.
          *
-         *     Advantage = reward - mean of the group; token mean over the batch; asymmetric clip; truncated importance
-         *     correction between the engine that sampled and the trainer.
+         *     The defaults shown are those of the preset `skyscale`; `skyscale algorithms show NAME` prints any other.
          */
         Algorithm: {
             /**
              * Name
-             * @default grpo
-             * @constant
+             * @description The preset that the other fields start from.
+             * @default skyscale
+             * @enum {string}
              */
-            name: "grpo";
+            name?: "skyscale" | "grpo" | "dr_grpo" | "dapo" | "gspo" | "cispo" | "decoupled_ppo";
             /**
              * Group Size
              * @description Episodes of one problem that share a baseline (G).
              * @default 8
              */
-            group_size: number;
+            group_size?: number;
             /**
              * Groups Per Step
              * @description Groups in one leased batch; one policy version is published per batch.
              * @default 16
              */
-            groups_per_step: number;
+            groups_per_step?: number;
             /**
              * Minibatches
              * @description Optimizer steps per batch; the batch is cut by whole groups.
              * @default 1
              */
-            minibatches: number;
+            minibatches?: number;
             /**
              * Learning Rate
              * @description AdamW step size; the default depends on the model's size.
@@ -833,69 +978,160 @@ export interface components {
              * Adam Beta1
              * @default 0.9
              */
-            adam_beta1: number;
+            adam_beta1?: number;
             /**
              * Adam Beta2
              * @default 0.95
              */
-            adam_beta2: number;
+            adam_beta2?: number;
             /**
              * Weight Decay
              * @default 0
              */
-            weight_decay: number;
+            weight_decay?: number;
             /**
              * Warmup Steps
              * @description Optimizer steps over which the learning rate rises linearly from zero.
              * @default 5
              */
-            warmup_steps: number;
+            warmup_steps?: number;
+            /**
+             * Advantage
+             * @description Reward minus the group's mean; `mean_std` divides it by the group's standard deviation.
+             * @default mean
+             * @enum {string}
+             */
+            advantage?: "mean" | "mean_std";
+            /**
+             * Ratio
+             * @description The ratio that is clipped: of each token, or the geometric mean over the sequence (arXiv:2507.18071).
+             * @default token
+             * @enum {string}
+             */
+            ratio?: "token" | "sequence";
+            /**
+             * Clip
+             * @description `surrogate`: min(r A, clip(r) A), PPO's. `weight`: clip(r) A log p, without gradient through r (CISPO).
+             * @default surrogate
+             * @enum {string}
+             */
+            clip?: "surrogate" | "weight";
             /**
              * Clip Low
              * @default 0.2
              */
-            clip_low: number;
+            clip_low?: number;
             /**
              * Clip High
              * @description The probability ratio is clipped to [1 - clip_low, 1 + clip_high] (arXiv:2503.14476).
              * @default 0.28
              */
-            clip_high: number;
+            clip_high?: number;
+            /**
+             * Proximal
+             * @description What the ratio divides by: the trainer's policy at the start of the batch, or the engine that sampled (naive).
+             * @default recomputed
+             * @enum {string}
+             */
+            proximal?: "recomputed" | "engine";
+            /**
+             * Aggregation
+             * @description Over an optimizer step: sum / tokens, mean of the sequences' means, or sum / (sequences x max_new_tokens).
+             * @default token_mean
+             * @enum {string}
+             */
+            aggregation?: "token_mean" | "sequence_mean" | "constant";
             /**
              * Max Grad Norm
              * @default 1
              */
-            max_grad_norm: number;
+            max_grad_norm?: number;
+            /**
+             * Correction
+             * @description `token`: each token's loss is weighted by the truncated, masked trainer/engine probability ratio.
+             * @default token
+             * @enum {string}
+             */
+            correction?: "token" | "none";
             /**
              * Importance Cap
              * @description Upper bound of the trainer/engine probability ratio that weights each token.
              * @default 2
              */
-            importance_cap: number;
+            importance_cap?: number;
             /**
              * Importance Low
              * @default 0.5
              */
-            importance_low: number;
+            importance_low?: number;
             /**
              * Importance High
              * @description Tokens whose trainer/engine ratio leaves [importance_low, importance_high] are masked.
              * @default 5
              */
-            importance_high: number;
+            importance_high?: number;
             /**
-             * Max Staleness
-             * @description Most policy versions between the oldest token of a group and the version that trains on it.
-             * @default 4
+             * Sequence Mask
+             * @description Drop whole sequences whose trainer/engine ratios have a geometric mean, or a product, outside the bounds.
+             * @default none
+             * @enum {string}
              */
-            max_staleness: number;
+            sequence_mask?: "none" | "geometric" | "product";
+            /**
+             * Sequence Mask Low
+             * @default 0.5
+             */
+            sequence_mask_low?: number;
+            /**
+             * Sequence Mask High
+             * @description Unless given, 0.5 and 2 for `product`, 0.99 and 1.01 for `geometric`.
+             * @default 2
+             */
+            sequence_mask_high?: number;
+            /**
+             * Kl Coefficient
+             * @description Weight of the KL divergence from the base model, which is only loaded when this is above 0.
+             * @default 0
+             */
+            kl_coefficient?: number;
+            /**
+             * Kl Estimator
+             * @description Estimator of that divergence (joschu.net/blog/kl-approx.html).
+             * @default k3
+             * @enum {string}
+             */
+            kl_estimator?: "k1" | "k2" | "k3";
+            /**
+             * Overlong
+             * @description Episodes that ran out of tokens: scored like others, without loss, or every episode pays for its last tokens.
+             * @default score
+             * @enum {string}
+             */
+            overlong?: "score" | "mask" | "penalty";
+            /**
+             * Overlong Buffer
+             * @description `penalty`: the share of max_new_tokens over which the penalty rises from nothing to `overlong_penalty`.
+             * @default 0.2
+             */
+            overlong_buffer?: number;
+            /**
+             * Overlong Penalty
+             * @default 1
+             */
+            overlong_penalty?: number;
             /**
              * Dynamic Sampling
              * @description True: a batch is `groups_per_step` groups with a signal, those of equal reward are refilled (arXiv:2503.14476).
              *     False: a batch is the next `groups_per_step` groups in order, of which those of equal reward teach nothing.
              * @default true
              */
-            dynamic_sampling: boolean;
+            dynamic_sampling?: boolean;
+            /**
+             * Max Staleness
+             * @description Most policy versions between the oldest token of a group and the version that trains on it.
+             * @default 4
+             */
+            max_staleness?: number;
         };
         /**
          * ApiKeyCreate
@@ -908,13 +1144,13 @@ export interface components {
              */
             name: string;
             /** @default read */
-            scope: components["schemas"]["Scope"];
+            scope?: components["schemas"]["Scope"];
             /**
              * Expires In Days
              * @description Null for one that does not expire.
              * @default 90
              */
-            expires_in_days: number | null;
+            expires_in_days?: number | null;
         };
         /**
          * ApiKeyCreated
@@ -1026,6 +1262,42 @@ export interface components {
             sandbox_id: string;
         };
         /**
+         * CodeEnvironment
+         * @description The answer is a program, judged against the problem's hidden tests; the built-in one.
+         */
+        CodeEnvironment: {
+            /**
+             * Max Observation Chars
+             * @description An observation or feedback that is longer loses its middle.
+             * @default 2000
+             */
+            max_observation_chars?: number;
+            /**
+             * Episode Timeout S
+             * @description From the first prompt to the last answer; what is not over by then is cut and scored as it stands.
+             * @default 120
+             */
+            episode_timeout_s?: number;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "code";
+            /**
+             * Feedback
+             * @description After a wrong program: what the public examples showed; or only that it was wrong, for very small models.
+             * @default examples
+             * @enum {string}
+             */
+            feedback?: "examples" | "brief";
+            /**
+             * Repeat Prompt
+             * @description Whether feedback ends with the problem's prompt; small models answer what they are asked last.
+             * @default false
+             */
+            repeat_prompt?: boolean;
+        };
+        /**
          * Difficulty
          * @description How hard a problem is for the model class it was written for.
          * @enum {string}
@@ -1066,32 +1338,41 @@ export interface components {
              * @description Also evaluate every so many policy versions; 0 means start and end only.
              * @default 0
              */
-            every_versions: number;
+            every_versions?: number;
             /**
              * Num Problems
              * @description Held-out problems per evaluation; 0 turns evaluation off.
              * @default 64
              */
-            num_problems: number;
+            num_problems?: number;
             /**
              * Samples Per Problem
              * @default 4
              */
-            samples_per_problem: number;
+            samples_per_problem?: number;
             /**
              * Temperature
              * @default 1
              */
-            temperature: number;
+            temperature?: number;
+            /**
+             * Ks
+             * @description The k of pass@k that are reported; 1, 2, 4 ... and `samples_per_problem` when empty.
+             * @default []
+             */
+            ks?: number[];
         };
         /**
          * EvaluationResult
-         * @description Held-out reward of one policy version.
+         * @description How one policy version does on held-out problems.
          */
         EvaluationResult: {
             /** Version */
             version: number;
-            /** Reward */
+            /**
+             * Reward
+             * @description Mean over all episodes; infrastructure failures are left out here and below.
+             */
             reward: number;
             /** Num Problems */
             num_problems: number;
@@ -1102,6 +1383,18 @@ export interface components {
              * Format: date-time
              */
             finished_at: string;
+            /**
+             * Pass At
+             * @description pass@1 and every other k that `evaluation.ks` asks for; an episode passes with all its tests.
+             * @default []
+             */
+            pass_at?: components["schemas"]["PassAtK"][];
+            /**
+             * By Difficulty
+             * @description From easy to hard.
+             * @default []
+             */
+            by_difficulty?: components["schemas"]["EvaluationSlice"][];
         };
         /**
          * EvaluationSample
@@ -1119,6 +1412,12 @@ export interface components {
             code: string;
             /** Reward */
             reward: number;
+            /**
+             * Turn Rewards
+             * @description Reward of each turn, for episodes that are played by turns.
+             * @default []
+             */
+            turn_rewards?: number[];
         };
         /**
          * EvaluationSamples
@@ -1127,6 +1426,21 @@ export interface components {
         EvaluationSamples: {
             /** Samples */
             samples: components["schemas"]["EvaluationSample"][];
+        };
+        /**
+         * EvaluationSlice
+         * @description An evaluation's problems of one difficulty.
+         */
+        EvaluationSlice: {
+            difficulty: components["schemas"]["Difficulty"];
+            /** Reward */
+            reward: number;
+            /** Num Problems */
+            num_problems: number;
+            /** Num Episodes */
+            num_episodes: number;
+            /** Pass At */
+            pass_at: components["schemas"]["PassAtK"][];
         };
         /**
          * Event
@@ -1173,25 +1487,25 @@ export interface components {
              * Component
              * @default remote
              */
-            component: string;
+            component?: string;
             /**
              * Level
              * @default info
              * @enum {string}
              */
-            level: "debug" | "info" | "warning" | "error";
+            level?: "debug" | "info" | "warning" | "error";
             /**
              * Kind
              * @default message
              */
-            kind: string;
+            kind?: string;
             /** Message */
             message: string;
             /**
              * Data
              * @default {}
              */
-            data: {
+            data?: {
                 [key: string]: unknown;
             };
         };
@@ -1236,7 +1550,7 @@ export interface components {
              * Detail
              * @default
              */
-            detail: string;
+            detail?: string;
         };
         /**
          * ExecRequest
@@ -1250,17 +1564,17 @@ export interface components {
              * @description The sandbox's runtime unless it is said.
              * @default null
              */
-            language: ("python3" | "bash") | null;
+            language?: ("python3" | "bash") | null;
             /**
              * Timeout Seconds
              * @default 30
              */
-            timeout_seconds: number;
+            timeout_seconds?: number;
             /**
              * Stdin
              * @default
              */
-            stdin: string;
+            stdin?: string;
         };
         /**
          * GroupBatchPush
@@ -1307,6 +1621,19 @@ export interface components {
             duplicates: number;
         };
         /**
+         * GroupOpening
+         * @description The reply to `POST /api/rl/env/groups/{group_id}/open`.
+         */
+        GroupOpening: {
+            /**
+             * Messages
+             * @description Chat messages that every episode of the group begins with.
+             */
+            messages: {
+                [key: string]: string;
+            }[];
+        };
+        /**
          * GroupPush
          * @description The body of `POST /api/rl/buffer/push` for a whole group.
          */
@@ -1325,6 +1652,12 @@ export interface components {
             /** Trajectories */
             trajectories: components["schemas"]["Trajectory"][];
         };
+        /**
+         * GroupState
+         * @description Where a group is.
+         * @enum {string}
+         */
+        GroupState: "planned" | "open" | "waiting" | "leased" | "acked" | "consumed" | "flat" | "stale" | "failed" | "expired" | "evaluated";
         /**
          * GroupStep
          * @description The body of `POST /api/rl/env/groups/{group_id}/step`: one program per episode of the group.
@@ -1358,6 +1691,12 @@ export interface components {
              */
             version: number;
             /**
+             * Min Version
+             * @description The oldest version that may sample it: by an older one it would be stale when it is trained on.
+             * @default 0
+             */
+            min_version?: number;
+            /**
              * Seed
              * @description Seed of the group's sampling.
              */
@@ -1371,6 +1710,39 @@ export interface components {
              * @description After this long without a push the slot is given to another group.
              */
             expires_in_s: number;
+            /**
+             * Environment
+             * @default code
+             * @enum {string}
+             */
+            environment?: "code" | "reward_file" | "python" | "http";
+            /**
+             * Max Turns
+             * @description More than one, or another environment than `code`: the group is played by turns (`wire.turns`).
+             * @default 1
+             */
+            max_turns?: number;
+        };
+        /**
+         * GroupTurn
+         * @description The body of `POST /api/rl/env/groups/{group_id}/turn`; the same turn again is answered as the first time.
+         */
+        GroupTurn: {
+            /**
+             * Turn
+             * @description Counted from 0.
+             */
+            turn: number;
+            /** Actions */
+            actions: components["schemas"]["Action"][];
+        };
+        /**
+         * GroupTurnReply
+         * @description Results in the order of the actions.
+         */
+        GroupTurnReply: {
+            /** Results */
+            results: components["schemas"]["TurnResult"][];
         };
         /**
          * GroupVerdicts
@@ -1408,19 +1780,19 @@ export interface components {
              * @description What the process is doing, in a few words a person can read.
              * @default
              */
-            detail: string;
+            detail?: string;
             /**
              * Policy Version
              * @description Policy servers: the version now being served.
              * @default null
              */
-            policy_version: number | null;
+            policy_version?: number | null;
             /**
              * Metrics
              * @description Latest observations, for example tokens_per_s, idle_share, groups_in_flight.
              * @default {}
              */
-            metrics: {
+            metrics?: {
                 [key: string]: number;
             };
         };
@@ -1450,6 +1822,43 @@ export interface components {
              * @description Manifest of that version; null for version 0, the base model.
              */
             manifest_uri: string | null;
+            /**
+             * Pinned Versions
+             * @description Trainer: published versions that must not be deleted: the best so far and those in use.
+             * @default []
+             */
+            pinned_versions?: number[];
+        };
+        /**
+         * HttpEnvironment
+         * @description `POST {url}/reset`, `/step` and `/close` of a service; its origin must be in SKYSCALE_ENVIRONMENT_ORIGINS.
+         */
+        HttpEnvironment: {
+            /**
+             * Max Observation Chars
+             * @description An observation or feedback that is longer loses its middle.
+             * @default 2000
+             */
+            max_observation_chars?: number;
+            /**
+             * Episode Timeout S
+             * @description From the first prompt to the last answer; what is not over by then is cut and scored as it stands.
+             * @default 120
+             */
+            episode_timeout_s?: number;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "http";
+            /** Url */
+            url: string;
+            /**
+             * Step Timeout S
+             * @description For one call.
+             * @default 10
+             */
+            step_timeout_s?: number;
         };
         /**
          * JobAssignment
@@ -1523,7 +1932,7 @@ export interface components {
          * @description What a job's process does.
          * @enum {string}
          */
-        JobRole: "policy" | "trainer" | "worker" | "custom";
+        JobRole: "policy" | "trainer" | "worker" | "logger" | "custom";
         /**
          * JobStatus
          * @description Where a job is in its life.
@@ -1584,7 +1993,7 @@ export interface components {
              * @description `extend`: the lease's new length from now.
              * @default 60
              */
-            lease_s: number;
+            lease_s?: number;
         };
         /**
          * LeasedGroup
@@ -1651,6 +2060,31 @@ export interface components {
          */
         Outcome: "scored" | "truncated" | "infrastructure_failure";
         /**
+         * PassAtK
+         * @description Share of problems that at least one of k samples solves.
+         */
+        PassAtK: {
+            /** K */
+            k: number;
+            /**
+             * Value
+             * @description Mean over problems of 1 - C(n-c, k) / C(n, k), unbiased for n samples of which c pass (arXiv:2107.03374).
+             */
+            value: number;
+            /** Low */
+            low: number;
+            /**
+             * High
+             * @description 95 % confidence: Wilson's score interval with the effective sample size of problems as clusters.
+             */
+            high: number;
+            /**
+             * Num Problems
+             * @description Problems with at least k judged samples.
+             */
+            num_problems: number;
+        };
+        /**
          * PlayedEpisode
          * @description One episode of a group as the worker saw it: what was sampled, before anybody judged it.
          */
@@ -1662,7 +2096,7 @@ export interface components {
              * @description The completion as the model wrote it.
              * @default
              */
-            text: string;
+            text?: string;
             /** Completion Ids */
             completion_ids: number[];
             /** Logprobs */
@@ -1674,7 +2108,7 @@ export interface components {
              * @description The completion ended because the token limit was reached.
              * @default false
              */
-            is_truncated: boolean;
+            is_truncated?: boolean;
         };
         /**
          * PolicyPage
@@ -1707,7 +2141,7 @@ export interface components {
              * @description Leases whose groups this version (or a checkpoint before it) has consumed: acked in the same transaction.
              * @default []
              */
-            lease_ids: string[];
+            lease_ids?: string[];
         };
         /**
          * PolicyRegister
@@ -1726,13 +2160,13 @@ export interface components {
              * Version
              * @default null
              */
-            version: number | null;
+            version?: number | null;
             /**
              * Checkpoint Url
              * @description The manifest URI of a published version of this run; an alternative to `version`.
              * @default null
              */
-            checkpoint_url: string | null;
+            checkpoint_url?: string | null;
         };
         /**
          * PolicyVersion
@@ -1784,48 +2218,48 @@ export interface components {
              * @description The function that the tests call; required for `calls` and `asserts`.
              * @default null
              */
-            entry_point: string | null;
+            entry_point?: string | null;
             /**
              * Test Cases
              * @description For `calls`: lines `assert f(literal, ...) == literal`, parsed and never executed.
              * @default []
              */
-            test_cases: string[];
+            test_cases?: string[];
             /**
              * Stdin Tests
              * @description For `stdin`: the runs and their expected outputs.
              * @default []
              */
-            stdin_tests: components["schemas"]["StdinTest"][];
+            stdin_tests?: components["schemas"]["StdinTest"][];
             /**
              * Test Code
              * @description For `asserts`: Python that asserts, at the top level or in `check(candidate)`; run in a sandbox of its own.
              * @default
              */
-            test_code: string;
+            test_code?: string;
             /**
              * @description `weak` admits test code that needs one process with the candidate's code, which could then cheat.
              * @default strong
              */
-            trust: components["schemas"]["Trust"];
+            trust?: components["schemas"]["Trust"];
             /**
              * Num Examples
              * @description How many of the tests, from the first, are public examples.
              * @default 1
              */
-            num_examples: number;
+            num_examples?: number;
             /**
              * Solution
              * @description A reference solution; it must score 1.
              * @default null
              */
-            solution: string | null;
+            solution?: string | null;
             /**
              * Wrong Solutions
              * @description Plausible programs that must score below 1.
              * @default []
              */
-            wrong_solutions: string[];
+            wrong_solutions?: string[];
         };
         /**
          * ProblemDetails
@@ -1947,6 +2381,40 @@ export interface components {
             duplicates: number;
         };
         /**
+         * PythonEnvironment
+         * @description A class with `reset(task)` and `step(action)` in a Python file, alive in a sandbox for as long as a group.
+         */
+        PythonEnvironment: {
+            /**
+             * Max Observation Chars
+             * @description An observation or feedback that is longer loses its middle.
+             * @default 2000
+             */
+            max_observation_chars?: number;
+            /**
+             * Episode Timeout S
+             * @description From the first prompt to the last answer; what is not over by then is cut and scored as it stands.
+             * @default 120
+             */
+            episode_timeout_s?: number;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "python";
+            /**
+             * Source
+             * @description The file's text.
+             */
+            source: string;
+            /**
+             * Step Timeout S
+             * @description For one turn of all episodes of a group.
+             * @default 5
+             */
+            step_timeout_s?: number;
+        };
+        /**
          * ResetReply
          * @description A new episode: its problem and the sandbox that will run the code.
          */
@@ -1974,19 +2442,232 @@ export interface components {
              * Run Id
              * @default null
              */
-            run_id: string | null;
+            run_id?: string | null;
             /** @default null */
-            difficulty: components["schemas"]["Difficulty"] | null;
+            difficulty?: components["schemas"]["Difficulty"] | null;
             /**
              * Problem Id
              * @default null
              */
-            problem_id: string | null;
+            problem_id?: string | null;
             /**
              * Seed
              * @default null
              */
-            seed: number | null;
+            seed?: number | null;
+        };
+        /**
+         * RewardFileEnvironment
+         * @description One answer per episode, scored by `def reward(task, completion)` of a Python file.
+         */
+        RewardFileEnvironment: {
+            /**
+             * Max Observation Chars
+             * @description An observation or feedback that is longer loses its middle.
+             * @default 2000
+             */
+            max_observation_chars?: number;
+            /**
+             * Episode Timeout S
+             * @description From the first prompt to the last answer; what is not over by then is cut and scored as it stands.
+             * @default 120
+             */
+            episode_timeout_s?: number;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "reward_file";
+            /**
+             * Source
+             * @description The file's text.
+             */
+            source: string;
+            /**
+             * Timeout S
+             * @description For all answers of a group together; a file that needs longer is cut off.
+             * @default 5
+             */
+            timeout_s?: number;
+        };
+        /**
+         * RolloutCompletion
+         * @description One episode of a group.
+         */
+        RolloutCompletion: {
+            /** Episode Id */
+            episode_id: string;
+            /** Text */
+            text: string;
+            /**
+             * Code
+             * @description The program that was taken from the text and judged.
+             */
+            code: string;
+            /** Outcome */
+            outcome: string;
+            /** Reward */
+            reward: number;
+            /**
+             * Reward Parts
+             * @description What the reward is the sum of, before it is clamped to [0, 1].
+             */
+            reward_parts: {
+                [key: string]: number;
+            };
+            /** Passed Tests */
+            passed_tests: number;
+            /** Total Tests */
+            total_tests: number;
+            /** Tests */
+            tests: components["schemas"]["TestResult"][] | null;
+            /** Stdout */
+            stdout: string | null;
+            /** Stderr */
+            stderr: string | null;
+            /** Exit Code */
+            exit_code: number | null;
+            /** Duration Ms */
+            duration_ms: number | null;
+            /**
+             * Turns
+             * @description The episode's turns as they were recorded; empty for an episode of one turn.
+             */
+            turns: {
+                [key: string]: unknown;
+            }[];
+            /** Num Tokens */
+            num_tokens: number;
+            /** Min Version */
+            min_version: number | null;
+            /** Max Version */
+            max_version: number | null;
+            /** @description Null when the reader asked for none. */
+            tokens: components["schemas"]["RolloutTokens"] | null;
+        };
+        /**
+         * RolloutDetail
+         * @description A group with everything that is kept of it.
+         */
+        RolloutDetail: {
+            /** Run Id */
+            run_id: string;
+            rollout: components["schemas"]["RolloutRow"];
+            /** @description Null when the problem set no longer has it. */
+            problem: components["schemas"]["PublicProblem"] | null;
+            /**
+             * Messages
+             * @description The chat that the model was shown.
+             */
+            messages: {
+                [key: string]: string;
+            }[];
+            /** Prompt Ids */
+            prompt_ids: number[] | null;
+            /** Prompt Strings */
+            prompt_strings: string[] | null;
+            /**
+             * Completions
+             * @description Null when the content was swept.
+             */
+            completions: components["schemas"]["RolloutCompletion"][] | null;
+        };
+        /**
+         * RolloutPage
+         * @description Groups of a run, newest first.
+         */
+        RolloutPage: {
+            /** Rollouts */
+            rollouts: components["schemas"]["RolloutRow"][];
+            /**
+             * Next Cursor
+             * @description Pass as `cursor` to go on; null at the end. A page of a text search may be short or empty and still go on.
+             */
+            next_cursor: string | null;
+        };
+        /**
+         * RolloutRow
+         * @description One group in a list: what is known without opening its content.
+         */
+        RolloutRow: {
+            /** Group Id */
+            group_id: string;
+            /** Problem Id */
+            problem_id: string;
+            purpose: components["schemas"]["Purpose"];
+            /**
+             * State
+             * @description What became of it: `waiting`, `leased`, `acked`, `consumed`, `flat`, `stale`, `failed`, `evaluated`.
+             */
+            state: string;
+            /**
+             * Sequence
+             * @description Its place in the run's order of train groups, or in its evaluation.
+             */
+            sequence: number;
+            /**
+             * Version
+             * @description Train: the newest version when it was admitted. Eval: the version that was evaluated.
+             */
+            version: number;
+            /**
+             * Min Version
+             * @description The version of its oldest sampled token.
+             */
+            min_version: number | null;
+            /**
+             * Pushed At
+             * Format: date-time
+             */
+            pushed_at: string;
+            /** Num Completions */
+            num_completions: number;
+            /**
+             * Num Dropped
+             * @description Episodes that our infrastructure broke: neither kept nor trained on.
+             */
+            num_dropped: number;
+            /** Num Truncated */
+            num_truncated: number | null;
+            /**
+             * Num Passed
+             * @description Completions that passed every test.
+             */
+            num_passed: number | null;
+            /** Reward Mean */
+            reward_mean: number | null;
+            /** Reward Min */
+            reward_min: number | null;
+            /** Reward Max */
+            reward_max: number | null;
+            /**
+             * Has Content
+             * @description Whether its completions are still kept (`SKYSCALE_ROLLOUTS_KEEP`).
+             */
+            has_content: boolean;
+        };
+        /**
+         * RolloutTokens
+         * @description The sampled tokens of a completion; all lists have one entry per token.
+         */
+        RolloutTokens: {
+            /** Ids */
+            ids: number[];
+            /**
+             * Strings
+             * @description What each token stands for; null when the model's `tokenizer.json` is not at hand.
+             */
+            strings: string[] | null;
+            /**
+             * Logprobs
+             * @description Natural log, by the engine that sampled, at the sampling temperature.
+             */
+            logprobs: number[];
+            /**
+             * Versions
+             * @description The policy version that sampled each token.
+             */
+            versions: number[];
         };
         /**
          * RolloutWindow
@@ -2018,42 +2699,42 @@ export interface components {
              * @description A client-made id; sending the same body again returns the same run.
              * @default null
              */
-            run_id: string | null;
+            run_id?: string | null;
             /**
              * Base Model
              * @description `skyscale/starter`, a local folder, or a Hugging Face id.
              * @default skyscale/starter
              */
-            base_model: string;
+            base_model?: string;
             /**
              * Num Workers
              * @description Rollout worker processes; each plays many groups at once.
              * @default 1
              */
-            num_workers: number;
+            num_workers?: number;
             /**
              * Gpu Model
              * @default cpu
              */
-            gpu_model: string;
+            gpu_model?: string;
             /**
              * Provider
              * @default local
              */
-            provider: string;
+            provider?: string;
             /**
              * Problem Set
              * @default embedded
              */
-            problem_set: string;
+            problem_set?: string;
             /**
              * @description Train only on problems of this difficulty.
              * @default null
              */
-            difficulty: components["schemas"]["Difficulty"] | null;
+            difficulty?: components["schemas"]["Difficulty"] | null;
             /**
              * @default {
-             *       "name": "grpo",
+             *       "name": "skyscale",
              *       "group_size": 8,
              *       "groups_per_step": 16,
              *       "minibatches": 1,
@@ -2062,17 +2743,31 @@ export interface components {
              *       "adam_beta2": 0.95,
              *       "weight_decay": 0,
              *       "warmup_steps": 5,
+             *       "advantage": "mean",
+             *       "ratio": "token",
+             *       "clip": "surrogate",
              *       "clip_low": 0.2,
              *       "clip_high": 0.28,
+             *       "proximal": "recomputed",
+             *       "aggregation": "token_mean",
              *       "max_grad_norm": 1,
+             *       "correction": "token",
              *       "importance_cap": 2,
              *       "importance_low": 0.5,
              *       "importance_high": 5,
-             *       "max_staleness": 4,
-             *       "dynamic_sampling": true
+             *       "sequence_mask": "none",
+             *       "sequence_mask_low": 0.5,
+             *       "sequence_mask_high": 2,
+             *       "kl_coefficient": 0,
+             *       "kl_estimator": "k3",
+             *       "overlong": "score",
+             *       "overlong_buffer": 0.2,
+             *       "overlong_penalty": 1,
+             *       "dynamic_sampling": true,
+             *       "max_staleness": 4
              *     }
              */
-            algorithm: components["schemas"]["Algorithm"];
+            algorithm?: components["schemas"]["Algorithm"];
             /**
              * @default {
              *       "temperature": 1,
@@ -2081,70 +2776,96 @@ export interface components {
              *       "top_k": -1
              *     }
              */
-            sampling: components["schemas"]["Sampling"];
+            sampling?: components["schemas"]["Sampling"];
             /**
              * @default {
              *       "every_versions": 0,
              *       "num_problems": 64,
              *       "samples_per_problem": 4,
-             *       "temperature": 1
+             *       "temperature": 1,
+             *       "ks": []
              *     }
              */
-            evaluation: components["schemas"]["Evaluation"];
+            evaluation?: components["schemas"]["Evaluation"];
+            /**
+             * Environment
+             * @description What episodes are played in, by `kind`: `code`, `reward_file`, `python` or `http`.
+             * @default {
+             *       "max_observation_chars": 2000,
+             *       "episode_timeout_s": 120,
+             *       "kind": "code",
+             *       "feedback": "examples",
+             *       "repeat_prompt": false
+             *     }
+             */
+            environment?: components["schemas"]["CodeEnvironment"] | components["schemas"]["RewardFileEnvironment"] | components["schemas"]["PythonEnvironment"] | components["schemas"]["HttpEnvironment"];
+            /**
+             * Max Turns
+             * @description Most answers of an episode; after each one but the last the model is told what was wrong.
+             * @default 1
+             */
+            max_turns?: number;
             /**
              * Mode
              * @description `synchronous` plays one batch, trains on it, swaps, and only then plays the next: reproducible and slow.
+             *     `evaluate` plays the held-out problems once and completes; nothing is trained.
              * @default async
              * @enum {string}
              */
-            mode: "async" | "synchronous";
+            mode?: "async" | "synchronous" | "evaluate";
             /**
              * Seed
              * @default 0
              */
-            seed: number;
+            seed?: number;
             /**
              * Max Steps
              * @description Complete after so many policy versions.
              * @default null
              */
-            max_steps: number | null;
+            max_steps?: number | null;
             /**
              * Max Hours
              * @description Complete after so much time since the run's first rollout.
              * @default null
              */
-            max_hours: number | null;
+            max_hours?: number | null;
             /**
              * Target Reward
              * @description Complete when the mean training reward of the last five versions reaches this.
              * @default null
              */
-            target_reward: number | null;
+            target_reward?: number | null;
             /**
              * Max Concurrent Groups
              * @description Groups that one worker has with the policy server at once; as many more may be with the judge.
              * @default 16
              */
-            max_concurrent_groups: number;
+            max_concurrent_groups?: number;
             /**
              * Checkpoint Every
              * @description Versions between resumable checkpoints (weights, optimizer, RNG, consumed leases).
              * @default 1
              */
-            checkpoint_every: number;
+            checkpoint_every?: number;
             /**
              * Keep Versions
              * @description Published weight folders that are kept; the newest and those in use always are.
              * @default 3
              */
-            keep_versions: number;
+            keep_versions?: number;
+            /**
+             * Loggers
+             * @description Where the run's numbers are copied to; `SKYSCALE_LOGGERS` when it is not said.
+             * @default null
+             */
+            loggers?: ("wandb" | "tensorboard")[] | null;
             /**
              * Dry Run
              * @description Validate and resolve without starting anything.
              * @default false
              */
-            dry_run: boolean;
+            dry_run?: boolean;
         };
         /**
          * RunCreated
@@ -2193,10 +2914,26 @@ export interface components {
             sampling: components["schemas"]["Sampling"];
             evaluation: components["schemas"]["Evaluation"];
             /**
+             * Environment
+             * @default {
+             *       "max_observation_chars": 2000,
+             *       "episode_timeout_s": 120,
+             *       "kind": "code",
+             *       "feedback": "examples",
+             *       "repeat_prompt": false
+             *     }
+             */
+            environment?: components["schemas"]["CodeEnvironment"] | components["schemas"]["RewardFileEnvironment"] | components["schemas"]["PythonEnvironment"] | components["schemas"]["HttpEnvironment"];
+            /**
+             * Max Turns
+             * @default 1
+             */
+            max_turns?: number;
+            /**
              * Mode
              * @enum {string}
              */
-            mode: "async" | "synchronous";
+            mode: "async" | "synchronous" | "evaluate";
             /** Seed */
             seed: number;
             /** Max Steps */
@@ -2211,6 +2948,11 @@ export interface components {
             checkpoint_every: number;
             /** Keep Versions */
             keep_versions: number;
+            /**
+             * Loggers
+             * @default []
+             */
+            loggers?: ("wandb" | "tensorboard")[];
         };
         /**
          * RunStage
@@ -2320,6 +3062,16 @@ export interface components {
              * @description Where the newest published weights lie.
              */
             checkpoint: string | null;
+            /**
+             * Best Version
+             * @description The version that did best on held-out problems so far, by pass@1, then reward; its weights are kept.
+             */
+            best_version?: number | null;
+            /**
+             * Best Checkpoint
+             * @description Where they lie; null for version 0, the base model.
+             */
+            best_checkpoint?: string | null;
             /** Grafana Url */
             grafana_url: string | null;
             /**
@@ -2365,30 +3117,30 @@ export interface components {
              * @description Without a lease: at most so many trajectories, oldest first, consumed at once.
              * @default 32
              */
-            batch_size: number;
+            batch_size?: number;
             /**
              * Num Groups
              * @description With a lease: exactly so many trainable groups, or none.
              * @default null
              */
-            num_groups: number | null;
+            num_groups?: number | null;
             /**
              * Lease S
              * @description Take the groups on a lease of this length: they return if it expires without an ack.
              * @default null
              */
-            lease_s: number | null;
+            lease_s?: number | null;
             /**
              * Trainer Id
              * @default
              */
-            trainer_id: string;
+            trainer_id?: string;
             /**
              * Wait S
              * @description How long the server may hold the call until enough groups are there.
              * @default 0
              */
-            wait_s: number;
+            wait_s?: number;
         };
         /**
          * Sampling
@@ -2399,7 +3151,7 @@ export interface components {
              * Temperature
              * @default 1
              */
-            temperature: number;
+            temperature?: number;
             /**
              * Max New Tokens
              * @description Tokens per completion; the default depends on the model.
@@ -2409,13 +3161,13 @@ export interface components {
              * Top P
              * @default 1
              */
-            top_p: number;
+            top_p?: number;
             /**
              * Top K
              * @default -1
              * @enum {integer}
              */
-            top_k: -1 | 0;
+            top_k?: -1 | 0;
         };
         /**
          * SandboxCreate
@@ -2427,31 +3179,31 @@ export interface components {
              * @description Made by the caller for safe retries: the same body with the same id again is the same sandbox.
              * @default null
              */
-            sandbox_id: string | null;
+            sandbox_id?: string | null;
             /**
              * Runtime
              * @description The language of programs that do not say theirs; both are always there.
              * @default python3
              * @enum {string}
              */
-            runtime: "python3" | "bash";
+            runtime?: "python3" | "bash";
             /**
              * Ttl Seconds
              * @description It is destroyed after this long, used or not.
              * @default 3600
              */
-            ttl_seconds: number;
+            ttl_seconds?: number;
             /**
              * Idle Seconds
              * @description It is destroyed when nobody has used it for this long.
              * @default 900
              */
-            idle_seconds: number;
+            idle_seconds?: number;
             /**
              * Backend
              * @default process
              */
-            backend: string;
+            backend?: string;
             /**
              * @default {
              *       "memory_mb": 512,
@@ -2461,20 +3213,20 @@ export interface components {
              *       "output_kb": 1024
              *     }
              */
-            limits: components["schemas"]["SandboxLimits"];
+            limits?: components["schemas"]["SandboxLimits"];
             /**
              * Network
              * @description Only `none`: there is no way out of a sandbox, and none into it.
              * @default none
              * @constant
              */
-            network: "none";
+            network?: "none";
             /**
              * Metadata
              * @description Kept and shown, never used.
              * @default {}
              */
-            metadata: {
+            metadata?: {
                 [key: string]: string;
             };
         };
@@ -2530,30 +3282,30 @@ export interface components {
              * @description Of all its processes together.
              * @default 512
              */
-            memory_mb: number;
+            memory_mb?: number;
             /**
              * Disk Mb
              * @description Of its files, which are kept in memory.
              * @default 64
              */
-            disk_mb: number;
+            disk_mb?: number;
             /**
              * Max Processes
              * @default 64
              */
-            max_processes: number;
+            max_processes?: number;
             /**
              * Cpu Seconds
              * @description Of each process.
              * @default 300
              */
-            cpu_seconds: number;
+            cpu_seconds?: number;
             /**
              * Output Kb
              * @description Of stdout and of stderr of one program; more ends it.
              * @default 1024
              */
-            output_kb: number;
+            output_kb?: number;
         };
         /**
          * SandboxPage
@@ -2675,7 +3427,7 @@ export interface components {
              * @description A short reason; for hidden tests it never contains the expected value.
              * @default
              */
-            detail: string;
+            detail?: string;
         };
         /**
          * TicketReply
@@ -2706,13 +3458,13 @@ export interface components {
              * Num Groups
              * @default 1
              */
-            num_groups: number;
+            num_groups?: number;
             /**
              * Wait S
              * @description How long the server may hold the call until a slot is free.
              * @default 0
              */
-            wait_s: number;
+            wait_s?: number;
         };
         /**
          * TrainingJobCreate
@@ -2724,45 +3476,45 @@ export interface components {
              * @description Client-made id; the same body again returns the same job.
              * @default null
              */
-            job_id: string | null;
+            job_id?: string | null;
             /**
              * Docker Image
              * @description Image for providers that run images; the local provider runs `command` as a process.
              * @default null
              */
-            docker_image: string | null;
+            docker_image?: string | null;
             /**
              * Command
              * @default []
              */
-            command: string[];
+            command?: string[];
             /**
              * Gpu Model
              * @default cpu
              */
-            gpu_model: string;
+            gpu_model?: string;
             /**
              * Provider
              * @default local
              */
-            provider: string;
+            provider?: string;
             /**
              * Env Vars
              * @default {}
              */
-            env_vars: {
+            env_vars?: {
                 [key: string]: string;
             };
             /**
              * Max Attempts
              * @default 1
              */
-            max_attempts: number;
+            max_attempts?: number;
             /**
              * Timeout S
              * @default 86400
              */
-            timeout_s: number;
+            timeout_s?: number;
         };
         /**
          * TrainingMetrics
@@ -2776,34 +3528,34 @@ export interface components {
              * @description Policy version that this step produced.
              * @default 0
              */
-            step: number;
+            step?: number;
             /**
              * Episode Reward
              * @default null
              */
-            episode_reward: number | null;
+            episode_reward?: number | null;
             /**
              * Loss
              * @default null
              */
-            loss: number | null;
+            loss?: number | null;
             /**
              * Gpu Util
              * @default null
              */
-            gpu_util: number | null;
+            gpu_util?: number | null;
             /**
              * Timestamp
              * @description Milliseconds since the epoch; the server's clock when absent.
              * @default null
              */
-            timestamp: number | null;
+            timestamp?: number | null;
             /**
              * Metrics
              * @description Everything else: entropy, ratio, clip share, mismatch KL, staleness, tokens/s, wait share ...
              * @default {}
              */
-            metrics: {
+            metrics?: {
                 [key: string]: number;
             };
         };
@@ -2821,10 +3573,10 @@ export interface components {
              * @description The completion as the model wrote it.
              * @default
              */
-            text: string;
+            text?: string;
             /**
              * Completion Ids
-             * @description Sampled token ids, the end-of-sequence token included when it was sampled.
+             * @description Sampled token ids, with the end-of-sequence token if it was sampled; with `turns` also what lies between.
              */
             completion_ids: number[];
             /**
@@ -2834,7 +3586,7 @@ export interface components {
             logprobs: number[];
             /**
              * Versions
-             * @description The policy version that sampled each token.
+             * @description The policy version that sampled each token. What nobody sampled has logprob 0 and a neighbour's version.
              */
             versions: number[];
             /** Reward */
@@ -2844,12 +3596,18 @@ export interface components {
              * Passed Tests
              * @default 0
              */
-            passed_tests: number;
+            passed_tests?: number;
             /**
              * Total Tests
              * @default 0
              */
-            total_tests: number;
+            total_tests?: number;
+            /**
+             * Turns
+             * @description For episodes that are played by turns: which tokens the model sampled. Empty: all of them, in one turn.
+             * @default []
+             */
+            turns?: components["schemas"]["TurnRecord"][];
         };
         /**
          * TrajectoryPush
@@ -2870,18 +3628,18 @@ export interface components {
              * Done
              * @default true
              */
-            done: boolean;
+            done?: boolean;
             /**
              * Step N
              * @default 0
              */
-            step_n: number;
+            step_n?: number;
             /**
              * Trajectory Id
              * @description Client-made; the same id again is a duplicate and is not stored twice.
              * @default null
              */
-            trajectory_id: string | null;
+            trajectory_id?: string | null;
         };
         /**
          * Trust
@@ -2889,6 +3647,91 @@ export interface components {
          * @enum {string}
          */
         Trust: "strong" | "weak";
+        /**
+         * TurnRecord
+         * @description One answer of the model within an episode, and what the environment said of it.
+         */
+        TurnRecord: {
+            /**
+             * Start
+             * @description Index of its first token in the trajectory's `completion_ids`.
+             */
+            start: number;
+            /**
+             * End
+             * @description Index behind its last token.
+             */
+            end: number;
+            /**
+             * Text
+             * @description The answer as the model wrote it.
+             * @default
+             */
+            text?: string;
+            /**
+             * Reward
+             * @description Of this turn alone.
+             */
+            reward: number;
+            /**
+             * Passed Tests
+             * @default 0
+             */
+            passed_tests?: number;
+            /**
+             * Total Tests
+             * @default 0
+             */
+            total_tests?: number;
+            /**
+             * Feedback
+             * @description What the model was told afterwards; empty after the last turn.
+             * @default
+             */
+            feedback?: string;
+            /**
+             * Parts
+             * @description The reward's named parts, where the environment names any.
+             * @default {}
+             */
+            parts?: {
+                [key: string]: number;
+            };
+        };
+        /**
+         * TurnResult
+         * @description What the environment says of one action.
+         */
+        TurnResult: {
+            /** Episode */
+            episode: number;
+            /**
+             * Reward
+             * @description Of this turn.
+             */
+            reward: number;
+            /**
+             * Episode Reward
+             * @description Of the episode so far, in [0, 1]; what is pushed if it ends here.
+             */
+            episode_reward: number;
+            /** Done */
+            done: boolean;
+            outcome: components["schemas"]["Outcome"];
+            /**
+             * Observation
+             * @description The next user message; empty when the episode is over.
+             */
+            observation: string;
+            /** Passed Tests */
+            passed_tests: number;
+            /** Total Tests */
+            total_tests: number;
+            /** Parts */
+            parts: {
+                [key: string]: number;
+            };
+        };
         /**
          * Verdict
          * @description What the environment says of one submitted program.
@@ -2929,7 +3772,7 @@ export interface components {
              * @description `weak` when the tests had to share a process with the program.
              * @default strong
              */
-            trust: components["schemas"]["Trust"];
+            trust?: components["schemas"]["Trust"];
         };
         /**
          * WhoAmI
@@ -2954,6 +3797,24 @@ export interface components {
             run_id: string | null;
             /** Job Id */
             job_id: string | null;
+        };
+        /**
+         * _Bounds
+         * @description What every kind of environment is held to.
+         */
+        _Bounds: {
+            /**
+             * Max Observation Chars
+             * @description An observation or feedback that is longer loses its middle.
+             * @default 2000
+             */
+            max_observation_chars?: number;
+            /**
+             * Episode Timeout S
+             * @description From the first prompt to the last answer; what is not over by then is cut and scored as it stands.
+             * @default 120
+             */
+            episode_timeout_s?: number;
         };
     };
     responses: never;
@@ -3525,6 +4386,236 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["GroupVerdicts"];
                 };
+            };
+            /** @description No or wrong credentials */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Right credentials for something else */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description There is no such thing */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The current state does not allow this */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description A value is refused */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    open_group: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                group_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GroupOpening"];
+                };
+            };
+            /** @description No or wrong credentials */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Right credentials for something else */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description There is no such thing */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The current state does not allow this */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description A value is refused */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    turn_group: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                group_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["GroupTurn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GroupTurnReply"];
+                };
+            };
+            /** @description No or wrong credentials */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Right credentials for something else */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description There is no such thing */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The current state does not allow this */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description A value is refused */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    close_group: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                group_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description No or wrong credentials */
             401: {
@@ -4773,6 +5864,268 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["WhoAmI"];
+                };
+            };
+            /** @description No or wrong credentials */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Right credentials for something else */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description There is no such thing */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The current state does not allow this */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description A value is refused */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    list_rollouts: {
+        parameters: {
+            query?: {
+                cursor?: string | null;
+                limit?: number;
+                /** @description Only groups of this problem. */
+                problem?: string | null;
+                purpose?: components["schemas"]["Purpose"] | null;
+                state?: components["schemas"]["GroupState"] | null;
+                /** @description Only groups with at least one episode that ended so. */
+                outcome?: components["schemas"]["Outcome"] | null;
+                min_version?: number | null;
+                max_version?: number | null;
+                min_reward?: number | null;
+                max_reward?: number | null;
+                /** @description Only groups in which a completion contains this. */
+                text?: string | null;
+            };
+            header?: never;
+            path: {
+                /** @description The run's id, `rl-...` */
+                run_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RolloutPage"];
+                };
+            };
+            /** @description No or wrong credentials */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Right credentials for something else */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description There is no such thing */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The current state does not allow this */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description A value is refused */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    export_rollouts: {
+        parameters: {
+            query?: {
+                /** @description Only groups of this problem. */
+                problem?: string | null;
+                purpose?: components["schemas"]["Purpose"] | null;
+                state?: components["schemas"]["GroupState"] | null;
+                /** @description Only groups with at least one episode that ended so. */
+                outcome?: components["schemas"]["Outcome"] | null;
+                min_version?: number | null;
+                max_version?: number | null;
+                min_reward?: number | null;
+                max_reward?: number | null;
+                /** @description Only groups in which a completion contains this. */
+                text?: string | null;
+            };
+            header?: never;
+            path: {
+                /** @description The run's id, `rl-...` */
+                run_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A Parquet file. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/vnd.apache.parquet": unknown;
+                };
+            };
+            /** @description No or wrong credentials */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Right credentials for something else */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description There is no such thing */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The current state does not allow this */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description A value is refused */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    get_rollout: {
+        parameters: {
+            query?: {
+                tokens?: boolean;
+            };
+            header?: never;
+            path: {
+                /** @description The run's id, `rl-...` */
+                run_id: string;
+                group_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RolloutDetail"];
                 };
             };
             /** @description No or wrong credentials */

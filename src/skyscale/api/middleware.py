@@ -8,6 +8,7 @@ import re
 import secrets
 from time import perf_counter
 
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from skyscale.api.errors import problem
@@ -45,6 +46,8 @@ class Boundary:
         try:
             limit = self._max_body_bytes
             await self._app(scope, _limited(headers, receive, limit), reply.send)
+        except ClientDisconnect:
+            return  # it went away in the middle of its request: nobody is there to be answered
         except Exception as error:
             ours = error if isinstance(error, SkyscaleError) else SkyscaleError()
             if ours.status >= 500:

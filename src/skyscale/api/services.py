@@ -10,9 +10,11 @@ crash (kill -9) they go on, and the next control plane adopts them.
 import asyncio
 import contextlib
 import hashlib
+import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 
 import httpx
 
@@ -21,18 +23,27 @@ from skyscale.auth.tokens import JobTokens, load_secret
 from skyscale.boxes.files import BoxFiles
 from skyscale.boxes.service import BoxService
 from skyscale.buffer.service import BufferService
+from skyscale.envs.environments import Environments
 from skyscale.envs.judge import Judge
 from skyscale.envs.registry import load_problem_set
 from skyscale.episodes.judging import Judging
 from skyscale.episodes.missions import MissionService
 from skyscale.episodes.service import EpisodeService
+from skyscale.episodes.sessions import Sessions
+from skyscale.episodes.troubles import Troubles
+from skyscale.episodes.turns import TurnService
 from skyscale.errors import Invalid, NotFound
 from skyscale.events.service import EventLog
 from skyscale.jobs.dispatch import COMMANDS
 from skyscale.jobs.loading import load_providers
 from skyscale.jobs.scheduler import Scheduler
 from skyscale.jobs.service import JobService
+from skyscale.rollouts.notes import VerdictNotes
+from skyscale.rollouts.rules import Retention
+from skyscale.rollouts.service import RolloutService
+from skyscale.rollouts.sweeper import Sweeper
 from skyscale.runs.base_models import require_model
+from skyscale.runs.cards import Cards
 from skyscale.runs.coordinator import Coordinator, World
 from skyscale.runs.endings import Parts
 from skyscale.runs.service import RunService
@@ -69,7 +80,11 @@ class Services:
     buffer: BufferService
     judge: Judge
     episodes: EpisodeService
+    turns: TurnService
     missions: MissionService
+    notes: VerdictNotes
+    rollouts: RolloutService
+    sweeper: Sweeper
     boxes: BoxService
     files: BoxFiles
     jobs: JobService
@@ -93,9 +108,20 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
     address = Address(f"http://{settings.host}:{settings.port}")
     tokens, events = JobTokens(load_secret(settings.data_dir / "secrets")), EventLog(database)
     buffer = BufferService(database, events)
-    judge = Judge(load_backend(slots=settings.sandbox_slots), concurrency=settings.sandbox_slots)
+    backend = load_backend(slots=settings.sandbox_slots)
+    judge = Judge(backend, concurrency=settings.sandbox_slots)
     judging = Judging(judge, settings.verdict_cache_entries)
-    episodes = EpisodeService(database, buffer, judging, settings.ticket_ttl_s)
+    notes = VerdictNotes(database)
+    episodes = EpisodeService(database, buffer, judging, settings.ticket_ttl_s, notes.note)
+    origins = [origin.strip() for origin in settings.environment_origins.split(",") if origin.strip()]
+    environments = Environments(backend, concurrency=settings.sandbox_slots, origins=origins)
+    sessions, troubles = Sessions(settings.environment_sessions), Troubles(database, events, time.monotonic)
+    turns = TurnService(buffer, judging, environments, sessions, troubles)
+
+    async def check_parts(spec: RunSpec) -> None:
+        await require_model(spec, http)
+        await turns.check(spec)
+
     providers = load_providers(settings.data_dir)
     jobs = JobService(database, events, providers=providers, settings=settings)
     scheduler = Scheduler(
@@ -109,11 +135,15 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
         buffer,
         metrics,
         providers=set(providers),
-        check_problems=check_problems,
-        check_model=lambda spec: require_model(spec, http),
+        check_problems=check_extras,
+        check_model=check_parts,
+        default_loggers=settings.loggers.split(",") if settings.loggers else (),
     )
     swaps = Swaps(database, events, http, utc_now, tokens)
-    world = World(database, Parts(jobs, buffer, events), episodes, swaps, http, metrics, utc_now)
+    cards = Cards(database, episodes.evaluations, settings.artifact_root)
+    world = World(
+        database, Parts(jobs, buffer, events), episodes.evaluations, cards, swaps, http, metrics, utc_now, turns.fatal
+    )
     coordinator = Coordinator(world, settings.reconcile_s)
     runs.on_change = coordinator.wake
     boxes = BoxService(
@@ -122,10 +152,12 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
     )  # fmt: skip
     return Services(
         settings=settings, address=address, database=database, metrics=metrics, tokens=tokens, events=events,
-        buffer=buffer, judge=judge, episodes=episodes, missions=MissionService(database, buffer, judging),
+        buffer=buffer, judge=judge, episodes=episodes, turns=turns, missions=MissionService(database, buffer, judging),
+        notes=notes, rollouts=RolloutService(database, notes, settings.artifact_root),
+        sweeper=Sweeper(database, Retention(settings.rollouts_keep, settings.rollouts_sample_every)),
         boxes=boxes, files=BoxFiles(boxes), keys=KeyService(database),
         jobs=jobs, scheduler=scheduler, runs=runs, swaps=swaps, coordinator=coordinator, http=http,
-        views=RunViews(database, events, jobs, buffer, episodes, settings),
+        views=RunViews(database, events, jobs, buffer, episodes.evaluations, settings),
     )  # fmt: skip
 
 
@@ -138,8 +170,13 @@ async def running(parts: Services) -> AsyncGenerator[None]:
         await upgrade(parts.database)
         stack.push_async_callback(parts.judge.stop)
         await parts.judge.start()
+        stack.push_async_callback(parts.turns.stop)
         stack.push_async_callback(parts.boxes.stop)
         await parts.boxes.start()
+        stack.push_async_callback(parts.notes.stop)
+        await parts.notes.start()
+        stack.push_async_callback(parts.sweeper.stop)
+        await parts.sweeper.start()
         stack.push_async_callback(parts.swaps.close)
         stack.push_async_callback(parts.scheduler.shutdown)
         await parts.scheduler.start()
@@ -154,6 +191,18 @@ def _label(settings: Settings) -> str:
     return hashlib.sha256(str(settings.data_dir.resolve()).encode()).hexdigest()[:16]
 
 
+def check_extras(spec: RunSpec) -> None:
+    """Raise Invalid for a run with a logger that is not installed, or without problems to play."""
+    for name in spec.loggers:
+        if find_spec(name) is None:
+            raise Invalid(
+                f"loggers: {name} is not installed where the control plane runs",
+                code="extra_missing",
+                hint=f"pip install 'skyscale[{name}]'",
+            )
+    check_problems(spec)
+
+
 def check_problems(spec: RunSpec) -> None:
     """Raise Invalid for a run whose problem set is missing, has nothing to train on or nothing to be evaluated with."""
     try:
@@ -161,7 +210,7 @@ def check_problems(spec: RunSpec) -> None:
     except (NotFound, OSError, UnicodeError) as error:
         detail = f"problem_set: {spec.problem_set!r} is neither 'embedded' nor a readable JSONL file"
         raise Invalid(detail, code="problem_set_not_found") from error
-    if not problems.train(spec.difficulty):
+    if spec.mode != "evaluate" and not problems.train(spec.difficulty):
         raise Invalid(f"problem_set: {spec.problem_set!r} has no train problems of difficulty {spec.difficulty}")
     if spec.evaluation.num_problems > 0 and not problems.heldout():
         raise Invalid(f"problem_set: {spec.problem_set!r} has no held-out problems: set evaluation.num_problems to 0")

@@ -1,7 +1,8 @@
 """Who may play a group now: slots for training, plans for evaluation; each in its caller's transaction.
 
 - Train groups are admitted only while they and all others that hold a slot fit into the run's slots.
-- Evaluation groups come first; while one is planned or played, no train group is admitted.
+- Evaluation groups have a share of what is played while both are wanted (`rules.split`); in a synchronous run, and in
+  one that trains no more, they go first and alone.
 - A request that is repeated gets the tickets it already holds.
 """
 
@@ -43,7 +44,7 @@ class Admission:
         ttl_s: float,
         draw: Callable[[int], Draw],
     ) -> list[GroupRow]:
-        """Groups that this request may play now: what it already holds, else evaluation groups, else train slots.
+        """Groups that this request may play now: what it already holds, else what `rules.split` grants.
 
         The run's row is locked by the caller. `draw` tells what the train group of a sequence number is about.
         """
@@ -52,36 +53,36 @@ class Admission:
             return held
         expires_at = self._now() + timedelta(seconds=ttl_s)
         await queries.expire_tickets(connection, run.run_id, self._now())
-        planned = await queries.planned_evaluations(connection, run.run_id, num_groups)
-        if planned:
-            await queries.open_groups(connection, [g.group_id for g in planned], request_id, expires_at)
-        elif run.state == RunState.OPEN and not await queries.has_open_evaluation(connection, run.run_id):
+        pending = await queries.unfinished_evaluation(connection, run.run_id)
+        room = holding = 0
+        if run.state == RunState.OPEN:
             holding = await queries.num_holding_slots(connection, run.run_id)
-            number = rules.admitted(num_groups, run.slots, holding)
+            room = rules.train_room(run.spec, run.slots, holding, run.newest_version, pending.version)
+        cap = rules.evaluation_cap(run.spec)
+        share = rules.split(num_groups, planned=pending.planned, in_play=pending.in_play, cap=cap, room=room)
+        if share.evaluation:
+            planned = await queries.planned_evaluations(connection, run.run_id, share.evaluation)
+            await queries.open_groups(connection, planned, request_id, expires_at)
+        if share.train:
             ticket: dict[str, object] = {
                 "version": run.newest_version,
                 "request_id": request_id,
                 "expires_at": expires_at,
             }
-            sequences = range(run.next_sequence, run.next_sequence + number)
-            await self._insert(connection, run.run_id, [(s, draw(s)) for s in sequences], ticket)
+            sequences = range(run.next_sequence, run.next_sequence + share.train)
+            oldest = [rules.oldest_sampler(run.spec, run.newest_version, holding + i) for i in range(share.train)]
+            rows = [_named(s, draw(s)) | {"min_version": v} for s, v in zip(sequences, oldest, strict=True)]
+            common = {"run_id": run.run_id, "purpose": Purpose.TRAIN, "state": GroupState.OPEN} | ticket
+            await queries.insert_groups(connection, [common | row for row in rows])
             await queries.update_run(connection, run.run_id, next_sequence=sequences.stop)
-        else:
+        if not share.evaluation and not share.train:
             return []
         return await queries.groups_of_request(connection, run.run_id, request_id)
-
-    async def _insert(
-        self, connection: "AsyncConnection", run_id: str, drawn: list[tuple[int, Draw]], ticket: dict[str, object]
-    ) -> None:
-        common = {"run_id": run_id, "purpose": Purpose.TRAIN, "state": GroupState.OPEN} | ticket
-        rows = [common | _named(sequence, drawing) for sequence, drawing in drawn]
-        if rows:
-            await queries.insert_groups(connection, rows)
 
     async def plan_evaluation(
         self, connection: "AsyncConnection", run_id: str, version: int, draws: Sequence[Draw]
     ) -> None:
-        """Groups to be played before any further train group; a version is planned once."""
+        """Groups to be played beside training; a version is planned once."""
         if not draws or await queries.count_evaluations(connection, run_id, version):
             return
         common = {"run_id": run_id, "purpose": Purpose.EVAL, "state": GroupState.PLANNED, "version": version}

@@ -1,6 +1,7 @@
 """Batches for a trainer: lease, extend, release, ack, publish; each in its caller's transaction.
 
-- A batch is the oldest groups by ticket, as many as `rules.batch_size` says; none while an evaluation is being played.
+- A batch is the oldest groups by ticket, as many as `rules.batch_size` says; in a synchronous run none while an
+  evaluation is being played.
 - The first call of a run's trainer opens the run: rollouts that nobody can train on yet would only grow stale.
 - A lease that expired stays good until one of its groups goes elsewhere; from then on it is fenced (`lease_fenced`).
 - Everything that ends a lease may be repeated.
@@ -45,7 +46,7 @@ class Leases:
             await queries.update_run(connection, run.run_id, state=RunState.OPEN)
             return None
         await self.expire(connection, run.run_id)
-        if run.state != RunState.OPEN or await queries.has_open_evaluation(connection, run.run_id):
+        if run.state != RunState.OPEN or await self._waits_for_evaluation(connection, run):
             return None
         waiting = await queries.waiting_groups(connection, run.run_id)
         if not waiting:
@@ -63,6 +64,11 @@ class Leases:
         if choice.stale:
             await self._refuse_stale(connection, run, choice.stale)
         return granted
+
+    async def _waits_for_evaluation(self, connection: "AsyncConnection", run: RunRow) -> bool:
+        if run.spec.mode != "synchronous":
+            return False
+        return (await queries.unfinished_evaluation(connection, run.run_id)).version is not None
 
     async def _refuse_stale(self, connection: "AsyncConnection", run: RunRow, stale: list[Candidate]) -> None:
         await queries.mark_stale(connection, [group.group_id for group in stale])

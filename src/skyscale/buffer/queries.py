@@ -5,7 +5,7 @@ counts slots, so that two processes cannot both grant the last one.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -17,11 +17,11 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
+    cast,
     func,
     insert,
     or_,
     select,
-    type_coerce,
     update,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -62,26 +62,16 @@ class GroupRow:
     seed: int
     state: GroupState
     expires_at: datetime | None
+    min_version: int | None
+    """On a ticket: the oldest version that may sample it. Pushed: the version of its oldest token."""
 
 
-_GROUP = (
-    groups.c.group_id,
-    groups.c.run_id,
-    groups.c.sequence,
-    groups.c.purpose,
-    groups.c.problem_id,
-    groups.c.version,
-    groups.c.seed,
-    groups.c.state,
-    groups.c.expires_at,
-)
+_GROUP = tuple(groups.c[field.name] for field in fields(GroupRow))
 
 
 def _group(row: Sequence[Any]) -> GroupRow:
-    group_id, run_id, sequence, purpose, problem_id, version, seed, state, expires_at = row
-    return GroupRow(
-        group_id, run_id, sequence, Purpose(purpose), problem_id, version, seed, GroupState(state), expires_at
-    )
+    group_id, run_id, sequence, purpose, problem_id, version, seed, state, *rest = row
+    return GroupRow(group_id, run_id, sequence, Purpose(purpose), problem_id, version, seed, GroupState(state), *rest)
 
 
 async def insert_run(connection: AsyncConnection, spec: RunSpec, slots: int, state: RunState) -> None:
@@ -92,7 +82,7 @@ async def insert_run(connection: AsyncConnection, spec: RunSpec, slots: int, sta
 
 async def load_run(connection: AsyncConnection, run_id: str, *, lock: bool = False) -> RunRow | None:
     """The run, its row locked until the transaction ends if asked."""
-    spec = type_coerce(runs.c.spec, Text).label("document")
+    spec = cast(runs.c.spec, Text).label("document")
     query = select(runs.c.run_id, runs.c.state, spec, runs.c.slots, runs.c.newest_version, runs.c.next_sequence)
     query = query.where(runs.c.run_id == run_id)
     row = (await connection.execute(query.with_for_update() if lock else query)).first()
@@ -131,7 +121,7 @@ async def groups_of_request(connection: AsyncConnection, run_id: str, request_id
     query = select(*_GROUP).where(
         groups.c.run_id == run_id, groups.c.request_id == request_id, groups.c.state == GroupState.OPEN
     )
-    return [_group(row) for row in await connection.execute(query.order_by(groups.c.sequence))]
+    return [_group(row) for row in await connection.execute(query.order_by(groups.c.purpose, groups.c.sequence))]
 
 
 async def expire_tickets(connection: AsyncConnection, run_id: str, now: datetime) -> int:
@@ -155,22 +145,31 @@ async def num_holding_slots(connection: AsyncConnection, run_id: str) -> int:
     return (await connection.execute(_holding(run_id))).scalar_one()
 
 
-async def planned_evaluations(connection: AsyncConnection, run_id: str, limit: int) -> list[GroupRow]:
-    """Evaluation groups that nobody plays, oldest version first."""
-    query = select(*_GROUP).where(
-        groups.c.run_id == run_id, groups.c.purpose == Purpose.EVAL, groups.c.state == GroupState.PLANNED
-    )
-    return [
-        _group(row)
-        for row in await connection.execute(query.order_by(groups.c.version, groups.c.sequence).limit(limit))
-    ]
+async def planned_evaluations(connection: AsyncConnection, run_id: str, limit: int) -> list[str]:
+    """Ids of evaluation groups that nobody plays, oldest version first."""
+    mine = (groups.c.run_id == run_id, groups.c.purpose == Purpose.EVAL, groups.c.state == GroupState.PLANNED)
+    query = select(groups.c.group_id).where(*mine).order_by(groups.c.version, groups.c.sequence)
+    return list((await connection.execute(query.limit(limit))).scalars())
 
 
-async def has_open_evaluation(connection: AsyncConnection, run_id: str) -> bool:
-    """Whether evaluation groups are planned or being played."""
+@dataclass(frozen=True, slots=True)
+class PendingEvaluation:
+    """Evaluation groups that are not pushed yet."""
+
+    planned: int
+    in_play: int
+    version: int | None
+    """The version that they are for, the oldest if there are several; null when there are none."""
+
+
+async def unfinished_evaluation(connection: AsyncConnection, run_id: str) -> PendingEvaluation:
+    """What is left to play of a run's evaluations."""
     unfinished = groups.c.state.in_((GroupState.PLANNED, GroupState.OPEN))
-    query = select(groups.c.group_id).where(groups.c.run_id == run_id, groups.c.purpose == Purpose.EVAL, unfinished)
-    return (await connection.execute(query.limit(1))).first() is not None
+    mine = (groups.c.run_id == run_id, groups.c.purpose == Purpose.EVAL, unfinished)
+    query = select(groups.c.state, func.count(), func.min(groups.c.version)).where(*mine).group_by(groups.c.state)
+    found = {GroupState(state): (int(n), int(version)) for state, n, version in await connection.execute(query)}
+    planned, in_play = (found.get(state, (0, None))[0] for state in (GroupState.PLANNED, GroupState.OPEN))
+    return PendingEvaluation(planned, in_play, min((version for _, version in found.values()), default=None))
 
 
 async def open_groups(
@@ -199,10 +198,11 @@ def num_free_slots(connection: Connection, run_id: str) -> int:
     return slots - connection.execute(_holding(run_id)).scalar_one()
 
 
+_TOLD = ("state", "pushed_at", "kept", "dropped", "min_version", "reward_sum", "reward_min", "reward_max")
 _STORE = (
     update(groups)
     .where(groups.c.group_id == bindparam("id_"))
-    .values({name: bindparam(name) for name in ("state", "pushed_at", "kept", "dropped", "min_version", "reward_sum")})
+    .values({name: bindparam(name) for name in (*_TOLD, "truncated", "passed")})
 )
 
 
@@ -278,17 +278,6 @@ async def count_evaluations(
         query = query.where(groups.c.version == version)
     rows = await connection.execute(query.group_by(groups.c.version).order_by(groups.c.version))
     return [EvaluationCount(v, n, d, int(kept), float(reward), at) for v, n, d, kept, reward, at in rows]
-
-
-async def evaluation_payloads(connection: AsyncConnection, run_id: str, version: int) -> list[bytes]:
-    """What was pushed for one evaluation, in the order of its problems."""
-    query = (
-        select(payloads.c.payload)
-        .join(groups, groups.c.group_id == payloads.c.group_id)
-        .where(groups.c.run_id == run_id, groups.c.purpose == Purpose.EVAL, groups.c.version == version)
-        .order_by(groups.c.sequence)
-    )
-    return list((await connection.execute(query)).scalars())
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,9 +82,60 @@ def num_slots(spec: RunSpec) -> int:
     return spec.algorithm.groups_per_step * (spec.algorithm.max_staleness + 1)
 
 
-def admitted(wanted: int, slots: int, holding: int) -> int:
-    """How many of the wanted groups get a slot now."""
-    return max(0, min(wanted, slots - holding))
+EVALUATION_SHARE = 0.25
+"""Of the groups that workers play at once, so many belong to a pending evaluation while there is training to do."""
+
+
+def evaluation_cap(spec: RunSpec) -> int:
+    """Evaluation groups that are played at once before training groups get their turn; at least one."""
+    return max(1, int(EVALUATION_SHARE * spec.num_workers * spec.max_concurrent_groups))
+
+
+STRAGGLERS = 1
+"""Batches of slots left free during an evaluation: a slow group is overtaken and trained on a version or so later."""
+
+
+def train_room(spec: RunSpec, slots: int, holding: int, newest_version: int, evaluating: int | None) -> int:
+    """Training groups that may be admitted now; `evaluating` is the version of an unfinished evaluation.
+
+    That version is served until its evaluation is complete, so a group that is admitted meanwhile is sampled by it
+    however new the newest version is. Each version of that lag takes a batch from the slots: what is admitted is still
+    trained on within `max_staleness`. A synchronous run evaluates first and plays then, so that it can be reproduced.
+    """
+    lag = 0
+    if evaluating is not None:
+        if spec.mode == "synchronous":
+            return 0
+        lag = max(0, newest_version - evaluating) + STRAGGLERS
+    return max(0, slots - lag * spec.algorithm.groups_per_step - holding)
+
+
+def oldest_sampler(spec: RunSpec, newest_version: int, ahead: int) -> int:
+    """The oldest version that may sample a group which `ahead` others precede, so that it is not stale in its turn.
+
+    A policy server that is further behind, as right after an evaluation, is waited for: its rollouts would be refused.
+    """
+    trained_at = newest_version + ahead // spec.algorithm.groups_per_step
+    return max(0, trained_at - spec.algorithm.max_staleness)
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """How many groups of each kind a request for tickets is given."""
+
+    evaluation: int
+    train: int
+
+
+def split(wanted: int, *, planned: int, in_play: int, cap: int, room: int) -> Split:
+    """Evaluation up to its cap, then training; what training has no room for goes to evaluation as well.
+
+    `planned` evaluation groups wait, `in_play` are on tickets. So neither starves: an evaluation always advances, and
+    it goes beyond its cap only with tickets that training could not have had.
+    """
+    first = max(0, min(wanted, planned, cap - in_play))
+    train = min(wanted - first, room)
+    return Split(evaluation=first + min(wanted - first - train, planned - first), train=train)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +147,12 @@ class Summary:
     dropped: int
     min_version: int
     reward_sum: float
+    reward_min: float | None
+    """Null when no episode is kept."""
+    reward_max: float | None
+    truncated: int
+    passed: int
+    """Kept episodes that passed every test."""
 
 
 def classify(trajectories: Sequence[Trajectory], ticket_version: int, *, is_eval: bool) -> Summary:
@@ -115,7 +172,18 @@ def classify(trajectories: Sequence[Trajectory], ticket_version: int, *, is_eval
         dropped=len(trajectories) - len(kept),
         min_version=min(versions, default=ticket_version),
         reward_sum=sum(t.reward for t in kept),
+        reward_min=min(rewards, default=None),
+        reward_max=max(rewards, default=None),
+        truncated=sum(t.outcome == Outcome.TRUNCATED for t in kept),
+        passed=sum(map(has_passed, kept)),
     )
+
+
+def has_passed(trajectory: Trajectory) -> bool:
+    """Whether every test was passed; the reward alone does not say it, since it pays for length too."""
+    if trajectory.total_tests > 0:
+        return trajectory.passed_tests >= trajectory.total_tests
+    return trajectory.reward >= 1.0
 
 
 def too_late(summary: Summary) -> Summary:

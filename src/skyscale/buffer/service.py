@@ -52,8 +52,13 @@ class BufferService:
         self._writer = PushWriter(database, self.wakeup, now)
 
     async def open(self, connection: "AsyncConnection", spec: RunSpec, *, is_prepared: bool = True) -> None:
-        """Let a new run play; unless it is prepared, from the first time that its trainer asks for a batch."""
+        """Let a new run play; unless it is prepared, from the first time that its trainer asks for a batch.
+
+        A run that only evaluates never trains.
+        """
         state = RunState.OPEN if is_prepared else RunState.PREPARING
+        if spec.mode == "evaluate":
+            state = RunState.FINISHING
         await queries.insert_run(connection, spec, rules.num_slots(spec), state)
 
     async def stop_training(self, connection: "AsyncConnection", run_id: str) -> None:
@@ -174,6 +179,11 @@ class BufferService:
             pushed=pushed + unsampled + sampled,
         )
 
+    async def recent_reward(self, run_id: str, now: datetime) -> float | None:
+        """Mean reward of what was pushed for training since the last batch was leased; None if nothing was."""
+        async with self._database.read() as connection:
+            return (await queries.rollout_window(connection, run_id, now)).mean_reward
+
     async def load(self, connection: "AsyncConnection", run_id: str, *, lock: bool = False) -> RunRow:
         """The run; with `lock` nobody else counts its slots until the transaction ends.
 
@@ -201,7 +211,7 @@ class BufferService:
     async def plan_evaluation(
         self, connection: "AsyncConnection", run_id: str, version: int, draws: "Sequence[Draw]"
     ) -> None:
-        """Groups of held-out problems to be played before any further train group; a version is planned once."""
+        """Groups of held-out problems to be played beside training; a version is planned once."""
         await self.admission.plan_evaluation(connection, run_id, version, draws)
         self._ring(connection, run_id)
 
@@ -210,13 +220,6 @@ class BufferService:
     ) -> list[EvaluationCount]:
         """The evaluations of a run (or the one of a version), finished or not, by version."""
         return await queries.count_evaluations(connection, run_id, version)
-
-    async def evaluation_payloads(self, run_id: str, version: int) -> list[bytes]:
-        """The groups that were pushed for an evaluation, as stored, in the order of its problems."""
-        check_id("run_id", run_id)
-        async with self._database.read() as connection:
-            await self.load(connection, run_id)
-            return await queries.evaluation_payloads(connection, run_id, version)
 
     def _ring(self, connection: "AsyncConnection", run_id: str) -> None:
         self._database.after_commit(connection, lambda: self.wakeup.ring(run_id))

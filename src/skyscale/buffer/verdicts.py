@@ -16,7 +16,7 @@ TOLERANCE = 1e-6
 
 
 class JudgedRewards:
-    """Rewards by program for the most recently judged groups."""
+    """Rewards by program, or by episode where one takes several turns, for the most recently judged groups."""
 
     def __init__(self) -> None:
         self._groups: OrderedDict[str, dict[str, float]] = OrderedDict()
@@ -40,7 +40,7 @@ class JudgedRewards:
         for index, trajectory in enumerate(group.trajectories):
             if trajectory.outcome == Outcome.INFRASTRUCTURE_FAILURE:
                 continue
-            expected = judged.get(trajectory.code, 0.0)
+            expected = judged.get(trajectory.episode_id if trajectory.turns else trajectory.code, 0.0)
             if abs(trajectory.reward - expected) > TOLERANCE:
                 raise Invalid(
                     f"trajectories.{index}.reward: {trajectory.reward} was pushed, {expected} was judged",

@@ -188,6 +188,10 @@ def _plan_group(plan: _Plan, group: ParsedGroup) -> bool:
             "dropped": summary.dropped,
             "min_version": summary.min_version,
             "reward_sum": summary.reward_sum,
+            "reward_min": summary.reward_min,
+            "reward_max": summary.reward_max,
+            "truncated": summary.truncated,
+            "passed": summary.passed,
         }
     )
     plan.payloads.append({"group_id": push.group_id, "payload": group.payload})

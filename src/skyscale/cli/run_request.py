@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import click
@@ -26,6 +27,26 @@ def build_request(file_text: str | None, flags: dict[str, object], settings: tup
     except ValidationError as error:
         lines = [f"  {'.'.join(map(str, each['loc'])) or 'the request'}: {each['msg']}" for each in error.errors()]
         raise click.UsageError("this run cannot be created:\n" + "\n".join(lines)) from error
+
+
+def environment_of(reward_file: Path | None, environment: str | None) -> dict[str, object] | None:
+    """The request's environment from `--reward FILE` or `--environment FILE|URL`; None when neither is given."""
+    if reward_file is not None and environment is not None:
+        raise click.UsageError("--reward and --environment exclude each other")
+    if reward_file is not None:
+        return {"kind": "reward_file", "source": _source(reward_file)}
+    if environment is None:
+        return None
+    if environment.startswith(("http://", "https://")):
+        return {"kind": "http", "url": environment}
+    return {"kind": "python", "source": _source(Path(environment))}
+
+
+def _source(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.UsageError(f"{path} cannot be read: {error}") from error
 
 
 def _from_file(text: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 import click
@@ -10,6 +11,8 @@ from skyscale.cli.session import connected, json_option, print_json, print_table
 
 if TYPE_CHECKING:
     from skyscale.wire.runs import Event, RunView
+
+SOURCE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.group()
@@ -26,6 +29,9 @@ def runs() -> None:
 @click.option("--provider", help="Where the jobs run; `local` by default.")
 @click.option("--problem-set", help="What is trained on; `embedded` by default.")
 @click.option("--difficulty", type=click.Choice(["easy", "medium", "hard"]), help="Train on these problems only.")
+@click.option("--max-turns", type=int, help="Most answers of an episode; a wrong one is followed by feedback.")
+@click.option("--reward", "reward_file", type=SOURCE, help="A Python file with `reward(task, completion)`.")
+@click.option("--environment", help="A Python file with a class `Environment`, or the URL of a service.")
 @click.option("--mode", type=click.Choice(["async", "synchronous"]), help="Synchronous is reproducible and slow.")
 @click.option("--seed", type=int)
 @click.option("--max-steps", type=int, help="Complete after so many policy versions.")
@@ -39,11 +45,13 @@ def runs() -> None:
 @click.option("--dry-run", is_flag=True, default=None, help="Only validate, and show every resolved setting.")
 @click.option("--watch", "should_watch", is_flag=True, help="Watch the run once it is created.")
 def create(
-    url: str, as_json: bool, file: TextIO | None, settings: tuple[str, ...], should_watch: bool, **flags: object
-) -> int | None:
+    url: str, as_json: bool, file: TextIO | None, settings: tuple[str, ...], should_watch: bool,
+    reward_file: Path | None, environment: str | None, **flags: object,
+) -> int | None:  # fmt: skip
     """Start a run. Every field has a default that works."""
-    from skyscale.cli.run_request import build_request
+    from skyscale.cli.run_request import build_request, environment_of
 
+    flags["environment"] = environment_of(reward_file, environment)
     request = build_request(file.read() if file else None, flags, settings)
     with connected(url) as client:
         created = client.create_run(request)

@@ -1,4 +1,4 @@
-"""SQL of single episodes."""
+"""SQL of single episodes, and of what was played for evaluations."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,7 +6,10 @@ from datetime import datetime
 from sqlalchemy import and_, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from skyscale.store.tables.buffer import buffer_groups as groups
+from skyscale.store.tables.buffer import buffer_payloads as payloads
 from skyscale.store.tables.episodes import episodes
+from skyscale.wire.episodes import Purpose
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,3 +63,33 @@ async def num_open(connection: AsyncConnection) -> int:
     """Open episodes."""
     query = select(func.count()).select_from(episodes).where(episodes.c.closed_at.is_(None))
     return (await connection.execute(query)).scalar_one()
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluatedProblem:
+    """What came of one held-out problem in one evaluation."""
+
+    problem_id: str
+    kept: int
+    passed: int | None
+    """Null for a group that was pushed before this was recorded."""
+    reward_sum: float
+
+
+async def evaluated_problems(connection: AsyncConnection, run_id: str, version: int) -> list[EvaluatedProblem]:
+    """The problems of one evaluation, in its order."""
+    query = select(groups.c.problem_id, groups.c.kept, groups.c.passed, groups.c.reward_sum).where(
+        groups.c.run_id == run_id, groups.c.purpose == Purpose.EVAL, groups.c.version == version
+    )
+    return [EvaluatedProblem(*row) for row in await connection.execute(query.order_by(groups.c.sequence))]
+
+
+async def evaluation_payloads(connection: AsyncConnection, run_id: str, version: int) -> list[bytes]:
+    """What was pushed for one evaluation and is still kept, in the order of its problems."""
+    query = (
+        select(payloads.c.payload)
+        .join(groups, groups.c.group_id == payloads.c.group_id)
+        .where(groups.c.run_id == run_id, groups.c.purpose == Purpose.EVAL, groups.c.version == version)
+        .order_by(groups.c.sequence)
+    )
+    return list((await connection.execute(query)).scalars())

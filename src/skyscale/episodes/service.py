@@ -1,7 +1,7 @@
 """Groups from the environment's side: tickets, verdicts for a group's programs, evaluations.
 
-- A ticket is granted when the buffer has a slot; evaluation groups come first and train groups wait for them, so an
-  evaluation is played by one version.
+- A ticket is granted when the buffer has a slot; evaluation groups have a share of what is played, and name the version
+  that plays them.
 - The problem and the seed of a train group follow from the run's seed and the group's sequence number alone.
 - `finish` judges a group and stores it in one call. Whoever judges with `step` pushes by himself: the rewards are
   remembered by the buffer and compared with what is pushed.
@@ -9,34 +9,35 @@
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-import orjson
-
 from skyscale.buffer.admission import Draw
 from skyscale.buffer.parsing import check_id
-from skyscale.buffer.queries import EvaluationCount, GroupRow, RunRow
+from skyscale.buffer.queries import GroupRow, RunRow
 from skyscale.buffer.rules import GroupState, RunState
 from skyscale.buffer.service import BufferService
 from skyscale.buffer.wakeup import wait_for
 from skyscale.envs.registry import load_problem_set
 from skyscale.episodes import rules
+from skyscale.episodes.evaluations import Evaluations
 from skyscale.episodes.finishing import judged_group
 from skyscale.episodes.judging import Judging
 from skyscale.episodes.prompts import messages_of
-from skyscale.errors import Conflict, Gone, Invalid
+from skyscale.errors import Conflict, Gone
 from skyscale.store.engine import Database
 from skyscale.wire.batches import GroupFinish, GroupFinished
-from skyscale.wire.episodes import GroupTicket, GroupVerdicts, Outcome, Purpose, TicketReply, TicketRequest
-from skyscale.wire.runs import EvaluationResult, RunSpec
+from skyscale.wire.episodes import GroupTicket, GroupVerdicts, Outcome, Purpose, TicketReply, TicketRequest, Verdict
+from skyscale.wire.runs import RunSpec
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
 RETRY_AFTER_S = 0.5
 """How long a worker that got no ticket is asked to wait."""
+TURNS_GRACE_S = 30.0
 MAX_PLAYED = 20_000
 """Tickets whose run and problem are remembered, so that `finish` need not ask the database."""
 
@@ -52,12 +53,22 @@ class Played:
 class EpisodeService:
     """Tickets, group verdicts and evaluations of runs."""
 
-    def __init__(self, database: Database, buffer: BufferService, judging: Judging, ticket_ttl_s: float) -> None:
+    def __init__(
+        self,
+        database: Database,
+        buffer: BufferService,
+        judging: Judging,
+        ticket_ttl_s: float,
+        note: Callable[[str, Sequence[str], Sequence[Verdict]], None] = lambda group_id, codes, verdicts: None,
+    ) -> None:
+        """`note` is told what was judged of a group (its id, the programs, their verdicts) and returns at once."""
         self._database = database
+        self._note = note
         self._buffer = buffer
         self._judging = judging
         self._ticket_ttl_s = ticket_ttl_s
         self._played: OrderedDict[str, Played] = OrderedDict()
+        self.evaluations = Evaluations(database, buffer)
 
     async def tickets(self, request: TicketRequest) -> TicketReply:
         """Tickets that are free now, or as soon as one is within `wait_s`; none if the run has nothing to play.
@@ -89,9 +100,15 @@ class EpisodeService:
             return Draw(rules.draw(ids, spec.seed, sequence), seed)
 
         granted = await self._buffer.admission.admit(
-            connection, run, request.request_id, request.num_groups, self._ticket_ttl_s, draw
+            connection, run, request.request_id, request.num_groups, self._ttl_s(spec), draw
         )
         return run, granted
+
+    def _ttl_s(self, spec: RunSpec) -> float:
+        """Episodes of several turns have a time of their own, and so much more for the way to the push."""
+        if spec.max_turns == 1 and spec.environment.kind == "code":
+            return self._ticket_ttl_s
+        return max(self._ticket_ttl_s, spec.environment.episode_timeout_s + TURNS_GRACE_S)
 
     def _ticket(self, run: RunRow, group: GroupRow) -> GroupTicket:
         spec = run.spec
@@ -105,10 +122,13 @@ class EpisodeService:
             group_size=spec.evaluation.samples_per_problem if is_eval else spec.algorithm.group_size,
             purpose=group.purpose,
             version=group.version,
+            min_version=group.version if is_eval or spec.mode == "synchronous" else group.min_version or 0,
             seed=group.seed,
             temperature=spec.evaluation.temperature if is_eval else spec.sampling.temperature,
             max_new_tokens=spec.sampling.max_new_tokens,
             expires_in_s=max(0.0, (group.expires_at - datetime.now(UTC)).total_seconds()),
+            environment=spec.environment.kind,
+            max_turns=spec.max_turns,
         )
 
     async def step(self, group_id: str, codes: list[str]) -> GroupVerdicts:
@@ -127,6 +147,7 @@ class EpisodeService:
             raise Conflict(f"group {group_id!r} was already pushed", code="group_not_open")
         problem = load_problem_set(run.spec.problem_set).get(group.problem_id)
         verdicts = await self._judging.verdicts(problem, codes)
+        self._note(group_id, codes, verdicts)
         judged = zip(codes, verdicts, strict=True)
         self._buffer.judged.remember(
             group_id, {code: v.reward for code, v in judged if v.outcome != Outcome.INFRASTRUCTURE_FAILURE}
@@ -144,6 +165,7 @@ class EpisodeService:
         played = await self.played(group_id)
         problem = load_problem_set(played.spec.problem_set).get(played.problem_id)
         verdicts = await self._judging.verdicts(problem, [episode.code for episode in group.episodes])
+        self._note(group_id, [episode.code for episode in group.episodes], verdicts)
         judged = judged_group(played.spec.run_id, group_id, played.problem_id, group, verdicts)
         try:
             stored = await self._buffer.keep(judged)
@@ -175,49 +197,6 @@ class EpisodeService:
         """The run that a group belongs to. Raises NotFound."""
         return (await self.played(group_id)).spec.run_id
 
-    async def request_evaluation(self, connection: "AsyncConnection", spec: RunSpec, version: int) -> None:
-        """Have the held-out problems played by this version before anything else; asking again changes nothing."""
-        if spec.evaluation.num_problems == 0:
-            return
-        heldout = load_problem_set(spec.problem_set).heldout()
-        if not heldout:
-            raise Invalid(
-                f"problem set {spec.problem_set!r} has no held-out problems: set evaluation.num_problems to 0"
-            )
-        chosen = rules.heldout_sample(heldout, spec.seed, spec.evaluation.num_problems)
-        draws = [Draw(p.id, rules.group_seed(spec.seed, Purpose.EVAL, i)) for i, p in enumerate(chosen)]
-        await self._buffer.plan_evaluation(connection, spec.run_id, version, draws)
-
-    async def evaluation(self, connection: "AsyncConnection", run_id: str, version: int) -> EvaluationResult | None:
-        """The result for a version, once all its groups are in."""
-        counts = await self._buffer.evaluation_counts(connection, run_id, version)
-        return _result(counts[0]) if counts else None
-
-    async def evaluations(self, connection: "AsyncConnection", run_id: str) -> list[EvaluationResult]:
-        """All finished evaluations, by version."""
-        results = map(_result, await self._buffer.evaluation_counts(connection, run_id))
-        return [result for result in results if result is not None]
-
-    async def evaluation_samples(self, run_id: str, version: int) -> list[dict[str, object]]:
-        """What the model answered in an evaluation: `problem_id`, `text`, `code`, `reward` of each kept episode."""
-        return [
-            {"problem_id": group["problem_id"], "text": t.get("text", ""), "code": t["code"], "reward": t["reward"]}
-            for group in map(orjson.loads, await self._buffer.evaluation_payloads(run_id, version))
-            for t in group["trajectories"]
-        ]
-
 
 def _closed(run_id: str) -> Gone:
     return Gone(f"run {run_id!r} has ended: nothing more is played", code="run_closed")
-
-
-def _result(count: EvaluationCount) -> EvaluationResult | None:
-    if count.num_done < count.num_groups or count.last_push is None:
-        return None
-    return EvaluationResult(
-        version=count.version,
-        reward=count.reward_sum / count.num_episodes if count.num_episodes else 0.0,
-        num_problems=count.num_groups,
-        num_episodes=count.num_episodes,
-        finished_at=count.last_push,
-    )

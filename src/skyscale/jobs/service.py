@@ -37,7 +37,7 @@ from skyscale.wire.runs import ProcessHealth, RunSpec
 
 LOG_BYTES = 64 * 1024
 MAX_PAGE = 200
-RUN_JOB_PREFIXES = ("job-policy-", "job-trainer-", "job-worker-")
+RUN_JOB_PREFIXES = ("job-policy-", "job-trainer-", "job-worker-", "job-logger-")
 
 
 class JobService:
@@ -69,7 +69,9 @@ class JobService:
         """The id of a run's job, created if it is new; a held job waits for `release`."""
         job_id = f"job-{role.value}-{spec.run_id.removeprefix('rl-')}-{index}"
         if await queries.get(connection, job_id) is None:
-            values = self._new_row(job_id, role, spec.provider, spec.gpu_model, self._settings.max_attempts)
+            is_logger = role is JobRole.LOGGER  # it belongs to this host, where its files and credentials are
+            place = ("local", "cpu") if is_logger else (spec.provider, spec.gpu_model)
+            values = self._new_row(job_id, role, *place, self._settings.max_attempts)
             values |= {"run_id": spec.run_id, "index": index, "held": held, "spec": spec.model_dump(mode="json")}
             await queries.insert_job(connection, values)
             self._wake_after(connection)
@@ -97,8 +99,9 @@ class JobService:
         return [job.view for job in await queries.of_run(connection, run_id)]
 
     async def failed_job(self, connection: AsyncConnection, run_id: str) -> JobView | None:
-        """A job of the run that is out of attempts, if there is one."""
-        failed = (view for view in await self.views_for_run(connection, run_id) if view.status is JobStatus.FAILED)
+        """A job of the run that is out of attempts and that it cannot do without, if there is one."""
+        views = await self.views_for_run(connection, run_id)
+        failed = (view for view in views if view.status is JobStatus.FAILED and view.role is not JobRole.LOGGER)
         return next(failed, None)
 
     async def heartbeat(self, job_id: str, attempt: int, beat: Heartbeat) -> Literal["run", "finish"]:

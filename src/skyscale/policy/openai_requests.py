@@ -108,6 +108,9 @@ class CompletionBody(SamplingBody):
 
     prompt: str | list[int] | Annotated[list[str], Field(min_length=1, max_length=1)]
     logprobs: Annotated[int, Field(ge=0, le=1)] | None = None
+    append_messages: Annotated[list[Message], Field(max_length=16)] = []
+    """Behind a prompt that ends with an assistant's message: what the chat template makes of these, and of the next
+    answer's beginning. The prompt's ids stay as they are; `return_token_ids` tells what they became."""
     echo: Literal[False] | None = False
     best_of: Literal[1] | None = None
     suffix: Literal[""] | None = None

@@ -18,6 +18,8 @@ from typing import Any
 import uvicorn
 from pydantic import SecretStr, ValidationError
 
+from skyscale.artifacts.model_folder import require_trainable
+from skyscale.decoder.models import resolve_model
 from skyscale.errors import Invalid
 from skyscale.policy.duty import Duty
 from skyscale.policy.server import create_app
@@ -53,6 +55,8 @@ async def serve_job(engine: str, host: str, port: int) -> int:
         async with _listening(model, host, port, settings.job_token, name) as (serving, server, url):
             duty = Duty(client, assignment, serving)
             pointer = await asyncio.to_thread(duty.first_heartbeat)
+            # Again after the run's creation: a model that came from the Hub is only here now.
+            await asyncio.to_thread(lambda: require_trainable(resolve_model(model)))
             beating = asyncio.create_task(duty.run())
             try:
                 await serving.load(engine, pointer.policy_version, pointer.manifest_uri)

@@ -66,7 +66,10 @@ class _Routes:
         """`POST /v1/completions`."""
         body = await _body(request, CompletionBody)
         loaded = self._model(body.model)
-        return await self._answer(request, loaded, body, _prompt_ids(body, loaded))
+        prompt_ids = _prompt_ids(body, loaded)
+        if body.append_messages:
+            prompt_ids = loaded.tokenizer.continued(prompt_ids, [message.as_text() for message in body.append_messages])
+        return await self._answer(request, loaded, body, prompt_ids)
 
     async def models(self, _: Request) -> Response:
         """`GET /v1/models`."""

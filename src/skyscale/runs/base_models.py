@@ -4,11 +4,13 @@ Called outside any transaction. A Hub that does not answer within the deadline i
 of the local provider would have to ask the same Hub from the same machine.
 """
 
+import asyncio
 import os
 from pathlib import Path
 
 import httpx
 
+from skyscale.artifacts.model_folder import require_trainable
 from skyscale.errors import Invalid
 from skyscale.runs.resolve import STARTER, is_path
 from skyscale.wire.runs import RunSpec
@@ -21,7 +23,7 @@ async def require_model(spec: RunSpec, http: httpx.AsyncClient) -> None:
     if spec.base_model == STARTER:
         return
     if is_path(spec.base_model):
-        _require_folder(spec.base_model)
+        await asyncio.to_thread(_require_folder, spec.base_model)
     elif not _is_cached(spec.base_model):
         await _require_on_hub(spec, http)
 
@@ -33,6 +35,7 @@ def _require_folder(name: str) -> None:
         found = False
     if not found:
         raise Invalid(f"base_model: there is no {name}/config.json", code="model_not_found")
+    require_trainable(Path(name).expanduser())
 
 
 def _is_cached(name: str) -> bool:

@@ -17,7 +17,9 @@ from datetime import datetime
 import httpx
 
 from skyscale.runs import endings, limits, queries, rules
-from skyscale.runs.ports import Episodes
+from skyscale.runs.cards import Cards
+from skyscale.runs.no_signal import SignalWatch
+from skyscale.runs.ports import Evaluations
 from skyscale.runs.queries import RunRecord
 from skyscale.runs.swaps import Swaps
 from skyscale.store.engine import AsyncConnection, Database
@@ -38,11 +40,14 @@ class World:
 
     database: Database
     parts: endings.Parts
-    episodes: Episodes
+    evaluations: Evaluations
+    cards: Cards
     swaps: Swaps
     http: httpx.AsyncClient
     metrics: Metrics
     clock: Callable[[], datetime]
+    fatal: Callable[[str], str | None] = lambda run_id: None
+    """Why a run's own environment leaves it no future, if so."""
 
 
 class Coordinator:
@@ -52,6 +57,7 @@ class Coordinator:
         self._world = world
         self._reconcile_s = reconcile_s
         self._changed = asyncio.Event()
+        self._signals = SignalWatch()
 
     def wake(self, run_id: str) -> None:
         """Look at this run without waiting for the next round."""
@@ -89,11 +95,16 @@ class Coordinator:
             processes = await world.parts.jobs.list_for_run(connection, run.run_id)
             failed = await world.parts.jobs.failed_job(connection, run.run_id)
         if run.status is RunStatus.STOPPING:
+            self._signals.forget(run.run_id)
             await self._stopping(run, processes)
             return
         if failed is not None:
             reason = f"{failed.job_id} gave up after {failed.attempt} attempts: {failed.reason or 'no reason given'}"
             await self._end(run, RunStatus.FAILED, f"{reason}; its log: GET /api/training/jobs/{failed.job_id}")
+            return
+        hopeless = world.fatal(run.run_id)
+        if hopeless is not None:
+            await self._end(run, RunStatus.FAILED, hopeless)
             return
         late = rules.overdue(run.status, run.created_at, run.policy_url is not None, world.clock())
         if late is not None:
@@ -116,7 +127,10 @@ class Coordinator:
                 return
             create = self._world.parts.jobs.create_for_run
             await create(connection, run.spec, JobRole.POLICY, 0, held=False)
-            await create(connection, run.spec, JobRole.TRAINER, 0, held=False)
+            if run.spec.mode != "evaluate":
+                await create(connection, run.spec, JobRole.TRAINER, 0, held=False)
+            if run.spec.loggers:
+                await create(connection, run.spec, JobRole.LOGGER, 0, held=False)
             for index in range(run.spec.num_workers):
                 await create(connection, run.spec, JobRole.WORKER, index, held=True)
             await self._change(connection, run, {"has_jobs": 1})
@@ -140,7 +154,7 @@ class Coordinator:
                 await self._world.parts.jobs.release(connection, run.run_id, {JobRole.WORKER})
             await self._change(connection, run, values)
             if is_first:
-                await limits.ask_for_evaluation(self._world.episodes, connection, now, self._world.clock())
+                await limits.ask_for_evaluation(self._world.evaluations, connection, now, self._world.clock())
             await self._tell(connection, run, "policy.healthy", f"policy server at {run.policy_url} is ready")
             if is_first:
                 await self._tell(connection, run, "run.running", "workers are released")
@@ -159,16 +173,25 @@ class Coordinator:
         world = self._world
         if run.serving_version != run.version_to_serve:
             world.swaps.wake(run.run_id)
-        await limits.note_rollouts(world.database, world.parts.buffer, world.metrics, run, world.clock())
+        stats = await limits.note_rollouts(world.database, world.parts.buffer, world.metrics, run, world.clock())
+        events = world.parts.events
+        await limits.note_signal(world.database, world.parts.buffer, events, self._signals, stats, world.clock())
         if rules.finishing_overdue(run.finishing_since, world.clock()):
             late = f"{run.finish_reason}; the final evaluation was not reached in time"
             await self._end(run, RunStatus.COMPLETED, late)
         elif run.evaluating is not None:
-            await limits.note_evaluation(world.database, world.episodes, world.parts.events, run, world.clock())
+            done = limits.note_evaluation(world.database, world.evaluations, world.parts.events, run, world.clock())
+            if await done is not None:
+                world.swaps.wake(run.run_id)
+                await world.cards.write(run.run_id, run.evaluation_asked)
         else:
             await self._towards_the_end(run, processes)
 
     async def _towards_the_end(self, run: RunRecord, processes: Sequence[ProcessHealth]) -> None:
+        if run.spec.mode == "evaluate":
+            if not await self._evaluate_if_due(run):
+                await self._end(run, RunStatus.COMPLETED, "the evaluation is complete")
+            return
         trainer_ended = all(p.status in OVER for p in processes if p.role == JobRole.TRAINER.value)
         if run.finish_reason is None:
             await self._maybe_finish(run, trainer_ended)
@@ -189,12 +212,14 @@ class Coordinator:
                 await endings.begin_finishing(world.parts, connection, now, reason, world.clock())
 
     async def _evaluate_if_due(self, run: RunRecord) -> bool:
-        if not limits.is_evaluation_due(run) or run.serving_version != run.newest_version:
+        if not limits.is_evaluation_due(run):
             return False
+        # It need not be served yet: from now on it is what is to be served, and nothing older may play it.
         async with self._world.database.write() as connection:
             now = await queries.get(connection, run.run_id, lock=True)
             if now is not None and now.status is RunStatus.RUNNING and now.newest_version == run.newest_version:
-                await limits.ask_for_evaluation(self._world.episodes, connection, now, self._world.clock())
+                await limits.ask_for_evaluation(self._world.evaluations, connection, now, self._world.clock())
+        self._world.swaps.wake(run.run_id)
         return True
 
     async def _stopping(self, run: RunRecord, processes: Sequence[ProcessHealth]) -> None:
@@ -216,6 +241,8 @@ class Coordinator:
             level = "error" if now.ending is RunStatus.FAILED else "info"
             await self._tell(connection, run, f"run.{now.ending.value}", now.reason or now.ending.value, level=level)
         world.metrics.forget_run(run.run_id)
+        for version in {run.newest_version, run.best_version or 0}:
+            await world.cards.write(run.run_id, version)
 
     async def _end(self, run: RunRecord, ending: RunStatus, reason: str) -> None:
         async with self._world.database.write() as connection:

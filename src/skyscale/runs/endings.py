@@ -50,7 +50,9 @@ async def begin(
     await queries.change(connection, run.run_id, now, values)
     await parts.buffer.close(connection, run.run_id)
     if ending is RunStatus.COMPLETED:
-        await parts.jobs.set_desired(connection, run.run_id, "finish", {JobRole.WORKER, JobRole.TRAINER})
+        await parts.jobs.set_desired(
+            connection, run.run_id, "finish", {JobRole.WORKER, JobRole.TRAINER, JobRole.LOGGER}
+        )
         await parts.jobs.set_desired(connection, run.run_id, "stop", {JobRole.POLICY})
     else:
         await parts.jobs.set_desired(connection, run.run_id, "stop", None)

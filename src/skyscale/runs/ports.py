@@ -1,6 +1,7 @@
 """What the run's coordinator needs of its neighbours, in its own words; the services of those rooms fit as they are."""
 
 from collections.abc import Collection, Sequence
+from datetime import datetime
 from typing import Literal, Protocol
 
 from skyscale.store.engine import AsyncConnection
@@ -64,18 +65,22 @@ class Buffer(Protocol):
         """What became of the run's trajectories so far."""
         ...
 
-
-class Episodes(Protocol):
-    """Evaluations are played like training groups, by the same workers."""
-
-    async def request_evaluation(self, connection: AsyncConnection, spec: RunSpec, version: int) -> None:
-        """Have held-out problems played by this version; no training tickets until it is complete."""
+    async def recent_reward(self, run_id: str, now: datetime) -> float | None:
+        """Mean reward of what was pushed for training since the last batch was leased; None if nothing was."""
         ...
 
-    async def evaluation(self, connection: AsyncConnection, run_id: str, version: int) -> EvaluationResult | None:
+
+class Evaluations(Protocol):
+    """Evaluations are played like training groups, by the same workers."""
+
+    async def request(self, connection: AsyncConnection, spec: RunSpec, version: int) -> None:
+        """Have held-out problems played by this version, beside training."""
+        ...
+
+    async def result(self, connection: AsyncConnection, run_id: str, version: int) -> EvaluationResult | None:
         """Its result, or None while it is being played."""
         ...
 
-    async def evaluations(self, connection: AsyncConnection, run_id: str) -> list[EvaluationResult]:
+    async def results(self, connection: AsyncConnection, run_id: str) -> list[EvaluationResult]:
         """All finished ones, by version."""
         ...

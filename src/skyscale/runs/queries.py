@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from skyscale.runs.rules import ENDED, version_to_serve
+from skyscale.runs.rules import ENDED, version_to_serve, versions_in_use
 from skyscale.store.tables.runs import policies, runs, training_metrics
 from skyscale.wire.policies import PolicyVersion
 from skyscale.wire.runs import MetricsPoint, RunSpec, RunStatus
@@ -40,6 +40,7 @@ class RunRecord:
     """Newest version whose evaluation was asked for; -1 for none."""
     evaluation_done: int
     finish_reason: str | None
+    best_version: int | None
     last_reward: float | None
     created_at: datetime
     updated_at: datetime
@@ -57,6 +58,14 @@ class RunRecord:
     def version_to_serve(self) -> int:
         """What the policy server should serve now."""
         return version_to_serve(newest=self.newest_version, pinned=self.reload_version, evaluating=self.evaluating)
+
+    @property
+    def versions_in_use(self) -> list[int]:
+        """Published versions that must not be deleted."""
+        return versions_in_use(
+            newest=self.newest_version, serving=self.serving_version, pinned=self.reload_version,
+            evaluating=self.evaluating, best=self.best_version,
+        )  # fmt: skip
 
 
 _COLUMNS = [runs.c[field.name] for field in fields(RunRecord)]
@@ -153,6 +162,13 @@ async def policies_of(connection: AsyncConnection, run_id: str, after_version: i
 async def insert_metrics(connection: AsyncConnection, values: Mapping[str, object]) -> None:
     """Keep one report of the trainer."""
     await connection.execute(insert(training_metrics).values(**values))
+
+
+async def reward_of_step(connection: AsyncConnection, run_id: str, step: int) -> float | None:
+    """The mean training reward that was reported with a version."""
+    mine = (training_metrics.c.run_id == run_id, training_metrics.c.step == step)
+    query = select(training_metrics.c.episode_reward).where(*mine).order_by(training_metrics.c.id.desc())
+    return (await connection.execute(query.limit(1))).scalar()
 
 
 async def newest_metrics(connection: AsyncConnection, run_id: str, limit: int) -> list[MetricsPoint]:

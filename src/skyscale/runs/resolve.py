@@ -1,9 +1,10 @@
 """From what a caller asked to what the run is: every default filled in, every value checked. Pure."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from skyscale.errors import Invalid
+from skyscale.wire.algorithms import contradictions
 from skyscale.wire.runs import RunCreate, RunSpec
 
 STARTER = "skyscale/starter"
@@ -20,8 +21,8 @@ STARTER_MAX_NEW_TOKENS = 48
 LARGE_MAX_NEW_TOKENS = 512
 
 
-def resolve(request: RunCreate, run_id: str) -> RunSpec:
-    """The run's immutable specification."""
+def resolve(request: RunCreate, run_id: str, loggers: Sequence[str] = ()) -> RunSpec:
+    """The run's immutable specification; `loggers` are those of a request that does not say."""
     is_starter = request.base_model == STARTER
     algorithm, sampling = request.algorithm, request.sampling
     if algorithm.learning_rate is None:
@@ -33,7 +34,9 @@ def resolve(request: RunCreate, run_id: str) -> RunSpec:
         tokens = STARTER_MAX_NEW_TOKENS if is_starter else LARGE_MAX_NEW_TOKENS
         sampling = sampling.model_copy(update={"max_new_tokens": tokens})
     given = {name: getattr(request, name) for name in RunSpec.model_fields if name != "run_id"}
-    return RunSpec.model_validate(given | {"run_id": run_id, "algorithm": algorithm, "sampling": sampling})
+    chosen = loggers if request.loggers is None else request.loggers
+    resolved = {"run_id": run_id, "algorithm": algorithm, "sampling": sampling, "loggers": list(dict.fromkeys(chosen))}
+    return RunSpec.model_validate(given | resolved)
 
 
 def check(spec: RunSpec, providers: Collection[str]) -> None:
@@ -46,11 +49,13 @@ def check(spec: RunSpec, providers: Collection[str]) -> None:
         raise Invalid(
             f"base_model: {spec.base_model!r} is neither {STARTER}, nor a folder, nor a Hugging Face id like org/name"
         )
-    algorithm = spec.algorithm
-    if algorithm.minibatches > algorithm.groups_per_step:
-        raise Invalid("algorithm.minibatches must not exceed algorithm.groups_per_step: a batch is cut by whole groups")
-    if algorithm.importance_low > algorithm.importance_high:
-        raise Invalid("algorithm.importance_low must not exceed algorithm.importance_high")
+    broken = contradictions(spec.algorithm)
+    if broken:
+        raise Invalid(
+            "; ".join(broken),
+            code="algorithm_contradiction",
+            hint="`skyscale algorithms show NAME` prints combinations that work; dry_run checks yours.",
+        )
 
 
 def is_path(base_model: str) -> bool:

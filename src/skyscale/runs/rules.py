@@ -12,11 +12,12 @@
   the newest version is served and evaluated, and only then STOPPING begins.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from skyscale.errors import Conflict
-from skyscale.wire.runs import Evaluation, RunSpec, RunStage, RunStatus
+from skyscale.wire.runs import Evaluation, EvaluationResult, RunSpec, RunStage, RunStatus
 
 TRANSITIONS: dict[RunStatus, frozenset[RunStatus]] = {
     RunStatus.STARTING: frozenset({RunStatus.RUNNING, RunStatus.STOPPING}),
@@ -88,6 +89,22 @@ def evaluation_due(evaluation: Evaluation, *, newest: int, asked: int, is_finish
         return True
     every = evaluation.every_versions
     return every > 0 and newest // every > asked // every
+
+
+def best_version(results: Sequence[EvaluationResult]) -> int | None:
+    """The version that did best on held-out problems: by pass@1, then reward, then the newer one."""
+    if not results:
+        return None
+    return max(
+        results, key=lambda each: (each.pass_at[0].value if each.pass_at else 0.0, each.reward, each.version)
+    ).version
+
+
+def versions_in_use(
+    *, newest: int, serving: int, pinned: int | None, evaluating: int | None, best: int | None
+) -> list[int]:
+    """Published versions that must not be deleted, whatever their age."""
+    return sorted({version for version in (newest, serving, pinned, evaluating, best) if version})
 
 
 def version_to_serve(*, newest: int, pinned: int | None, evaluating: int | None) -> int:

@@ -6,7 +6,7 @@
 """
 
 import hashlib
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from math import isfinite
@@ -32,6 +32,7 @@ class Pointer:
     policy_url: str | None
     version: int
     manifest_uri: str | None
+    versions_in_use: list[int]
 
 
 class RunService:
@@ -48,6 +49,7 @@ class RunService:
         providers: Collection[str],
         check_problems: Callable[[RunSpec], None],
         check_model: Callable[[RunSpec], Awaitable[None]],
+        default_loggers: Sequence[str] = (),
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         """`check_model` raises Invalid for a run whose base model cannot be had.
@@ -62,13 +64,14 @@ class RunService:
         self._providers = providers
         self._check_problems = check_problems
         self._check_model = check_model
+        self._default_loggers = default_loggers
         self._clock = clock
         self.on_change: Callable[[str], None] = lambda run_id: None
         """Called after a commit that the coordinator should look at without waiting for its next round."""
 
     async def create(self, request: RunCreate, key: str | None = None) -> RunCreated:
         """The run, new or the one that the same request made before. Raises Invalid or Conflict."""
-        spec = resolve.resolve(request, request.run_id or new_id("rl"))
+        spec = resolve.resolve(request, request.run_id or new_id("rl"), self._default_loggers)
         resolve.check(spec, self._providers)
         await self._check_model(spec)
         self._check_problems(spec)
@@ -215,7 +218,7 @@ class RunService:
             async with self._db.write() as connection:
                 await queries.note_serving(connection, run_id, run.policy_url, serving)
         url = run.policy_url if run.policy_healthy_at is not None else None
-        return Pointer(url, version, found[0].manifest_uri if found else None)
+        return Pointer(url, version, found[0].manifest_uri if found else None, run.versions_in_use)
 
     @property
     def _parts(self) -> endings.Parts:

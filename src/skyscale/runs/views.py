@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from skyscale.errors import BadRequest
 from skyscale.events.service import EventLog
 from skyscale.runs import queries, rules
-from skyscale.runs.ports import Buffer, Episodes, Jobs
+from skyscale.runs.ports import Buffer, Evaluations, Jobs
 from skyscale.runs.queries import RunRecord
 from skyscale.runs.service import existing
 from skyscale.settings import Settings
@@ -36,13 +36,19 @@ class RunViews:
     """Reads runs; changes nothing."""
 
     def __init__(
-        self, database: Database, events: EventLog, jobs: Jobs, buffer: Buffer, episodes: Episodes, settings: Settings
+        self,
+        database: Database,
+        events: EventLog,
+        jobs: Jobs,
+        buffer: Buffer,
+        evaluations: Evaluations,
+        settings: Settings,
     ) -> None:
         self._db = database
         self._events = events
         self._jobs = jobs
         self._buffer = buffer
-        self._episodes = episodes
+        self._evaluations = evaluations
         self._grafana_url = _grafana_url(settings)
 
     async def require(self, run_id: str) -> RunRecord:
@@ -56,12 +62,13 @@ class RunViews:
             run = await existing(connection, run_id)
             processes = await self._jobs.list_for_run(connection, run_id)
             points = await queries.newest_metrics(connection, run_id, METRICS_SHOWN)
-            evaluations = await self._episodes.evaluations(connection, run_id)
+            evaluations = await self._evaluations.results(connection, run_id)
             event_count = await self._events.count(connection, run_id)
             newest = await queries.policy(connection, run_id, run.newest_version)
+            best = await queries.policy(connection, run_id, run.best_version or 0)
         stats = await self._buffer.stats(run_id)
-        checkpoint = newest[0].manifest_uri if newest else None
-        return self._view(run, processes, points, evaluations, event_count, stats, checkpoint)
+        uris = [found[0].manifest_uri if found else None for found in (newest, best)]
+        return self._view(run, processes, points, evaluations, event_count, stats, uris)
 
     async def page(self, cursor: str | None, limit: int, status: RunStatus | None) -> RunPage:
         """Runs, newest first. Raises BadRequest for a cursor that is not ours."""
@@ -93,8 +100,9 @@ class RunViews:
         evaluations: list[EvaluationResult],
         event_count: int,
         stats: BufferStats,
-        checkpoint: str | None,
+        checkpoints: list[str | None],
     ) -> RunView:
+        newest, best = map(_without_file, checkpoints)
         trainers = [process.status for process in processes if process.role == JobRole.TRAINER.value]
         return RunView(
             run_id=run.run_id,
@@ -102,7 +110,7 @@ class RunViews:
             stage=_stage(run),
             reason=run.reason or run.finish_reason,
             spec=run.spec,
-            trainer_status=trainers[0] if trainers else "queued",
+            trainer_status=trainers[0] if trainers else "none" if run.spec.mode == "evaluate" else "queued",
             worker_statuses=[process for process in processes if process.role == JobRole.WORKER.value],
             processes=processes,
             policy_status="ready" if run.policy_healthy_at is not None else "waiting",
@@ -113,7 +121,9 @@ class RunViews:
             metrics=points,
             evaluations=evaluations,
             event_count=event_count,
-            checkpoint=_without_file(checkpoint),
+            checkpoint=newest,
+            best_version=run.best_version,
+            best_checkpoint=best,
             grafana_url=self._grafana_url(run),
             created_at=run.created_at,
             rollouts_started_at=run.rollouts_started_at,

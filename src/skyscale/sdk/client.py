@@ -5,17 +5,22 @@
 """
 
 from collections.abc import AsyncGenerator, Generator
+from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, Unpack
 
+from skyscale.sdk import downloads, rollout_calls
 from skyscale.sdk import operator_calls as calls
 from skyscale.sdk.credentials import credential_for, environment_url
 from skyscale.sdk.following import follow, follow_async
+from skyscale.sdk.rollout_calls import RolloutFilters
 from skyscale.sdk.transport import AsyncTransport, Transport
 from skyscale.wire.batches import BufferStats
 from skyscale.wire.episodes import EvaluationSample
 from skyscale.wire.jobs import JobCreated, JobDetail, JobPage, TrainingJobCreate
+from skyscale.wire.policies import PolicyPage
 from skyscale.wire.problems import ProblemPage, PublicProblem
+from skyscale.wire.rollouts import RolloutDetail, RolloutPage
 from skyscale.wire.runs import Event, EventPage, RunCreate, RunCreated, RunPage, RunView
 
 
@@ -61,9 +66,29 @@ class Client:
         """Events as they happen, each once, until the run has ended."""
         return follow(self.transport, run_id, after)
 
+    def policies(self, run_id: str, after: int | None = None, limit: int | None = None) -> PolicyPage:
+        """Published versions of a run above `after`, oldest first."""
+        return self.transport.send(calls.policies(run_id, after, limit))
+
     def evaluation(self, run_id: str, version: int) -> list[EvaluationSample]:
         """Held-out problems as that policy version answered them."""
         return (self.transport.send(calls.evaluation(run_id, version))).samples
+
+    def rollouts(
+        self, run_id: str, cursor: str | None = None, limit: int | None = None, **filters: Unpack[RolloutFilters]
+    ) -> RolloutPage:
+        """A page of the groups that a run played, newest first; a short page of a text search may still go on."""
+        return self.transport.send(rollout_calls.list_rollouts(run_id, cursor, limit, filters))
+
+    def rollout(self, run_id: str, group_id: str, *, with_tokens: bool = True) -> RolloutDetail:
+        """One group with everything that is kept of it."""
+        return self.transport.send(rollout_calls.get_rollout(run_id, group_id, with_tokens))
+
+    def export_rollouts(self, run_id: str, into: Path, **filters: Unpack[RolloutFilters]) -> int:
+        """Write the completions of a run to a Parquet file; its size in bytes. The file appears when it is whole."""
+        return downloads.download(
+            self.transport, rollout_calls.export_path(run_id), rollout_calls.query_of(filters), into
+        )
 
     def problems(
         self,
@@ -154,9 +179,29 @@ class AsyncClient:
         """Events as they happen, each once, until the run has ended."""
         return follow_async(self.transport, run_id, after)
 
+    async def policies(self, run_id: str, after: int | None = None, limit: int | None = None) -> PolicyPage:
+        """Published versions of a run above `after`, oldest first."""
+        return await self.transport.send(calls.policies(run_id, after, limit))
+
     async def evaluation(self, run_id: str, version: int) -> list[EvaluationSample]:
         """Held-out problems as that policy version answered them."""
         return (await self.transport.send(calls.evaluation(run_id, version))).samples
+
+    async def rollouts(
+        self, run_id: str, cursor: str | None = None, limit: int | None = None, **filters: Unpack[RolloutFilters]
+    ) -> RolloutPage:
+        """A page of the groups that a run played, newest first; a short page of a text search may still go on."""
+        return await self.transport.send(rollout_calls.list_rollouts(run_id, cursor, limit, filters))
+
+    async def rollout(self, run_id: str, group_id: str, *, with_tokens: bool = True) -> RolloutDetail:
+        """One group with everything that is kept of it."""
+        return await self.transport.send(rollout_calls.get_rollout(run_id, group_id, with_tokens))
+
+    async def export_rollouts(self, run_id: str, into: Path, **filters: Unpack[RolloutFilters]) -> int:
+        """Write the completions of a run to a Parquet file; its size in bytes. The file appears when it is whole."""
+        return await downloads.download_async(
+            self.transport, rollout_calls.export_path(run_id), rollout_calls.query_of(filters), into
+        )
 
     async def problems(
         self,

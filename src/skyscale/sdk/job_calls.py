@@ -20,11 +20,14 @@ from skyscale.wire.episodes import GroupStep, GroupVerdicts, TicketReply, Ticket
 from skyscale.wire.jobs import Heartbeat, HeartbeatReply, JobAssignment
 from skyscale.wire.policies import PolicyPublish, PolicyRegister, PolicyVersion
 from skyscale.wire.runs import EventCreate, TrainingMetrics
+from skyscale.wire.turns import GroupOpening, GroupTurn, GroupTurnReply
 
 _assignment = reading(JobAssignment)
 _heartbeat = reading(HeartbeatReply)
 _tickets = reading(TicketReply)
 _verdicts = reading(GroupVerdicts)
+_opening = reading(GroupOpening)
+_turned = reading(GroupTurnReply)
 _finished = reading(GroupFinished)
 _pushed = reading(PushReply)
 _sampled = reading(SampleReply)
@@ -49,6 +52,21 @@ def tickets(body: TicketRequest) -> Call[TicketReply]:
 def step(group_id: str, codes: list[str]) -> Call[GroupVerdicts]:
     """`POST /api/rl/env/groups/{group_id}/step`."""
     return post(f"/api/rl/env/groups/{group_id}/step", _verdicts, GroupStep(codes=codes))
+
+
+def open_group(group_id: str) -> Call[GroupOpening]:
+    """`POST /api/rl/env/groups/{group_id}/open`."""
+    return Call("POST", f"/api/rl/env/groups/{group_id}/open", _opening)
+
+
+def turn(group_id: str, body: GroupTurn) -> Call[GroupTurnReply]:
+    """`POST /api/rl/env/groups/{group_id}/turn`."""
+    return post(f"/api/rl/env/groups/{group_id}/turn", _turned, body)
+
+
+def close_group(group_id: str) -> Call[None]:
+    """`POST /api/rl/env/groups/{group_id}/close`."""
+    return Call("POST", f"/api/rl/env/groups/{group_id}/close", nothing)
 
 
 def finish(group_id: str, body: GroupFinish) -> Call[GroupFinished]:

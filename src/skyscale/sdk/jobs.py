@@ -27,6 +27,7 @@ from skyscale.wire.episodes import GroupVerdicts, TicketReply, TicketRequest
 from skyscale.wire.jobs import Heartbeat, HeartbeatReply, JobAssignment
 from skyscale.wire.policies import PolicyPublish, PolicyVersion
 from skyscale.wire.runs import EventCreate, TrainingMetrics
+from skyscale.wire.turns import GroupOpening, GroupTurn, GroupTurnReply
 
 T = TypeVar("T")
 
@@ -146,6 +147,18 @@ class AsyncJobClient:
     async def step(self, group_id: str, codes: list[str], *, retry_for_s: float | None = None) -> GroupVerdicts:
         """Have a group's programs judged."""
         return await self._send(calls.step(group_id, codes), retry_for_s)
+
+    async def open_group(self, group_id: str, *, retry_for_s: float | None = None) -> GroupOpening:
+        """Begin a group in the run's own environment."""
+        return await self._send(calls.open_group(group_id), retry_for_s)
+
+    async def turn(self, group_id: str, body: GroupTurn, *, retry_for_s: float | None = None) -> GroupTurnReply:
+        """Have one turn of a group judged."""
+        return await self._send(calls.turn(group_id, body), retry_for_s)
+
+    async def close_group(self, group_id: str, *, retry_for_s: float | None = None) -> None:
+        """End what is held for a group."""
+        await self._send(calls.close_group(group_id), retry_for_s)
 
     async def finish(self, group_id: str, body: GroupFinish, *, retry_for_s: float | None = None) -> GroupFinished:
         """Have a group judged and stored; durable when it returns."""

@@ -8,7 +8,7 @@ from skyscale.wire.base import new_id
 from skyscale.wire.batches import BufferStats
 from skyscale.wire.episodes import EvaluationSamples
 from skyscale.wire.jobs import JobCreated, JobDetail, JobPage, TrainingJobCreate
-from skyscale.wire.policies import PolicyReload
+from skyscale.wire.policies import PolicyPage, PolicyReload
 from skyscale.wire.problems import ProblemPage, PublicProblem
 from skyscale.wire.runs import EventPage, RunCreate, RunCreated, RunPage, RunView
 
@@ -43,6 +43,11 @@ def reload_policy(run_id: str, version: int | None) -> Call[None]:
 def events(run_id: str, after: int | None, limit: int | None) -> Call[EventPage]:
     """`GET /api/rl/runs/{id}/events`."""
     return get(f"/api/rl/runs/{run_id}/events", reading(EventPage), after=after, limit=limit)
+
+
+def policies(run_id: str, after: int | None, limit: int | None) -> Call[PolicyPage]:
+    """`GET /api/rl/runs/{id}/policies`."""
+    return get(f"/api/rl/runs/{run_id}/policies", reading(PolicyPage), after=after, limit=limit)
 
 
 def evaluation(run_id: str, version: int) -> Call[EvaluationSamples]:

@@ -6,6 +6,7 @@
 - Nothing calls out to the network inside either.
 - A committed SQLite transaction is on disk: WAL with synchronous=FULL, one fsync per commit.
 - What must happen only if a transaction committed (waking a waiter) is handed to `after_commit`.
+- A cancelled block gives its connection back; after `close` nothing opens another one.
 - What a database cannot hold (U+0000 in PostgreSQL, huge numbers) is the caller's mistake (`Invalid`), never a 500.
   Documents and columns of type `LongText` have such characters replaced instead, because a model may write anything.
 """
@@ -14,8 +15,8 @@ import asyncio
 import json
 import math
 import re
-from collections.abc import AsyncGenerator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, TypeVar, cast
 
 from sqlalchemy import Connection, event
@@ -24,7 +25,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from skyscale.errors import Invalid
+from skyscale.errors import Invalid, Unavailable
 from skyscale.store.straight import StraightConnection, run_straight
 from skyscale.store.writer_thread import WriterThread
 
@@ -34,6 +35,8 @@ BUSY_TIMEOUT_MS = 10_000
 BEATEN = {"40P01", "40001"}
 """SQLSTATEs of a deadlock and of a serialization failure: the same transaction may succeed the next time."""
 MOST_DEADLOCKS = 3
+CLOSE_WAIT_S = 10.0
+"""How long `close` waits for blocks that are under way."""
 UNSTORABLE_TEXT = {"22001", "22021", "22P05"}
 """SQLSTATEs of text that is too long for its column or that the server's encoding cannot hold."""
 _ESCAPED_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
@@ -50,6 +53,10 @@ class Database:
             url, pool_size=8, max_overflow=8, pool_timeout=30, json_serializer=_to_json
         )
         self._writer = asyncio.Lock()
+        self._num_open = 0
+        self._is_closed = False
+        self._none_open = asyncio.Event()
+        self._probes: set[asyncio.Task[bool]] = set()
         self._callbacks: dict[AsyncConnection, list[Callable[[], None]]] = {}
         self._thread = WriterThread(url, _prepare_sqlite, _to_json) if self.is_sqlite else None
         if self.is_sqlite:
@@ -76,10 +83,11 @@ class Database:
         """
         with _unstorable_is_invalid():
             if self._thread is None:
-                async with self.engine.begin() as connection:
+                async with self._connected() as connection, connection.begin():
                     return await connection.run_sync(work)
-            async with self._writer:
-                return await self._thread.transact(work)
+            with self._under_way():
+                async with self._writer:
+                    return await self._thread.transact(work)
 
     async def write_at_once(self, work: Callable[[AsyncConnection], Coroutine[Any, Any, T]]) -> T:
         """`write()` for hot paths: `work` may await nothing but statements on its connection.
@@ -118,7 +126,7 @@ class Database:
     @asynccontextmanager
     async def read(self) -> AsyncGenerator[AsyncConnection]:
         """A connection for reading; changes made through it are rolled back."""
-        async with self.engine.connect() as connection:
+        async with self._connected() as connection:
             with _unstorable_is_invalid():
                 yield connection
 
@@ -128,15 +136,29 @@ class Database:
 
     async def answers(self, within_s: float = 2.0) -> bool:
         """Whether the database answers a trivial question in time."""
+        probe = asyncio.create_task(self._probe())
+        self._probes.add(probe)
+        probe.add_done_callback(self._probes.discard)
+        # Not cancelled when it is late: it ends by itself, and gives its connection back.
+        await asyncio.wait({probe}, timeout=within_s)
+        return probe.done() and probe.result()
+
+    async def _probe(self) -> bool:
         try:
-            async with asyncio.timeout(within_s), self.read() as connection:
+            async with self.read() as connection:
                 await connection.exec_driver_sql("SELECT 1")
-        except (OSError, TimeoutError, SQLAlchemyError):
+        except (OSError, TimeoutError, SQLAlchemyError, Unavailable):
             return False
         return True
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Close every connection, when the blocks that are under way have ended."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        if self._num_open:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._none_open.wait(), CLOSE_WAIT_S)
         if self._thread is not None:
             await self._thread.close()
         await self.engine.dispose()
@@ -144,13 +166,47 @@ class Database:
     @asynccontextmanager
     async def _begin(self) -> AsyncGenerator[AsyncConnection]:
         if not self.is_sqlite:
-            async with self.engine.begin() as connection:
+            async with self._connected() as connection, connection.begin():
                 yield connection
             return
-        async with self._writer, self.engine.connect() as connection:
+        async with self._writer, self._connected() as connection:
             await connection.exec_driver_sql("BEGIN IMMEDIATE")
             yield connection
             await connection.commit()
+
+    @asynccontextmanager
+    async def _connected(self) -> AsyncGenerator[AsyncConnection]:
+        """A connection of the pool, given back whatever happens."""
+        with self._under_way():
+            connection = await self._open()
+            try:
+                yield connection
+            finally:
+                await connection.close()
+
+    @contextmanager
+    def _under_way(self) -> Generator[None]:
+        if self._is_closed:
+            raise Unavailable("the database is closed: this process is stopping")
+        self._num_open += 1
+        self._none_open.clear()
+        try:
+            yield
+        finally:
+            self._num_open -= 1
+            if self._num_open == 0:
+                self._none_open.set()
+
+    async def _open(self) -> AsyncConnection:
+        # A driver that is cancelled in the middle of connecting leaves a connection that nobody closes.
+        opening = asyncio.ensure_future(self.engine.connect().start())
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            await asyncio.wait({opening})
+            if opening.exception() is None:
+                await opening.result().close()
+            raise
 
 
 class _unstorable_is_invalid:  # noqa: N801 - reads as a statement where it is used

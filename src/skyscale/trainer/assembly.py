@@ -46,9 +46,16 @@ def prepare_torch(assignment: JobAssignment, threads: int) -> None:
 
 
 def make_learner(assignment: JobAssignment, base_folder: Path, device: torch.device) -> Learner:
-    """A fresh optimizer on the base model, in fp32."""
+    """A fresh optimizer on the base model, in fp32; the base model again where the algorithm has a KL term."""
     model = load_decoder(base_folder, dtype=torch.float32, device=device)
-    return Learner(model, assignment.spec.algorithm, assignment.spec.sampling.temperature)
+    algorithm, sampling = assignment.spec.algorithm, assignment.spec.sampling
+    # The reference costs a second copy of the weights, so it is loaded for runs that are held to it only.
+    reference = None
+    if algorithm.kl_coefficient > 0:
+        reference = load_decoder(base_folder, dtype=torch.float32, device=device).requires_grad_(False)
+    assert sampling.max_new_tokens is not None, "a run's specification has it resolved"
+    longest = sampling.max_new_tokens * assignment.spec.max_turns
+    return Learner(model, algorithm, sampling.temperature, longest, reference)
 
 
 def choose_device(wanted: str, assignment: JobAssignment) -> torch.device:

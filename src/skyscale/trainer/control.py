@@ -31,6 +31,8 @@ class Control:
         """The control plane was silent for `SILENCE_S`; `finish` is set too."""
         self.detail = "starting"
         self.metrics: dict[str, float] = {}
+        self.pinned: frozenset[int] = frozenset()
+        """Versions that must not be deleted, as of the last heartbeat."""
         self._client = client
         self._run_id = assignment.run_id
         self._heartbeat_s = assignment.heartbeat_s
@@ -85,6 +87,7 @@ class Control:
 
     def _note(self, reply: HeartbeatReply) -> HeartbeatReply:
         self._answered_at = time.monotonic()
+        self.pinned = frozenset(reply.pinned_versions)
         if reply.desired == "finish":
             self.finish.set()
         return reply

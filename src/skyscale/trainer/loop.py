@@ -24,12 +24,14 @@ from skyscale.artifacts.store import ArtifactStore
 from skyscale.errors import Conflict, SkyscaleError, Unavailable
 from skyscale.sdk.jobs import JobClient
 from skyscale.trainer.checkpoint import capture, restore
+from skyscale.trainer.checks import require_known_tokens
 from skyscale.trainer.control import Control
 from skyscale.trainer.feed import Batch, Feed
 from skyscale.trainer.publishing import Candidate, Publisher
+from skyscale.trainer.report import StepReport
 from skyscale.trainer.reporting import Reporter
 from skyscale.trainer.resume import find_resume_point
-from skyscale.trainer.step import Learner, StepReport
+from skyscale.trainer.step import Learner
 from skyscale.wire.batches import LeaseRequest
 from skyscale.wire.jobs import JobAssignment
 from skyscale.wire.runs import TrainingMetrics
@@ -75,6 +77,7 @@ class Trainer:
             scratch=scratch,
             keep_versions=self._spec.keep_versions,
             dtype=None if self.learner.device.type == "cpu" else torch.bfloat16,
+            pinned=lambda: self.control.pinned,
         )
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="publisher")
         self._in_flight: tuple[Candidate, Future[None]] | None = None
@@ -122,6 +125,7 @@ class Trainer:
     def _train(self, batch: Batch) -> None:
         version = self._version + 1
         self.control.detail = f"training step {version}"
+        require_known_tokens(batch.groups, self.learner.model.config.vocab_size)
         began = time.monotonic()
         report = self.learner.train(batch.groups, self._version)
         step_s = time.monotonic() - began

@@ -1,26 +1,6 @@
-"""What one training step reports; each number is defined here, with its estimator.
+"""Means over the tokens of one training step; every name is defined, with its estimator, in docs/metrics-training.md.
 
-Means are over all completion tokens of the batch unless the name says otherwise. Letters: N completion tokens.
-
-    loss               token mean of the objective that was minimised
-    entropy            k1: mean of -logprob of the sampled tokens under the trainer; exact in expectation on-policy
-    ratio              mean of exp(logprob - old logprob); 1 when the batch is one optimizer step
-    clip_share         share of tokens at a clip bound, which have no gradient
-    mismatch_kl        k3 (joschu.net/blog/kl-approx.html): mean of rho - 1 - log(rho) with rho = trainer / engine
-                       probability before the step; estimates KL(engine || trainer), never negative
-    logprob_diff       mean |trainer - engine| log-probability before the step
-    masked_share       share of tokens outside [importance_low, importance_high], which count nothing
-    staleness          mean over tokens of (version trained on - version that sampled the token)
-    staleness_max      its largest value
-    grad_norm          global L2 norm of the last optimizer step before clipping
-    skipped_steps      optimizer steps left out because their gradient was not finite
-    completion_tokens  mean tokens per episode
-    packed_share       tokens the model computed / tokens of all sequences one by one, padding included
-    batch_reward       mean reward of the batch trained on; `episode_reward` is that of all rollouts since the last
-                       lease, groups of equal reward included, which are never in a batch
-    rollout_trajectories  how many trajectories those rollouts are
-    rollout_flat_share    share of their groups whose rewards are all equal
-    flat_share         share of the batch's groups whose rewards are all equal
+Means are over all completion tokens that were computed, masked ones included. Letters: N completion tokens.
 """
 
 from dataclasses import dataclass
@@ -34,12 +14,14 @@ class TokenRecord:
     """What is kept of each token of a batch, detached."""
 
     loss_N: Tensor
+    """Its share of the step's sum, before the division by the step's denominator."""
     logprob_N: Tensor
     ratio_N: Tensor
     clipped_N: Tensor
     rho_N: Tensor
     masked_N: Tensor
     version_N: Tensor
+    kl_N: Tensor | None
 
 
 def token_metrics(records: list[TokenRecord], version: int) -> dict[str, float]:
@@ -50,7 +32,6 @@ def token_metrics(records: list[TokenRecord], version: int) -> dict[str, float]:
     log_rho_N = rho_N.log()
     lag_N = (version - torch.cat([record.version_N for record in records])).double()
     values = {
-        "loss": torch.cat([record.loss_N for record in records]).double().mean(),
         "entropy": -torch.cat([record.logprob_N for record in records]).double().mean(),
         "ratio": torch.cat([record.ratio_N for record in records]).double().mean(),
         "clip_share": torch.cat([record.clipped_N for record in records]).double().mean(),
@@ -60,4 +41,7 @@ def token_metrics(records: list[TokenRecord], version: int) -> dict[str, float]:
         "staleness": lag_N.mean(),
         "staleness_max": lag_N.max(),
     }
+    kl = [record.kl_N for record in records if record.kl_N is not None]
+    if kl:
+        values["kl"] = torch.cat(kl).double().mean()
     return {name: float(value) for name, value in values.items()}

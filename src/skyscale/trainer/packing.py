@@ -10,6 +10,8 @@ walk of a tree of tokens, and that walk is the packed row:
 - A token attends to its ancestors and itself, so its hidden state is that of the plain sequence it lies on.
 - A node is a distinct (prefix, next token) pair; its log-probability is computed once, from `source_K` and `target_K`.
   Each token of each trajectory points to its node with `node_N` and has its own engine logprob and advantage.
+- Tokens that the environment wrote between the turns of an episode are inputs like any other, and nothing points to
+  their nodes: they enter neither loss nor metrics, and their logits are not computed.
 - Rows of similar length share a micro-batch; a micro-batch never exceeds the token budget unless one row does.
 
 Letters: B rows, T tokens of the longest row, K nodes, N completion tokens.
@@ -21,9 +23,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from skyscale.trainer.advantages import group_advantage
-from skyscale.wire.batches import LeasedGroup, Trajectory
-from skyscale.wire.episodes import Outcome
+from skyscale.trainer.episodes import Lesson
+from skyscale.wire.batches import Trajectory
 
 
 @dataclass(slots=True)
@@ -39,6 +40,8 @@ class Row:
     engine_logprobs: list[float] = field(default_factory=list[float])
     advantages: list[float] = field(default_factory=list[float])
     versions: list[int] = field(default_factory=list[int])
+    lengths: list[int] = field(default_factory=list[int])
+    """Tokens of each sequence, in the order of `node`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,9 @@ class MicroBatch:
     engine_logprob_N: Tensor
     advantage_N: Tensor
     version_N: Tensor
+    sequence_N: Tensor
+    """Which sequence of this micro-batch the token belongs to, 0 ... num_sequences - 1."""
+    num_sequences: int
 
     @property
     def num_tokens(self) -> int:
@@ -68,21 +74,18 @@ class MicroBatch:
         return (causal_TT & (self.last_BT[:, None, :] >= index_T[None, :, None])).unsqueeze(1)
 
 
-def pack_group(group: LeasedGroup, max_row_tokens: int) -> list[Row]:
-    """The group's rows: one, or more if the tree is larger than `max_row_tokens` (the prompt is then repeated).
+def pack(lesson: Lesson, max_row_tokens: int) -> list[Row]:
+    """The group's rows: none if it teaches nothing, else one, or more if the tree is larger than `max_row_tokens`.
 
-    Episodes that failed for our own reasons are left out, of the baseline too; so are groups without a prompt.
+    A row repeats the prompt; a sequence is never cut.
     """
-    episodes = [t for t in group.trajectories if t.outcome is not Outcome.INFRASTRUCTURE_FAILURE]
-    if len(episodes) < 2 or not group.prompt_ids:
+    if not lesson.episodes:
         return []
-    rewards_G = torch.tensor([t.reward for t in episodes], dtype=torch.float64)
-    advantages = group_advantage(rewards_G).tolist()
     by_ids: dict[tuple[int, ...], list[tuple[Trajectory, float]]] = {}
-    for episode, advantage in zip(episodes, advantages, strict=True):
+    for episode, advantage in lesson.episodes:
         by_ids.setdefault(tuple(episode.completion_ids), []).append((episode, advantage))
     completions = sorted(by_ids)
-    builder = _TreeBuilder(group.prompt_ids, max_row_tokens)
+    builder = _TreeBuilder(lesson.prompt_ids, max_row_tokens)
     for ids, following in zip(completions, [*completions[1:], ()], strict=True):
         builder.add(ids, by_ids[ids], has_child=following[: len(ids)] == ids)
     return builder.finish()
@@ -106,6 +109,7 @@ class _TreeBuilder:
         self._prompt_ids = prompt_ids
         self._max_row_tokens = max_row_tokens
         self._rows: list[Row] = []
+        self._has_gaps = False
         self._begin_row()
 
     def add(self, ids: tuple[int, ...], episodes: list[tuple[Trajectory, float]], *, has_child: bool) -> None:
@@ -120,10 +124,13 @@ class _TreeBuilder:
         self._grow(ids, shared, num_inputs=len(ids) if has_child else len(ids) - 1)
         row = self._rows[-1]
         for episode, advantage in episodes:
-            row.node += self._nodes
-            row.engine_logprobs += episode.logprobs
-            row.advantages += [advantage] * len(ids)
-            row.versions += episode.versions
+            for sampled in _sampled_spans(episode):
+                row.node += self._nodes[sampled]
+                row.engine_logprobs += episode.logprobs[sampled]
+                row.versions += episode.versions[sampled]
+            self._has_gaps |= bool(episode.turns)
+            row.advantages += [advantage] * episode.num_sampled
+            row.lengths.append(episode.num_sampled)
 
     def _grow(self, ids: tuple[int, ...], shared: int, num_inputs: int) -> None:
         """Add the nodes below depth `shared`; the first `num_inputs` tokens of `ids` are needed as inputs too."""
@@ -141,6 +148,9 @@ class _TreeBuilder:
     def finish(self) -> list[Row]:
         """The rows, complete."""
         self._close_path(0)
+        if self._has_gaps:
+            for row in self._rows:
+                _drop_unused_nodes(row)
         return self._rows
 
     def _begin_row(self) -> None:
@@ -159,6 +169,19 @@ class _TreeBuilder:
         if depth == 0:
             row.last[: len(self._prompt_ids)] = [len(row.ids) - 1] * len(self._prompt_ids)
         del self._inputs[depth + 1 :], self._nodes[depth:]
+
+
+def _sampled_spans(episode: Trajectory) -> list[slice]:
+    """The tokens that the model sampled."""
+    return [slice(turn.start, turn.end) for turn in episode.turns] or [slice(0, len(episode.completion_ids))]
+
+
+def _drop_unused_nodes(row: Row) -> None:
+    used = sorted(set(row.node))
+    place = {node: index for index, node in enumerate(used)}
+    row.source = [row.source[node] for node in used]
+    row.target = [row.target[node] for node in used]
+    row.node = [place[node] for node in row.node]
 
 
 def _shared_prefix(left: Sequence[int], right: Sequence[int]) -> int:
@@ -181,6 +204,8 @@ def _collate(rows: list[Row], device: torch.device) -> MicroBatch:
     def padded(lists: Iterable[list[int]], fill: int) -> Tensor:
         return torch.tensor([values + [fill] * (width - len(values)) for values in lists], device=device)
 
+    lengths = torch.tensor([length for row in rows for length in row.lengths], device=device)
+
     def joined(lists: Iterable[list[float]] | Iterable[list[int]], dtype: torch.dtype) -> Tensor:
         return torch.tensor([value for values in lists for value in values], dtype=dtype, device=device)
 
@@ -195,4 +220,6 @@ def _collate(rows: list[Row], device: torch.device) -> MicroBatch:
         engine_logprob_N=joined((row.engine_logprobs for row in rows), torch.float32),
         advantage_N=joined((row.advantages for row in rows), torch.float32),
         version_N=joined((row.versions for row in rows), torch.int64),
+        sequence_N=torch.arange(lengths.numel(), device=device).repeat_interleave(lengths),
+        num_sequences=lengths.numel(),
     )

@@ -9,6 +9,7 @@
 
 import time
 from collections import deque
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,7 +56,9 @@ class Publisher:
         scratch: Path,
         keep_versions: int,
         dtype: torch.dtype | None,
+        pinned: Callable[[], Collection[int]] = tuple,
     ) -> None:
+        """`pinned` tells which versions are kept whatever their age: the best so far, and those in use."""
         self._client = client
         self._store = store
         self._run_id = run_id
@@ -64,6 +67,7 @@ class Publisher:
         self._scratch = scratch
         self._keep_versions = keep_versions
         self._dtype = dtype
+        self._pinned = pinned
         self._recent: deque[tuple[float, int]] = deque()
         self._pruned_at = time.monotonic()
 
@@ -83,11 +87,12 @@ class Publisher:
             self.prune(SPARED_S)
 
     def prune(self, spared_s: float) -> None:
-        """Delete what is neither among the newest nor younger than `spared_s`."""
+        """Delete what is neither pinned, nor among the newest, nor younger than `spared_s`."""
         self._pruned_at = time.monotonic()
         while self._recent and self._recent[0][0] <= self._pruned_at - spared_s:
             self._recent.popleft()
-        prune_versions(self._store, self._run_id, self._keep_versions, {recent for _, recent in self._recent})
+        spared = {recent for _, recent in self._recent}.union(self._pinned())
+        prune_versions(self._store, self._run_id, self._keep_versions, spared)
         prune_checkpoints(self._store, self._run_id)
 
     def republish(self, candidate: Candidate) -> None:

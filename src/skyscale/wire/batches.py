@@ -9,7 +9,9 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from skyscale.wire.base import Reply, Request
+from skyscale.wire.environments import MAX_TURNS
 from skyscale.wire.episodes import MAX_CODE_CHARS, Outcome
+from skyscale.wire.turns import TurnRecord
 
 MAX_TOKENS = 131072
 Tokens = Annotated[list[int], Field(max_length=MAX_TOKENS)]
@@ -23,15 +25,43 @@ class Trajectory(Request):
     text: str = ""
     """The completion as the model wrote it."""
     completion_ids: Tokens
-    """Sampled token ids, the end-of-sequence token included when it was sampled."""
+    """Sampled token ids, with the end-of-sequence token if it was sampled; with `turns` also what lies between."""
     logprobs: Annotated[list[float], Field(max_length=MAX_TOKENS)]
     """The engine's log-probability of each sampled token, natural log, at the sampling temperature."""
     versions: Annotated[list[int], Field(max_length=MAX_TOKENS)]
-    """The policy version that sampled each token."""
+    """The policy version that sampled each token. What nobody sampled has logprob 0 and a neighbour's version."""
     reward: Annotated[float, Field(ge=0, le=1)]
     outcome: Outcome
     passed_tests: int = 0
     total_tests: int = 0
+    turns: Annotated[list[TurnRecord], Field(max_length=MAX_TURNS)] = []
+    """For episodes that are played by turns: which tokens the model sampled. Empty: all of them, in one turn."""
+
+    @property
+    def loss_mask(self) -> list[bool] | None:
+        """Which of `completion_ids` the model sampled, and is trained on; None stands for all."""
+        if not self.turns:
+            return None
+        mask = [False] * len(self.completion_ids)
+        for turn in self.turns:
+            mask[turn.start : turn.end] = [True] * (turn.end - turn.start)
+        return mask
+
+    @property
+    def num_sampled(self) -> int:
+        """How many of `completion_ids` the model sampled."""
+        return sum(turn.end - turn.start for turn in self.turns) if self.turns else len(self.completion_ids)
+
+    @model_validator(mode="after")
+    def _turns_are_in_order_and_reach_the_end(self) -> "Trajectory":
+        position = 0
+        for index, turn in enumerate(self.turns):
+            if turn.start < position or turn.end < turn.start or (index == 0 and turn.start != 0):
+                raise ValueError(f"turns.{index}: turns begin at 0, follow one another and do not overlap")
+            position = turn.end
+        if self.turns and position != len(self.completion_ids):
+            raise ValueError("turns: the last one ends where completion_ids end")
+        return self
 
     @model_validator(mode="after")
     def _one_logprob_and_version_per_token(self) -> "Trajectory":

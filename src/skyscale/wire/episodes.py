@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from skyscale.wire.base import Reply, Request
+from skyscale.wire.environments import EnvironmentKind
 from skyscale.wire.problems import Difficulty, Trust
 
 MAX_CODE_CHARS = 65536
@@ -44,12 +45,17 @@ class GroupTicket(Reply):
     purpose: Purpose
     version: int
     """Train: the newest version when the ticket was made. Eval: the version that is being evaluated."""
+    min_version: int = 0
+    """The oldest version that may sample it: by an older one it would be stale when it is trained on."""
     seed: int
     """Seed of the group's sampling."""
     temperature: float
     max_new_tokens: int
     expires_in_s: float
     """After this long without a push the slot is given to another group."""
+    environment: EnvironmentKind = "code"
+    max_turns: int = 1
+    """More than one, or another environment than `code`: the group is played by turns (`wire.turns`)."""
 
 
 class TicketReply(Reply):
@@ -156,6 +162,8 @@ class EvaluationSample(Reply):
     """The completion as the model wrote it."""
     code: str
     reward: float
+    turn_rewards: list[float] = []
+    """Reward of each turn, for episodes that are played by turns."""
 
 
 class EvaluationSamples(Reply):

@@ -20,6 +20,8 @@ class JobRole(StrEnum):
     POLICY = "policy"
     TRAINER = "trainer"
     WORKER = "worker"
+    LOGGER = "logger"
+    """Copies the run's numbers elsewhere; its failure is not the run's."""
     CUSTOM = "custom"
 
 
@@ -80,6 +82,8 @@ class HeartbeatReply(Reply):
     """Newest published version, so that a policy server that missed a reload catches up."""
     manifest_uri: str | None
     """Manifest of that version; null for version 0, the base model."""
+    pinned_versions: list[int] = []
+    """Trainer: published versions that must not be deleted: the best so far and those in use."""
 
 
 class TrainingJobCreate(Request):

@@ -6,11 +6,13 @@ what all processes of the run read over the wire.
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from skyscale.wire.algorithms import Algorithm
 from skyscale.wire.base import Reply, Request
+from skyscale.wire.environments import MAX_TURNS, CodeEnvironment, Environment
 from skyscale.wire.problems import Difficulty
 
 RUN_ID_PATTERN = r"^rl-[a-z0-9][a-z0-9-]{2,47}$"
@@ -42,43 +44,6 @@ class RunStage(StrEnum):
     FINISHING = "finishing"
 
 
-class Algorithm(Request):
-    """Group relative policy optimisation (arXiv:2402.03300) in the form of Dr. GRPO and DAPO.
-
-    Advantage = reward - mean of the group; token mean over the batch; asymmetric clip; truncated importance
-    correction between the engine that sampled and the trainer.
-    """
-
-    name: Literal["grpo"] = "grpo"
-    group_size: Annotated[int, Field(ge=2, le=256)] = 8
-    """Episodes of one problem that share a baseline (G)."""
-    groups_per_step: Annotated[int, Field(ge=1, le=4096)] = 16
-    """Groups in one leased batch; one policy version is published per batch."""
-    minibatches: Annotated[int, Field(ge=1, le=64)] = 1
-    """Optimizer steps per batch; the batch is cut by whole groups."""
-    learning_rate: Annotated[float, Field(gt=0, le=1)] | None = None
-    """AdamW step size; the default depends on the model's size."""
-    adam_beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    adam_beta2: Annotated[float, Field(ge=0, lt=1)] = 0.95
-    weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.0
-    warmup_steps: Annotated[int, Field(ge=0)] = 5
-    """Optimizer steps over which the learning rate rises linearly from zero."""
-    clip_low: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    clip_high: Annotated[float, Field(gt=0, le=10)] = 0.28
-    """The probability ratio is clipped to [1 - clip_low, 1 + clip_high] (arXiv:2503.14476)."""
-    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
-    importance_cap: Annotated[float, Field(ge=1)] = 2.0
-    """Upper bound of the trainer/engine probability ratio that weights each token."""
-    importance_low: Annotated[float, Field(ge=0, le=1)] = 0.5
-    importance_high: Annotated[float, Field(ge=1)] = 5.0
-    """Tokens whose trainer/engine ratio leaves [importance_low, importance_high] are masked."""
-    max_staleness: Annotated[int, Field(ge=0, le=64)] = 4
-    """Most policy versions between the oldest token of a group and the version that trains on it."""
-    dynamic_sampling: bool = True
-    """True: a batch is `groups_per_step` groups with a signal, those of equal reward are refilled (arXiv:2503.14476).
-    False: a batch is the next `groups_per_step` groups in order, of which those of equal reward teach nothing."""
-
-
 class Sampling(Request):
     """How rollouts are sampled. `top_p` and `top_k` other than 1 and off would bias the ratio and are refused."""
 
@@ -98,6 +63,14 @@ class Evaluation(Request):
     """Held-out problems per evaluation; 0 turns evaluation off."""
     samples_per_problem: Annotated[int, Field(ge=1, le=64)] = 4
     temperature: Annotated[float, Field(gt=0, le=4)] = 1.0
+    ks: Annotated[list[Annotated[int, Field(ge=1, le=64)]], Field(max_length=16)] = []
+    """The k of pass@k that are reported; 1, 2, 4 ... and `samples_per_problem` when empty."""
+
+    @model_validator(mode="after")
+    def _k_samples_are_there(self) -> "Evaluation":
+        if self.ks and max(self.ks) > self.samples_per_problem:
+            raise ValueError(f"ks: pass@{max(self.ks)} needs samples_per_problem of at least {max(self.ks)}")
+        return self
 
 
 class RunCreate(Request):
@@ -117,8 +90,13 @@ class RunCreate(Request):
     algorithm: Algorithm = Algorithm()
     sampling: Sampling = Sampling()
     evaluation: Evaluation = Evaluation()
-    mode: Literal["async", "synchronous"] = "async"
-    """`synchronous` plays one batch, trains on it, swaps, and only then plays the next: reproducible and slow."""
+    environment: Environment = CodeEnvironment()
+    """What episodes are played in, by `kind`: `code`, `reward_file`, `python` or `http`."""
+    max_turns: Annotated[int, Field(ge=1, le=MAX_TURNS)] = 1
+    """Most answers of an episode; after each one but the last the model is told what was wrong."""
+    mode: Literal["async", "synchronous", "evaluate"] = "async"
+    """`synchronous` plays one batch, trains on it, swaps, and only then plays the next: reproducible and slow.
+    `evaluate` plays the held-out problems once and completes; nothing is trained."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     max_steps: Annotated[int, Field(ge=1)] | None = None
     """Complete after so many policy versions."""
@@ -132,6 +110,8 @@ class RunCreate(Request):
     """Versions between resumable checkpoints (weights, optimizer, RNG, consumed leases)."""
     keep_versions: Annotated[int, Field(ge=2)] = 3
     """Published weight folders that are kept; the newest and those in use always are."""
+    loggers: list[Literal["wandb", "tensorboard"]] | None = None
+    """Where the run's numbers are copied to; `SKYSCALE_LOGGERS` when it is not said."""
     dry_run: bool = False
     """Validate and resolve without starting anything."""
 
@@ -139,6 +119,19 @@ class RunCreate(Request):
     def _synchronous_means_on_policy(self) -> "RunCreate":
         if self.mode == "synchronous" and self.num_workers != 1:
             raise ValueError("mode 'synchronous' plays with one worker: set num_workers to 1, or mode to 'async'")
+        if self.mode == "evaluate" and self.evaluation.num_problems == 0:
+            raise ValueError("mode 'evaluate' needs problems: set evaluation.num_problems above 0")
+        return self
+
+    @field_validator("environment", mode="before")
+    @classmethod
+    def _is_code_unless_it_says_otherwise(cls, value: object) -> object:
+        return {"kind": "code"} | cast("dict[str, object]", value) if isinstance(value, dict) else value
+
+    @model_validator(mode="after")
+    def _a_reward_file_scores_one_answer(self) -> "RunCreate":
+        if self.environment.kind == "reward_file" and self.max_turns > 1:
+            raise ValueError("a reward file gives no feedback: set max_turns to 1, or use environment kind 'python'")
         return self
 
 
@@ -157,7 +150,9 @@ class RunSpec(Reply):
     sampling: Sampling
     """With `max_new_tokens` set."""
     evaluation: Evaluation
-    mode: Literal["async", "synchronous"]
+    environment: Environment = CodeEnvironment()
+    max_turns: int = 1
+    mode: Literal["async", "synchronous", "evaluate"]
     seed: int
     max_steps: int | None
     max_hours: float | None
@@ -165,6 +160,7 @@ class RunSpec(Reply):
     max_concurrent_groups: int
     checkpoint_every: int
     keep_versions: int
+    loggers: list[Literal["wandb", "tensorboard"]] = []
 
 
 class RunCreated(Reply):
@@ -254,14 +250,42 @@ class MetricsColumns(Reply):
     """One column per metric, `episode_reward`, `loss` and `gpu_util` among them; null where a report lacks it."""
 
 
-class EvaluationResult(Reply):
-    """Held-out reward of one policy version."""
+class PassAtK(Reply):
+    """Share of problems that at least one of k samples solves."""
 
-    version: int
+    k: int
+    value: float
+    """Mean over problems of 1 - C(n-c, k) / C(n, k), unbiased for n samples of which c pass (arXiv:2107.03374)."""
+    low: float
+    high: float
+    """95 % confidence: Wilson's score interval with the effective sample size of problems as clusters."""
+    num_problems: int
+    """Problems with at least k judged samples."""
+
+
+class EvaluationSlice(Reply):
+    """An evaluation's problems of one difficulty."""
+
+    difficulty: Difficulty
     reward: float
     num_problems: int
     num_episodes: int
+    pass_at: list[PassAtK]
+
+
+class EvaluationResult(Reply):
+    """How one policy version does on held-out problems."""
+
+    version: int
+    reward: float
+    """Mean over all episodes; infrastructure failures are left out here and below."""
+    num_problems: int
+    num_episodes: int
     finished_at: datetime
+    pass_at: list[PassAtK] = []
+    """pass@1 and every other k that `evaluation.ks` asks for; an episode passes with all its tests."""
+    by_difficulty: list[EvaluationSlice] = []
+    """From easy to hard."""
 
 
 class RunView(Reply):
@@ -291,6 +315,10 @@ class RunView(Reply):
     event_count: int
     checkpoint: str | None
     """Where the newest published weights lie."""
+    best_version: int | None = None
+    """The version that did best on held-out problems so far, by pass@1, then reward; its weights are kept."""
+    best_checkpoint: str | None = None
+    """Where they lie; null for version 0, the base model."""
     grafana_url: str | None
     created_at: datetime
     rollouts_started_at: datetime | None

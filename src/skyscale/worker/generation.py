@@ -56,6 +56,27 @@ def chat_call(ticket: GroupTicket, model: str, *, min_version: int) -> Call[Gene
     return Call("POST", "/v1/chat/completions", parse, body=orjson.dumps(body))
 
 
+def continuation_call(
+    ticket: GroupTicket, model: str, ids: list[int], observation: str, *, seed: int, min_version: int
+) -> Call[Generation]:
+    """The request for one episode's next answer: the ids so far go in as they are, and come back with what was added.
+
+    `prompt_ids` of the reply is all that the model was given.
+    """
+    body = {
+        "model": model,
+        "prompt": ids,
+        "append_messages": [{"role": "user", "content": observation}],
+        "n": 1,
+        "temperature": ticket.temperature,
+        "max_tokens": ticket.max_new_tokens,
+        "seed": seed,
+        "return_token_ids": True,
+        "min_policy_version": min_version,
+    }
+    return Call("POST", "/v1/completions", read_reply, body=orjson.dumps(body))
+
+
 def read_reply(content: bytes) -> Generation:
     """The reply's completions in the order of their index. Raises ProtocolError for anything malformed."""
     try:
@@ -80,5 +101,5 @@ def _completion(choice: dict[str, Any], default_version: int) -> Completion:
     versions: list[int] = choice.get("versions") or [default_version] * len(token_ids)
     if not len(token_ids) == len(logprobs) == len(versions):
         raise ProtocolError(f"{len(token_ids)} tokens came with {len(logprobs)} logprobs and {len(versions)} versions")
-    text: str = choice["message"]["content"] or ""
+    text: str = (choice["message"]["content"] if "message" in choice else choice["text"]) or ""
     return Completion(text, token_ids, logprobs, versions, choice["finish_reason"] == "length")

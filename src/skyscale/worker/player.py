@@ -22,6 +22,7 @@ from skyscale.worker.extract import extract_code
 from skyscale.worker.generation import Completion, Generation, chat_call
 from skyscale.worker.meter import Meter
 from skyscale.worker.policy_link import PolicyLink
+from skyscale.worker.turns import TurnPlayer, is_by_turns
 
 
 class Player:
@@ -34,6 +35,7 @@ class Player:
         self._run_id = spec.run_id
         self._model = spec.base_model
         self._is_synchronous = spec.mode == "synchronous"
+        self._turns = TurnPlayer(client, policy, meter, spec=spec)
         self.component = "worker"
 
     async def play(self, ticket: GroupTicket, expires_at: float, on_sampled: Callable[[], None]) -> None:
@@ -42,6 +44,9 @@ class Player:
         `on_sampled` is called once, when the policy server has done its part or failed.
         """
         try:
+            if is_by_turns(ticket):
+                await self._turns.play(ticket, expires_at, on_sampled)
+                return
             try:
                 generation = await self._sample(ticket, expires_at)
             finally:
@@ -55,7 +60,7 @@ class Player:
 
     async def _sample(self, ticket: GroupTicket, expires_at: float) -> Generation:
         is_exact = self._is_synchronous or ticket.purpose is Purpose.EVAL
-        call = chat_call(ticket, self._model, min_version=ticket.version if is_exact else 0)
+        call = chat_call(ticket, self._model, min_version=ticket.version if is_exact else ticket.min_version)
         started = time.monotonic()
         generation = await self._policy.send(call, expires_at)
         self._meter.sampled(time.monotonic() - started)

@@ -17,7 +17,7 @@ import torch
 from skyscale.artifacts.store import open_store
 from skyscale.artifacts.versions import open_version
 from skyscale.decoder.checkpoint import load_decoder
-from skyscale.errors import Gone, Unavailable
+from skyscale.errors import Gone, SkyscaleError, Unavailable
 from skyscale.trainer.checkpoint import checkpoint_versions, read_checkpoint
 from skyscale.trainer.loop import Trainer
 from skyscale.trainer.step import Learner
@@ -222,6 +222,26 @@ def test_a_step_without_a_finite_gradient_is_reported_and_the_run_goes_on(
     assert world.ledger.events.count("trainer.step_skipped") == 1
     assert len(world.ledger.versions) == 4
     assert world.ledger.steps_reported == [1, 2, 3, 4]
+
+
+def test_a_model_that_computes_no_numbers_any_more_ends_training_in_words(tmp_path: Path, base_folder: Path):
+    world = World(tmp_path, base_folder)
+    world.ledger.max_steps = 99
+    world.assignment = _assignment(world.root, "async", 99, 99)
+    make = world.learner
+
+    def broken() -> Learner:
+        learner = make()
+        with torch.no_grad():
+            learner.model.final_norm[0] = float("nan")
+        return learner
+
+    world.learner = broken
+    world.ledger.publish = lambda _run_id, body: world.ledger.versions.append(body)
+    with pytest.raises(SkyscaleError, match="10 optimizer steps in a row") as caught:
+        world.live()
+    assert caught.value.code == "training_diverged"
+    assert world.ledger.events.count("trainer.step_skipped") == 10
 
 
 def test_a_trainer_of_an_ended_run_hears_so_and_stops(tmp_path: Path, base_folder: Path):

@@ -13,8 +13,14 @@ from skyscale.cli.lazy import LazyGroup
 from skyscale.cli.main import cli, run
 
 URL = "--url"
+FILTERS = {
+    "--problem", "--purpose", "--state", "--outcome", "--min-version", "--max-version", "--min-reward", "--max-reward",
+    "--text",
+}  # fmt: skip
 # Adding or renaming an option is a decision; write it down here.
 OPTIONS = {
+    "algorithms list": {"--json"},
+    "algorithms show": {"--json"},
     "": {"--version"},
     "demo": {"--seconds", "--seed", "--workers", "--port", "--data-dir", "--keep-serving", "--json"},
     "up": {"--host", "--port", "--dashboard-host", "--dashboard-port", "--data-dir", "--insecure"},
@@ -22,6 +28,7 @@ OPTIONS = {
     "runs create": {
         URL, "--json", "--base-model", "--num-workers", "--gpu-model", "--provider", "--problem-set", "--difficulty",
         "--mode", "--seed", "--max-steps", "--max-hours", "--target-reward", "--run-id", "--file", "--set", "--dry-run",
+        "--max-turns", "--reward", "--environment",
         "--watch",
     },
     "runs list": {URL, "--json", "--limit", "--cursor"},
@@ -30,6 +37,13 @@ OPTIONS = {
     "runs stop": {URL, "--wait"},
     "runs events": {URL, "--json", "--after", "--follow", "-f"},
     "runs logs": {URL, "--role"},
+    "eval": {
+        URL, "--json", "--problem-set", "--num-problems", "--k", "--samples", "--temperature", "--max-new-tokens",
+        "--seed", "--provider", "--gpu-model", "--timeout",
+    },
+    "rollouts list": {URL, "--json", "--limit", "--cursor", *FILTERS},
+    "rollouts show": {URL, "--json", "--tokens", "--columns"},
+    "rollouts export": {URL, *FILTERS},
     "problems list": {URL, "--json", "--split", "--difficulty", "--limit", "--cursor"},
     "problems show": {URL, "--json"},
     "buffer stats": {URL, "--json"},

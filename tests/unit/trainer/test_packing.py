@@ -9,13 +9,16 @@ from hypothesis import strategies as st
 from transformers import Qwen3ForCausalLM
 
 from skyscale.decoder.checkpoint import load_decoder
-from skyscale.trainer.packing import micro_batches, pack_group
+from skyscale.trainer.episodes import lesson
+from skyscale.trainer.packing import Row, micro_batches, pack
 from skyscale.trainer.step import Learner
 from skyscale.wire.batches import LeasedGroup, Trajectory
 from skyscale.wire.episodes import Outcome
 from skyscale.wire.runs import Algorithm
 
 CPU = torch.device("cpu")
+HELD = Algorithm(kl_coefficient=1.0)
+"""With a KL term every group is computed, those of equal reward too."""
 
 
 def _group(prompt: list[int], completions: list[list[int]]) -> LeasedGroup:
@@ -29,8 +32,12 @@ def _group(prompt: list[int], completions: list[list[int]]) -> LeasedGroup:
     return LeasedGroup(group_id="g-0001", problem_id="p", prompt_ids=prompt, trajectories=trajectories)
 
 
+def _rows(group: LeasedGroup, max_row_tokens: int) -> list[Row]:
+    return pack(lesson(group, HELD, None), max_row_tokens)
+
+
 def test_the_drawing_in_the_module_is_true():
-    [row] = pack_group(_group([1, 2], [[10, 11, 12], [10, 13, 14]]), 1000)
+    [row] = _rows(_group([1, 2], [[10, 11, 12], [10, 13, 14]]), 1000)
     assert row.ids == [1, 2, 10, 11, 13]
     assert row.positions == [0, 1, 2, 3, 3]
     assert row.last == [4, 4, 4, 3, 4]
@@ -40,7 +47,7 @@ def test_the_drawing_in_the_module_is_true():
 
 
 def test_repeated_and_nested_completions_share_their_nodes():
-    [row] = pack_group(_group([1], [[5, 6], [5], [5, 6], [5]]), 1000)
+    [row] = _rows(_group([1], [[5, 6], [5], [5, 6], [5]]), 1000)
     assert row.target == [5, 6]
     assert row.ids == [1, 5]
     assert sorted(row.node) == [0, 0, 0, 0, 1, 1]
@@ -49,15 +56,15 @@ def test_repeated_and_nested_completions_share_their_nodes():
 def test_failed_episodes_and_empty_completions_are_left_out():
     group = _group([1], [[5, 6], [7], [], [8]])
     failed = group.trajectories[3].model_copy(update={"outcome": Outcome.INFRASTRUCTURE_FAILURE})
-    [row] = pack_group(group.model_copy(update={"trajectories": [*group.trajectories[:3], failed]}), 1000)
+    [row] = _rows(group.model_copy(update={"trajectories": [*group.trajectories[:3], failed]}), 1000)
     # Rewards 0, 0.5, 1 of the three that count: the baseline is 0.5.
     assert row.target == [5, 6, 7]
     assert row.advantages == [-0.5, -0.5, 0.0]
-    assert pack_group(group.model_copy(update={"prompt_ids": []}), 1000) == []
+    assert _rows(group.model_copy(update={"prompt_ids": []}), 1000) == []
 
 
 def test_a_tree_that_is_too_large_is_cut_with_its_prompt_repeated():
-    rows = pack_group(_group([1, 2], [[n] * 6 for n in range(3, 9)]), 14)
+    rows = _rows(_group([1, 2], [[n] * 6 for n in range(3, 9)]), 14)
     assert len(rows) == 3
     assert all(row.ids[:2] == [1, 2] and len(row.ids) <= 14 for row in rows)
     assert sum(len(row.node) for row in rows) == 36
@@ -65,7 +72,7 @@ def test_a_tree_that_is_too_large_is_cut_with_its_prompt_repeated():
 
 def test_micro_batches_stay_below_the_budget_and_keep_every_token():
     groups = [_group([1] * n, [[2, 3, 4], [2, 5]]) for n in (3, 30, 8, 50, 9)]
-    rows = [row for group in groups for row in pack_group(group, 1000)]
+    rows = [row for group in groups for row in _rows(group, 1000)]
     batches = micro_batches(rows, max_tokens=40, device=CPU)
     assert sum(batch.num_tokens for batch in batches) == 25
     assert all(batch.ids_BT.numel() <= 40 or batch.ids_BT.shape[0] == 1 for batch in batches)
@@ -96,7 +103,7 @@ def test_packed_logprobs_equal_plain_sequences_in_transformers(models, many, wid
     groups = [_group([7, 8, 9][: i + 1], lists) for i, lists in enumerate(many)]
     found: dict[tuple[int, int, int], float] = {}
     for i, group in enumerate(groups):
-        for batch in micro_batches(pack_group(group, budget), max_tokens=width, device=CPU):
+        for batch in micro_batches(_rows(group, budget), max_tokens=width, device=CPU):
             with torch.no_grad():
                 found_logprobs = learner.logprobs(batch).tolist()
             depth_of: dict[int, int] = {}

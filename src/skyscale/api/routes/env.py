@@ -23,6 +23,7 @@ from skyscale.wire.episodes import (
 )
 from skyscale.wire.jobs import JobRole
 from skyscale.wire.problems import Difficulty, ProblemPage, PublicProblem, Split
+from skyscale.wire.turns import GroupOpening, GroupTurn, GroupTurnReply
 
 router = APIRouter(prefix="/api/rl", tags=["environment"], responses=RESPONSES)
 WORKER = {JobRole.WORKER}
@@ -59,6 +60,47 @@ async def step_group(
     body = await read_body(request, GroupStep)
     require_role(caller, await parts.episodes.run_of(group_id), WORKER)
     return reply(await parts.episodes.step(group_id, body.codes))
+
+
+@router.post(
+    "/env/groups/{group_id}/open",
+    summary="Begin a group in the run's own environment",
+    description="The messages that all its episodes begin with. 424 when the environment cannot begin it.",
+    operation_id="open_group",
+    response_model=GroupOpening,
+)
+async def open_group(parts: Parts, caller: Caller, group_id: Annotated[str, Path(max_length=80)]) -> Response:
+    """Asked again before the first turn, the same."""
+    require_role(caller, await parts.episodes.run_of(group_id), WORKER)
+    return reply(await parts.turns.open(group_id))
+
+
+@router.post(
+    "/env/groups/{group_id}/turn",
+    summary="Play one turn of a group",
+    description="Judges, scores or steps one answer per episode; `observation` is the next user message. "
+    "The same turn again is answered as the first time.",
+    operation_id="turn_group",
+    response_model=GroupTurnReply,
+    openapi_extra=body_of(GroupTurn),
+)
+async def turn_group(
+    request: Request, parts: Parts, caller: Caller, group_id: Annotated[str, Path(max_length=80)]
+) -> Response:
+    """Push the group with these rewards."""
+    body = await read_body(request, GroupTurn)
+    require_role(caller, await parts.episodes.run_of(group_id), WORKER)
+    return reply(await parts.turns.turn(group_id, body))
+
+
+@router.post(
+    "/env/groups/{group_id}/close", summary="End a group's environment", operation_id="close_group", status_code=204
+)
+async def close_group(parts: Parts, caller: Caller, group_id: Annotated[str, Path(max_length=80)]) -> Response:
+    """Ending it again changes nothing."""
+    require_role(caller, await parts.episodes.run_of(group_id), WORKER)
+    await parts.turns.close(group_id)
+    return Response(status_code=204)
 
 
 @router.post(
@@ -166,5 +208,5 @@ async def evaluation_samples(
 ) -> Response:
     """Every kept episode; empty when the version was not evaluated."""
     require_reader(caller, run_id)
-    samples = await parts.episodes.evaluation_samples(run_id, version)
+    samples = await parts.episodes.evaluations.samples(run_id, version)
     return reply(EvaluationSamples(samples=[EvaluationSample.model_validate(sample) for sample in samples]))

@@ -122,6 +122,7 @@ async def heartbeat(job_id: str, request: Request, parts: Parts, caller: Caller)
             policy_url=found.policy_url,
             policy_version=found.version,
             manifest_uri=found.manifest_uri,
+            pinned_versions=found.versions_in_use if caller.role is JobRole.TRAINER else [],
         )
     )
 

@@ -26,6 +26,7 @@ runs = Table(
     Column("evaluation_done", Integer, nullable=False),
     Column("finish_reason", LongText),
     Column("last_reward", Float),
+    Column("best_version", Integer),
     Column("created_at", Time, nullable=False),
     Column("updated_at", Time, nullable=False),
     Column("rollouts_started_at", Time),

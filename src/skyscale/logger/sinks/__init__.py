@@ -1,0 +1,1 @@
+"""Places to log to; loaded by name, never imported."""
