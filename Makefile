@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 DEMO_FLAGS ?=
 PYTEST_FLAGS ?=
 
-.PHONY: demo test check unit lint lock bench clean dashboard up test-dashboard
+.PHONY: demo test test-dashboard test-sandboxes check unit lint lock bench clean dashboard up
 
 demo: $(VENV)/.ready
 	@$(BIN)/skyscale demo $(DEMO_FLAGS)
@@ -20,10 +20,11 @@ up: $(VENV)/.ready
 	@test -f src/skyscale/dashboard_dist/server.js || $(MAKE) dashboard
 	@$(BIN)/skyscale up
 
-test-dashboard: $(VENV)/.ready
-	$(BIN)/python scripts/build_dashboard.py --test
-
 test: lint unit
+
+# Builds the dashboard and uses every page of it in a browser, on the real stack; a few minutes.
+test-dashboard: $(VENV)/.ready
+	@$(BIN)/python scripts/test_dashboard.py
 
 check: test
 
@@ -35,6 +36,10 @@ lint: $(VENV)/.ready
 
 unit: $(VENV)/.ready
 	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+# What takes minutes: the whole hostile corpus and the whole contract of interactive sandboxes on gVisor and QEMU.
+test-sandboxes: $(VENV)/.ready
+	$(BIN)/python -m pytest -m slow tests/contract $(PYTEST_FLAGS)
 
 # Everything a benchmark against other libraries needs on top.
 bench: $(VENV)/.ready

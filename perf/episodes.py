@@ -2,11 +2,14 @@
 
     python perf/episodes.py [--backends process gvisor] [--rounds 20] [--burst-s 0.6]
 
-Prints JSON: per backend and style (`calls`, `stdin`, `proxy`) medians and their ratios to bare in the same run.
+Its last line is JSON: per backend and style (`calls`, `stdin`, `proxy`) medians and their ratios to bare in the same
+run; `qemu` has `restore` besides (from a snapshot to a verdict, over a cold boot; hangs in twenty), `layers` is what
+the process backend's layers cost (perf/layers.py), and `goals` says which figure is the measure of which goal.
 - All variants take turns in a shuffled order in each round, so that foreign load hits them alike.
 - `p50`: from submit to verdict when nothing is warm: the sandbox is made, isolated, used. `slot_p50`: from a warm one.
 - `throughput`: two at once, back to back, every sandbox destroyed, from the warm pool as in production.
 - `cpu_ms`: of everything that belongs to an episode: ours, the zygotes, the episodes.
+- `qemu` takes a fifth of the turns, since each costs a second. `load` is the host's at the end.
 - Bare `stdin` is five runs, one per test, because ours is five sandboxes; `calls` and `proxy` compare with one.
 """
 
@@ -17,6 +20,7 @@ import os
 import random
 import subprocess
 import sys
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -27,10 +31,22 @@ import psutil
 
 from skyscale.envs.judge import Judge
 from skyscale.errors import SandboxFailure
+from skyscale.sandboxes.backends.qemu import snapshot
+from skyscale.sandboxes.backends.qemu.machines import Machines
+from skyscale.sandboxes.backends.qemu.snapshot import Snapshot
+from skyscale.sandboxes.guest.machine import GuestMachine
+from skyscale.sandboxes.guest.sandbox import GuestSandbox
 from skyscale.sandboxes.loading import BACKENDS, load_backend
+from skyscale.sandboxes.sandbox import Limits
+from skyscale.settings import VmSettings
 from skyscale.wire.problems import Difficulty, Problem, Split, StdinTest
 
 WORKERS = 2
+SLOWER = {"gvisor": 2, "qemu": 5}
+"""How many times fewer turns a backend takes."""
+RESTORES = 20
+HANG_S = 20.0
+BOOT_TIMEOUT_S = 120.0
 SOLUTION = """def f(items):
     best, total = 0, 0
     for item in items:
@@ -132,14 +148,14 @@ class Bench:
 
         def plain() -> None:
             count = 0
-            while time.perf_counter() < end:
+            while count == 0 or time.perf_counter() < end:
                 bare(style)
                 count += 1
             counts.append(count)
 
         async def ours() -> None:
             count = 0
-            while time.perf_counter() < end:
+            while count == 0 or time.perf_counter() < end:
                 await self._judged(style, "warm")
                 count += 1
             counts.append(count)
@@ -182,15 +198,90 @@ def _cpu_s() -> float:
     return total
 
 
-async def measured(backends: list[str], rounds: int, burst_s: float) -> dict[str, object]:
+async def measured(backends: list[str], rounds: int, burst_s: float) -> dict[str, Any]:
     """The JSON's content; a backend that cannot run here is a text with the reason."""
-    found: dict[str, object] = {}
+    found: dict[str, Any] = {}
     for name in backends:
+        print(f"measuring {name} ...", file=sys.stderr, flush=True)
         try:
-            found[name] = await Bench(name).run(rounds, burst_s)
+            found[name] = await Bench(name).run(max(4, rounds // SLOWER.get(name, 1)), burst_s)
+            if name == "qemu":
+                found[name]["restore"] = await restored(VmSettings())
         except SandboxFailure as failure:
             found[name] = f"not measured: {failure.detail}"
+    if "process" in backends:
+        rows = await asyncio.to_thread(_layers)
+        found["layers"] = {"cpu_ratio": rows[-1]["cpu_ratio"], "p50_ratio": rows[-1]["p50_ratio"], "rows": rows}
+    found["goals"] = dict(_goals(found))
+    found["load"] = os.getloadavg()[0]
     return found
+
+
+async def restored(settings: VmSettings) -> dict[str, float]:
+    """A machine from its snapshot to a verdict, twenty times, beside one that boots."""
+    machines = Machines(settings)
+    await machines.prepare()
+    booted = await machines.snapshot("episode")
+    with tempfile.TemporaryDirectory() as folder:
+        started = time.perf_counter()
+        fresh = await snapshot.bake(Path(folder), booted.image, booted.hardware, BOOT_TIMEOUT_S)
+        boot_ms = (time.perf_counter() - started) * 1000
+    times: list[float] = []
+    num_hangs = 0
+    for _ in range(RESTORES):
+        started = time.perf_counter()
+        try:
+            machine = await fresh_machine(booted)
+        except SandboxFailure:
+            num_hangs += 1
+            continue
+        sandbox = GuestSandbox("sb-restored", machine.attach, lambda _: None)
+        sandbox.introduced(fresh.layers)
+        execution = await sandbox.run_calls(SOLUTION, "f", ['{"t":[[1,2,3]]}'], Limits(wall_s=HANG_S))
+        times.append((time.perf_counter() - started) * 1000)
+        num_hangs += execution.calls[0].value != "6"
+        await sandbox.close()
+    middle = median(times)
+    return {
+        "cold_boot_ms": round(boot_ms + middle, 1), "restore_to_verdict_p50_ms": round(middle, 1),
+        "ratio": round(middle / (boot_ms + middle), 4), "restores": RESTORES, "hangs": num_hangs,
+    }  # fmt: skip
+
+
+async def fresh_machine(booted: Snapshot) -> GuestMachine:
+    """One more machine; longer than `HANG_S` is a hang."""
+    return await booted.restore("sb-restored", HANG_S)
+
+
+def _layers() -> list[dict[str, float]]:
+    script = Path(__file__).with_name("layers.py")
+    done = subprocess.run([sys.executable, str(script), "--rounds", "80"], capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+GOALS: list[tuple[str, str, float]] = [
+    ("process/calls/throughput_ratio", ">=", 1.5),
+    ("process/calls/p50_ratio", "<=", 0.7),
+    ("process/calls/slot_p50_ratio", "<=", 0.25),
+    ("process/stdin/p50_ratio", "<=", 0.6),
+    ("process/proxy/slot_p50_ratio", "<=", 1.0),
+    ("layers/cpu_ratio", "<=", 1.25),
+    ("gvisor/calls/slot_p50_ratio", "<=", 0.5),
+    ("qemu/restore/ratio", "<=", 0.1),
+    ("qemu/restore/hangs", "<=", 0),
+]
+"""Where each goal's figure is in the JSON, and what it must be."""
+
+
+def _goals(found: dict[str, Any]) -> list[tuple[str, dict[str, object]]]:
+    rows: list[tuple[str, dict[str, object]]] = []
+    for path, sense, wanted in GOALS:
+        value: Any = found
+        for key in path.split("/"):
+            value = value.get(key) if isinstance(value, dict) else None
+        met = value is not None and (value >= wanted if sense == ">=" else value <= wanted)
+        rows.append((path, {"value": value, "goal": f"{sense} {wanted:g}", "met": met if value is not None else None}))
+    return rows
 
 
 def main() -> None:
@@ -200,7 +291,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=20, help="turns of each variant")
     parser.add_argument("--burst-s", type=float, default=0.6, help="seconds of each throughput measurement")
     asked = parser.parse_args()
-    print(json.dumps(asyncio.run(measured(asked.backends, asked.rounds, asked.burst_s)), indent=2))
+    print(json.dumps(asyncio.run(measured(asked.backends, asked.rounds, asked.burst_s))))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
     python scripts/build_dashboard.py            the server, for a machine with Node
     python scripts/build_dashboard.py --export   also the read-only pages, for one without
-    python scripts/build_dashboard.py --test     and try it: types, units, and a browser against the whole stack
 
 Nothing of it is committed. The folder names no path of this machine, so that two builds of one source are alike.
 """
@@ -41,9 +40,6 @@ def main() -> None:
     forget_this_machine(TARGET)
     size = sum(path.stat().st_size for path in TARGET.rglob("*") if path.is_file())
     sys.stdout.write(f"{TARGET.relative_to(ROOT)}: {size / 1e6:.1f} MB\n")
-    if "--test" in sys.argv[1:]:
-        for check in ("api:check", "types", "unit", "e2e"):
-            npm("run", check, PYTHON=sys.executable, DASHBOARD_NODE=str(npm.node))
 
 
 class Npm:

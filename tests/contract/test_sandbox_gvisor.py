@@ -16,6 +16,7 @@ import pytest_asyncio
 from skyscale.envs.judge import Judge
 from skyscale.errors import SandboxFailure
 from skyscale.sandboxes.encoding import encode
+from skyscale.sandboxes.guest import leftovers
 from skyscale.sandboxes.loading import load_backend
 from skyscale.sandboxes.sandbox import Limits, SandboxBackend
 from tests.contract import test_sandbox as contract
@@ -35,9 +36,6 @@ test_common_modules_work = contract.test_common_modules_work
 test_hashes_and_random_numbers_repeat = contract.test_hashes_and_random_numbers_repeat
 test_nothing_of_an_episode_is_left_for_the_next = contract.test_nothing_of_an_episode_is_left_for_the_next
 test_a_sandbox_is_used_once_and_closed_twice = contract.test_a_sandbox_is_used_once_and_closed_twice
-test_hostile_probes_of_the_border_are_refused = contract.test_hostile_probes_of_the_border_are_refused
-test_hostile_cheats_score_nothing = contract.test_hostile_cheats_score_nothing
-test_hostile_hangs_end_at_the_deadline = contract.test_hostile_hangs_end_at_the_deadline
 test_scratch_space_is_limited = contract.test_scratch_space_is_limited
 test_programs_are_judged_by_what_they_print = contract.test_programs_are_judged_by_what_they_print
 
@@ -91,18 +89,18 @@ async def test_memory_of_a_greedy_program_is_bounded(backend: SandboxBackend) ->
 
 
 async def test_stopping_leaves_no_process_and_no_folder(backend: SandboxBackend) -> None:
-    others = _folders(os.getpid())
+    others = _folders()
     fresh = load_backend("gvisor", slots=1)
     await fresh.start()
     sandbox = await fresh.acquire()
     running = asyncio.create_task(sandbox.run_calls("while True: pass", "f", [encode(())], Limits()))
     await asyncio.sleep(0.1)
-    (folder,) = _folders(os.getpid()) - others
+    (folder,) = _folders() - others
     assert _processes_of(folder)
     await fresh.stop()
     with pytest.raises(SandboxFailure):
         await running
-    assert _folders(os.getpid()) == others
+    assert _folders() == others
     await settled(lambda: not _processes_of(folder))
     with pytest.raises(SandboxFailure):
         await fresh.acquire()
@@ -114,7 +112,8 @@ async def test_what_a_crashed_control_plane_left_is_gone_after_the_next_start() 
         "from skyscale.sandboxes.sandbox import Limits\n"
         "async def main():\n b = load_backend('gvisor', slots=1)\n await b.start()\n s = await b.acquire()\n"
         " asyncio.create_task(s.run_program('while True: pass', '', Limits(cpu_s=60, wall_s=60)))\n"
-        " await asyncio.sleep(0.5)\n print(os.getpid(), flush=True)\n os._exit(1)\nasyncio.run(main())\n"
+        " await asyncio.sleep(0.5)\n from skyscale.sandboxes.guest import leftovers\n"
+        " print(leftovers.mark(), flush=True)\n os._exit(1)\nasyncio.run(main())\n"
     )
     done = await asyncio.to_thread(
         subprocess.run, [sys.executable, "-c", script], capture_output=True, text=True, timeout=60
@@ -123,11 +122,12 @@ async def test_what_a_crashed_control_plane_left_is_gone_after_the_next_start() 
     assert _processes_of(mark), done.stderr
     async with load_backend("gvisor", slots=1):
         await settled(lambda: not _processes_of(mark))
-        assert not _folders(int(done.stdout))
+        assert not _folders(mark)
 
 
-def _folders(pid: int) -> set[str]:
-    return {path.name for path in Path(tempfile.gettempdir()).glob(f"skyscale-gvisor-{pid}-*")}
+def _folders(mark: str = "") -> set[str]:
+    mark = mark or f"skyscale-gvisor-{leftovers.mark()}-"
+    return {path.name for path in Path(tempfile.gettempdir()).glob(f"{mark}*")}
 
 
 def _processes_of(mark: str) -> list[int]:

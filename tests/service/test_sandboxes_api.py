@@ -129,7 +129,7 @@ async def test_no_path_leaves_the_sandbox(client: httpx.AsyncClient) -> None:
 async def test_bad_input_is_refused_clearly(client: httpx.AsyncClient) -> None:
     for body in (
         {"ttl_seconds": 365 * 86400}, {"ttl_seconds": 0}, {"network": "host"}, {"runtime": "perl"}, {"nope": 1},
-        {"backend": "gvisor"}, {"limits": {"memory_mb": 10**9}}, {"metadata": {"a": "\0"}}, {"sandbox_id": "../x"},
+        {"backend": "firecracker"}, {"limits": {"memory_mb": 10**9}}, {"metadata": {"a": "\0"}}, {"sandbox_id": "../x"},
     ):  # fmt: skip
         problem = await refused(client.post(API, json=body), 422)
         assert next(iter(body)) in problem["detail"]

@@ -34,7 +34,7 @@ def test_a_card_tells_where_it_comes_from_and_what_it_gained() -> None:
     run = spec().model_copy(update={"base_model": "org/model-1"})
     text = card(run, evaluation(0, 0.25), evaluation(5, 0.75), evaluation(7, 0.5))
     head = yaml.safe_load(text.split("---")[1])
-    assert head["base_model"] == "org/model-1" and "grpo" in head["tags"] and head["library_name"] == "transformers"
+    assert head["base_model"] == "org/model-1" and "skyscale" in head["tags"] and head["library_name"] == "transformers"
     assert "| before | 0 | 9 | 0.2500 | k=1: 0.250 (0.150 to 0.350) |" in text
     assert "| after | 5 | 9 | 0.7500 | k=1: 0.750 (0.650 to 0.850) |" in text
     assert "| policy version | 5 of 7 |" in text and "2026-01-02 03:04 UTC" in text and "0.6250" in text

@@ -27,7 +27,7 @@ _MEANING = {
 
 def examples_of(problem: Problem) -> Problem | None:
     """The problem with its public examples as its only tests, or None if it has none."""
-    if problem.num_examples == 0 or problem.style == "asserts":
+    if problem.num_examples == 0 or problem.style not in ("calls", "stdin"):
         return None
     return problem.model_copy(
         update={

@@ -8,13 +8,14 @@
 - Trouble of a run's own environment is an infrastructure failure of those episodes and an event (`troubles.py`).
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from skyscale.buffer.queries import GroupRow, RunRow
 from skyscale.buffer.rules import GroupState, RunState
 from skyscale.envs.environment import TOLERANCE, Stepped, Task, clipped
 from skyscale.envs.feedback import brief_feedback, examples_of, feedback_of
-from skyscale.envs.registry import load_problem_set
+from skyscale.envs.registry import ProblemSet, load_problem_set
 from skyscale.episodes.prompts import messages_of
 from skyscale.errors import Conflict, EnvironmentFailure, Gone, Invalid, NotFound
 from skyscale.wire.episodes import Outcome, Purpose, Verdict
@@ -40,19 +41,22 @@ class TurnService:
         environments: "Environments",
         sessions: "Sessions",
         troubles: "Troubles",
+        open_problems: Callable[[str], ProblemSet] = load_problem_set,
     ) -> None:
+        """`open_problems` gives the problem set that a specification names."""
         self._buffer = buffer
         self._judging = judging
         self._environments = environments
         self._sessions = sessions
         self._troubles = troubles
+        self._open_problems = open_problems
 
     async def check(self, spec: "RunSpec") -> None:
         """Try a run's environment on one of its problems. Raises Invalid."""
         if spec.environment.kind == "code":
             return
         try:
-            problems = load_problem_set(spec.problem_set).train(spec.difficulty)
+            problems = self._open_problems(spec.problem_set).train(spec.difficulty)
         except (NotFound, OSError, UnicodeError):
             return  # refused for that reason elsewhere
         if problems:
@@ -67,7 +71,7 @@ class TurnService:
         """
         run, group = await self._playable(group_id)
         spec, environment = run.spec, run.spec.environment
-        problem = load_problem_set(spec.problem_set).get(group.problem_id)
+        problem = self._open_problems(spec.problem_set).get(group.problem_id)
         if environment.kind == "code" or environment.kind == "reward_file":
             return GroupOpening(messages=messages_of(problem))
         is_eval = group.purpose == Purpose.EVAL
@@ -94,7 +98,7 @@ class TurnService:
         run, group = await self._playable(group_id)
         if body.turn >= run.spec.max_turns:
             raise Invalid(f"turn: episodes of this run have at most {run.spec.max_turns} turns")
-        problem = load_problem_set(run.spec.problem_set).get(group.problem_id)
+        problem = self._open_problems(run.spec.problem_set).get(group.problem_id)
         if run.spec.environment.kind == "code":
             results = await self._judged(run, problem, body)
         else:

@@ -28,7 +28,11 @@ def load_backend(name: str = "process", *, slots: int = 2, allow_weak: bool = Fa
     return getattr(import_module(module), attribute)(slots=slots, allow_weak=allow_weak)
 
 
-WORKSPACES = {"process": "skyscale.sandboxes.backends.process.workspaces.backend:ProcessWorkspaces"}
+WORKSPACES = {
+    "process": "skyscale.sandboxes.backends.process.workspaces.backend:ProcessWorkspaces",
+    "gvisor": "skyscale.sandboxes.backends.gvisor.workspaces:GvisorWorkspaces",
+    "qemu": "skyscale.sandboxes.backends.qemu.workspaces:QemuWorkspaces",
+}
 """Backends of interactive sandboxes."""
 
 

@@ -14,6 +14,8 @@ from skyscale.sandboxes.frames import Frame
 from skyscale.sandboxes.sandbox import CallStatus, Execution, Limits
 from skyscale.sandboxes.talking import Talking
 
+_MAX_SIGNAL, _MAX_EXIT_CODE = 64, 255
+
 
 class Programs(Talking):
     """A sandbox whose far side can fork a fresh process for each input."""
@@ -57,6 +59,8 @@ def _execution(frame: Frame, limits: Limits, duration_ms: float) -> Execution:
     """One run, from the claims of the process that watched over it."""
     try:
         exit_code, stdout, stderr = json.loads(frame.value)
+        if not -_MAX_SIGNAL <= int(exit_code) <= _MAX_EXIT_CODE:
+            raise ValueError("not an exit code")
         texts = [stdout[: limits.output_bytes], stderr[: limits.output_bytes]]
         is_flood = max(len(each.encode("utf-8", "replace")) for each in (stdout, stderr)) > limits.output_bytes
         status, detail = frame.status, frame.detail

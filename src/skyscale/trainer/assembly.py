@@ -53,7 +53,9 @@ def make_learner(assignment: JobAssignment, base_folder: Path, device: torch.dev
     reference = None
     if algorithm.kl_coefficient > 0:
         reference = load_decoder(base_folder, dtype=torch.float32, device=device).requires_grad_(False)
-    return Learner(model, algorithm, sampling.temperature, sampling.max_new_tokens, reference)
+    assert sampling.max_new_tokens is not None, "a run's specification has it resolved"
+    longest = sampling.max_new_tokens * assignment.spec.max_turns
+    return Learner(model, algorithm, sampling.temperature, longest, reference)
 
 
 def choose_device(wanted: str, assignment: JobAssignment) -> torch.device:

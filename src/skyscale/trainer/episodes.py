@@ -30,7 +30,7 @@ class Lesson:
 
 
 def lesson(group: LeasedGroup, algorithm: Algorithm, max_new_tokens: int | None) -> Lesson:
-    """The group's lesson; `max_new_tokens` is needed by `overlong: penalty` alone."""
+    """The group's lesson; `max_new_tokens`, over all turns, is needed by `overlong: penalty` alone."""
     scored = [t for t in group.trajectories if t.outcome is not Outcome.INFRASTRUCTURE_FAILURE]
     if len(scored) < 2 or not group.prompt_ids:
         return Lesson(group.prompt_ids, [], 0, 0)
@@ -43,7 +43,7 @@ def lesson(group: LeasedGroup, algorithm: Algorithm, max_new_tokens: int | None)
     counted = [
         (episode, advantage)
         for episode, advantage in zip(scored, advantages, strict=True)
-        if episode.completion_ids and not (algorithm.overlong == "mask" and episode.outcome is Outcome.TRUNCATED)
+        if episode.num_sampled and not (algorithm.overlong == "mask" and episode.outcome is Outcome.TRUNCATED)
     ]
     is_flat = bool((rewards_G == rewards_G[0]).all())
     return Lesson(

@@ -62,7 +62,7 @@ def step_report(
         "loss": losses / max(1.0, sum(minibatch.denominator for minibatch in minibatches)),
         "grad_norm": finite[-1] if finite else 0.0,
         "skipped_steps": float(len(norms) - len(finite)),
-        "completion_tokens": all_tokens / num_samples,
+        "completion_tokens": sum(t.num_sampled for t in episodes) / num_samples,
         "truncated_share": sum(t.outcome is Outcome.TRUNCATED for t in episodes) / num_samples,
         "packed_share": computed / max(1, one_by_one),
         "flat_share": flat / max(1, len(groups)),

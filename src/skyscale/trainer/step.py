@@ -44,7 +44,7 @@ class Learner:
     algorithm: Algorithm
     temperature: float
     max_new_tokens: int | None = None
-    """The run's limit; some algorithms cannot do without it."""
+    """Most tokens that an episode samples, over all its turns; some algorithms cannot do without it."""
     reference: Decoder | None = None
     """The base model; needed with a KL term and only then."""
     num_steps: int = 0

@@ -2,6 +2,9 @@ import { Field, INPUT } from "@/ui/Field";
 import { number } from "@/ui/format";
 import { labelOf, type FormField } from "./fields";
 
+/** Fields that mean "never" when they are not given. */
+const LIMITS = new Set(["max_steps", "max_hours", "target_reward"]);
+
 interface Props {
   field: FormField;
   value: string;
@@ -23,7 +26,7 @@ export function FormControl({ field, value, error, onChange }: Props) {
             ))}
           </select>
         ) : (
-          <input {...control} name={field.path} className={INPUT} value={value} placeholder={shown || "decided for you"} inputMode={field.kind === "string" || field.kind === "json" ? "text" : "decimal"} autoComplete="off" spellCheck={false} onChange={(event) => onChange(event.target.value)} />
+          <input {...control} name={field.path} className={INPUT} value={value} placeholder={shown || (LIMITS.has(field.path) ? "no limit" : "decided for you")} inputMode={field.kind === "string" || field.kind === "json" ? "text" : "decimal"} autoComplete="off" spellCheck={false} onChange={(event) => onChange(event.target.value)} />
         )
       }
     </Field>

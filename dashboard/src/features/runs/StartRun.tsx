@@ -73,8 +73,8 @@ function FormFields({ entries, errors, onChange }: FormFieldsProps) {
       {grid(essential)}
       {more.map(({ title, fields }) => (
         <details key={title} className="rounded-lg border" open={fields.some(({ path }) => errors[path] ?? entries[path]) || undefined}>
-          <summary className="px-3 py-2 font-medium capitalize select-none">
-            {title} <span className="font-normal text-muted">{fields.length} settings</span>
+          <summary className="px-3 py-2 font-medium select-none">
+            <span className="capitalize">{title}</span> <span className="font-normal text-muted">{fields.length} settings</span>
           </summary>
           <div className="border-t p-3">{grid(fields)}</div>
         </details>

@@ -1,7 +1,7 @@
 """What every backend with a warm pool does alike: handing out, closing, reporting. A backend adds how one is made.
 
 - `start` of a backend prepares what it needs, makes a first sandbox, says what isolates it (`_checked`), and opens the
-  pool; a `start` that fails leaves nothing, because `_begin` stops what it began.
+  pool. A `start` that fails stops what it began.
 - Every sandbox that exists is in `_live` from before its first wait, so `stop` finds it.
 """
 
@@ -9,11 +9,13 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from skyscale.errors import SandboxFailure
+from skyscale.sandboxes.guest.machine import GuestMachine
 from skyscale.sandboxes.guest.pool import WarmPool
 from skyscale.sandboxes.guest.sandbox import GuestSandbox
+from skyscale.wire.base import new_id
 
 IN_A_GUEST = ("user namespace", "pid namespace", "private root", "private tmp", "no capabilities", "seccomp")
 """Layers that an episode must have inside its virtual machine, beside the machine itself."""
@@ -101,10 +103,42 @@ class PooledBackend(ABC):
         await self.stop()
 
 
-def layers_of_machine(inside: dict[str, str], **outside: str) -> dict[str, str]:
-    """A virtual machine's report: the machine's own layers, then those of the episode in its guest."""
-    around = {name.replace("_", " "): value for name, value in outside.items()}
-    return {**around, **{f"guest's {name}": value for name, value in inside.items()}}
+class Restorable(Protocol):
+    """A booted machine that was kept."""
+
+    layers: dict[str, str]
+    """What isolates the waiting episode inside the guest."""
+
+    async def restore(self, identity: str, timeout_s: float) -> GuestMachine:
+        """A machine of its own, awake and unlike its siblings. Raises SandboxFailure."""
+        ...
 
 
-REQUIRED_IN_MACHINE = tuple(f"guest's {name}" for name in IN_A_GUEST)
+class MachineBackend(PooledBackend):
+    """The common half of a backend whose sandboxes are virtual machines, restored from one snapshot."""
+
+    around: Sequence[str]
+    """Layers that the machine itself is."""
+    restore_timeout_s: float
+    max_making: int
+
+    _snapshot: Restorable
+
+    async def _keep(self, snapshot: Restorable) -> None:
+        """Make machines of this one from now on; the first is looked at."""
+        self._snapshot = snapshot
+        await (await self._make()).close()
+        inside = {f"guest's {name}": value for name, value in snapshot.layers.items()}
+        self._checked(dict.fromkeys(self.around, "yes") | inside, [f"guest's {name}" for name in IN_A_GUEST])
+
+    def _new_pool(self) -> WarmPool:
+        target = self._target(self._num_slots)
+        return WarmPool(self._make, target=target, max_making=self.max_making, wait_s=self.restore_timeout_s)
+
+    async def _make(self) -> GuestSandbox:
+        sandbox_id = new_id("sb")
+        machine = await self._snapshot.restore(sandbox_id, self.restore_timeout_s)
+        sandbox = GuestSandbox(sandbox_id, machine.attach, self._live.discard)
+        sandbox.introduced(self._snapshot.layers)
+        self._live.add(sandbox)
+        return sandbox

@@ -21,7 +21,7 @@ SUMS = "SHA256SUMS"
 _VERSION = "OURS"
 _BUILD_TIMEOUT_S = 300.0
 _LOCK_PAUSE_S = 0.2
-_SCRIPT = "build_daemon_rootfs.sh"
+_SCRIPT = Path(__file__).with_name("build_daemon_rootfs.sh")
 
 
 def built_or_build(cache: Path) -> Path:
@@ -30,17 +30,17 @@ def built_or_build(cache: Path) -> Path:
     Raises:
         SandboxFailure: it cannot be built on this host, or not in time.
     """
-    version = _version()
-    found = _built(cache, version)
+    wanted = version()
+    found = _built(cache, wanted)
     if found is not None:
         return found
     cache.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + _BUILD_TIMEOUT_S
     with _locked(cache / ".lock", deadline):
-        found = _built(cache, version)  # another process may have built it while we waited
+        found = _built(cache, wanted)  # another process may have built it while we waited
         if found is None:
             _build(cache, deadline)
-            found = _built(cache, version)
+            found = _built(cache, wanted)
     if found is None:
         raise SandboxFailure("the guest image that was built is not of this version of Skyscale")
     return found
@@ -55,9 +55,9 @@ def _built(cache: Path, version: str) -> Path | None:
 
 def _build(cache: Path, deadline: float) -> None:
     process = subprocess.Popen(
-        ["/bin/sh", str(_script()), str(cache)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+        ["/bin/sh", str(_SCRIPT), str(cache)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE, text=True, errors="replace", start_new_session=True,
-        env={"PATH": os.environ.get("PATH", os.defpath), "SKYSCALE_SANDBOXES": str(SANDBOXES)} | _proxies(),
+        env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8"} | _passed_on(),
     )  # fmt: skip
     try:
         _, said = process.communicate(timeout=max(1.0, deadline - time.monotonic()))
@@ -80,29 +80,21 @@ _HINT = (
 )
 
 
-def _proxies() -> dict[str, str]:
+def _passed_on() -> dict[str, str]:
     """How this host reaches its package mirror, and where apt is told so."""
     names = ("http_proxy", "https_proxy", "no_proxy", "APT_CONFIG", "TMPDIR")
     return {name: os.environ[name] for name in names if name in os.environ}
 
 
-def _script() -> Path:
-    """Beside this file where it was installed as a wheel, else in the repository."""
-    for path in (Path(__file__).with_name(_SCRIPT), SANDBOXES.parents[2] / "scripts" / _SCRIPT):
-        if path.is_file():
-            return path
-    raise SandboxFailure(f"{_SCRIPT} is not part of this installation", hint=_HINT)
-
-
-def _version() -> str:
-    """Of our files that run in the guest; the script says the same of what it put in."""
+def version() -> str:
+    """Names our files that run in the guest, and how they get there; the script computes the same."""
     listing: list[str] = []
     for name in OURS:
         path = SANDBOXES / name
         files = [path] if path.is_file() else list(path.rglob("*.py"))
         listing += [f"{file.relative_to(SANDBOXES)}" for file in files]
     lines = [f"{hashlib.sha256((SANDBOXES / name).read_bytes()).hexdigest()}  {name}\n" for name in sorted(listing)]
-    script = hashlib.sha256(_script().read_bytes()).hexdigest()
+    script = hashlib.sha256(_SCRIPT.read_bytes()).hexdigest()
     return hashlib.sha256(("".join(lines) + f"{script}  -\n").encode()).hexdigest()
 
 

@@ -1,11 +1,12 @@
 """Several streams over one line to a virtual machine: one letter, a 4-byte big-endian length, that many bytes; pure.
 
-    from the machine: R ready, S seeded, C channel, O stdout, E stderr, X exit       to it: S identity, C channel
+    from a machine: R ready, S seeded, C channel, O stdout, E stderr, X exit        to it: S identity, C channel
+    from a porter:  R layers, O, E output, F content, A answer, B broken            to it: D data, Q request
 
 The machine's kernel may be in the hands of the code it ran: letters and lengths are checked, bodies are claims.
 """
 
-KINDS = frozenset(b"RSCOEX")
+KINDS = frozenset(b"RSCOEXAFB")
 MAX_BODY = 1024 * 1024
 
 

@@ -13,8 +13,8 @@ from typing import Any, Protocol
 from skyscale.errors import SandboxFailure
 from skyscale.sandboxes.frames import Frame
 from skyscale.sandboxes.guest.claims import Claims
+from skyscale.sandboxes.programs import Programs
 from skyscale.sandboxes.sandbox import CallResult, CallStatus, Execution, Limits
-from skyscale.sandboxes.talking import Talking
 
 EXIT_WAIT_S = 3.0
 """From the end of the channel to the carrier's word on the exit status."""
@@ -66,7 +66,7 @@ class Passenger(Protocol):
         ...
 
 
-class GuestSandbox(Talking):
+class GuestSandbox(Programs):
     """A single-use sandbox whose process lives behind a kernel of its own."""
 
     def __init__(

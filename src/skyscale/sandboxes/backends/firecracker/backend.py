@@ -6,22 +6,21 @@ import shutil
 from skyscale.errors import SandboxFailure
 from skyscale.sandboxes.backends.firecracker import snapshot
 from skyscale.sandboxes.backends.firecracker.jail import Programs
-from skyscale.sandboxes.backends.firecracker.snapshot import Hardware, Snapshot
+from skyscale.sandboxes.backends.firecracker.snapshot import Hardware
 from skyscale.sandboxes.guest import image
-from skyscale.sandboxes.guest.backend import REQUIRED_IN_MACHINE, PooledBackend, layers_of_machine
-from skyscale.sandboxes.guest.pool import WarmPool
-from skyscale.sandboxes.guest.sandbox import GuestSandbox
+from skyscale.sandboxes.guest.backend import MachineBackend
 from skyscale.settings import VmSettings
-from skyscale.wire.base import new_id
 
-RESTORE_TIMEOUT_S = 10.0
 BOOT_TIMEOUT_S = 30.0
 
 
-class FirecrackerBackend(PooledBackend):
+class FirecrackerBackend(MachineBackend):
     """Sandboxes as Firecracker microVMs."""
 
     name = "firecracker"
+    around = ("virtual machine", "jail", "no network device")
+    restore_timeout_s = 10.0
+    max_making = 2
 
     def __init__(
         self, *, slots: int = 2, allow_weak: bool = False, settings: VmSettings | None = None,
@@ -31,7 +30,6 @@ class FirecrackerBackend(PooledBackend):
         self._settings = settings or VmSettings()
         self._programs = programs
         self._device = device
-        self._snapshot: Snapshot | None = None
 
     async def _prepare(self) -> None:
         """Boot and keep a microVM, unless that was done before, and restore a first one."""
@@ -41,25 +39,11 @@ class FirecrackerBackend(PooledBackend):
         data = self._settings.data_dir.absolute()
         await asyncio.to_thread(snapshot.reap, data / "vm-snapshots", data / "vm-jails")
         found = await image.ready(self._settings)
-        self._snapshot = await snapshot.bake(
+        kept = await snapshot.bake(
             data / "vm-snapshots", data / "vm-jails", programs, found,
             Hardware(self._settings.memory_mb, self._settings.cpu_count), BOOT_TIMEOUT_S,
         )  # fmt: skip
-        await (await self._make()).close()
-        around = {"virtual_machine": "yes", "jail": "yes", "no_network_device": "yes"}
-        self._checked(layers_of_machine(self._snapshot.layers, **around), REQUIRED_IN_MACHINE)
-
-    def _new_pool(self) -> WarmPool:
-        return WarmPool(self._make, target=self._target(self._num_slots), max_making=2, wait_s=RESTORE_TIMEOUT_S)
-
-    async def _make(self) -> GuestSandbox:
-        assert self._snapshot is not None
-        sandbox_id = new_id("sb")
-        machine = await self._snapshot.restore(sandbox_id, RESTORE_TIMEOUT_S)
-        sandbox = GuestSandbox(sandbox_id, machine.attach, self._live.discard)
-        sandbox.introduced(self._snapshot.layers)
-        self._live.add(sandbox)
-        return sandbox
+        await self._keep(kept)
 
 
 def _installed() -> Programs:

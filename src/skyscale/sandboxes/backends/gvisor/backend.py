@@ -35,7 +35,7 @@ class GvisorBackend(PooledBackend):
         """Build the root, make the first container, check what isolates it."""
         self._home = await Home.open()
         executable = await asyncio.to_thread(rootfs.build, self._home.folder / "rootfs")
-        bundle.write(self._home.folder, executable, Limits().tmp_bytes)
+        bundle.write_episode(self._home.folder, executable, Limits().tmp_bytes)
         reason = ""
         for self._home.platform in PLATFORMS:
             try:

@@ -1,26 +1,46 @@
 """The OCI bundle that all containers of a backend share, and the command lines of runsc; pure but for `write`.
 
-- No mount, no network, no device beyond gVisor's own; the root is read-only.
-- The four capabilities serve the first moments of `guest/inside/container.py`, which gives them up before it is ready.
+- No network, no device beyond gVisor's own; the root is read-only, and so is what of the host is shown in it.
+- The capabilities serve the first moments of `guest/inside/container*.py`; no foreign code ever has them.
 """
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-_CAPABILITIES = ("CAP_SYS_ADMIN", "CAP_SETUID", "CAP_SETGID")
-_BOOT = (
-    "import sys; sys.path.insert(0, '/skyscale'); from sandboxes.guest.inside.container import main; "
-    "del sys.path[0]; main({tmp_bytes})"
-)
+_BOOT = "import sys; sys.path.insert(0, '/skyscale'); from sandboxes.guest.inside.{module} import main; {rest}"
+_EPISODE = ("CAP_SYS_ADMIN", "CAP_SETUID", "CAP_SETGID")
+_WORKSPACE = (*_EPISODE, "CAP_SYS_CHROOT", "CAP_MKNOD")
 
 
-def write(folder: Path, executable: str, tmp_bytes: int) -> None:
-    """The bundle's `config.json`; its root filesystem is `folder/rootfs`."""
-    command = [executable, "-s", "-S", "-P", "-B", "-X", "utf8", "-c", _BOOT.format(tmp_bytes=tmp_bytes)]
-    (folder / "config.json").write_text(json.dumps(_description(command)), encoding="utf-8")
+def write_episode(folder: Path, executable: str, tmp_bytes: int) -> None:
+    """The bundle's `config.json` for single-use containers; its root filesystem is `folder/rootfs`."""
+    boot = _BOOT.format(module="container", rest=f"del sys.path[0]; main({tmp_bytes})")
+    _write(folder, executable, boot, _EPISODE, {})
 
 
-def _description(command: list[str]) -> dict[str, object]:
+def write_workspace(folder: Path, executable: str, shown: Mapping[str, Path | None]) -> None:
+    """The same for interactive sandboxes, with folders of the host shown read-only, or covered where None."""
+    boot = _BOOT.format(module="container_workspace", rest="del sys.path[0]; main()")
+    _write(folder, executable, boot, _WORKSPACE, shown)
+
+
+def _write(
+    folder: Path, executable: str, boot: str, capabilities: Sequence[str], shown: Mapping[str, Path | None]
+) -> None:
+    command = [executable, "-s", "-S", "-P", "-B", "-X", "utf8", "-c", boot]
+    description = _description(command, capabilities, [_mount(inside, path) for inside, path in shown.items()])
+    (folder / "config.json").write_text(json.dumps(description), encoding="utf-8")
+
+
+def _mount(inside: str, path: Path | None) -> dict[str, object]:
+    if path is None:
+        options = ["ro", "nosuid", "nodev", "noexec", "size=4k"]
+        return {"destination": inside, "type": "tmpfs", "source": "none", "options": options}
+    return {"destination": inside, "type": "bind", "source": str(path), "options": ["bind", "ro", "nosuid", "nodev"]}
+
+
+def _description(command: list[str], capabilities: Sequence[str], mounts: list[dict[str, object]]) -> dict[str, object]:
     return {
         "ociVersion": "1.0.2",
         "process": {
@@ -28,12 +48,12 @@ def _description(command: list[str]) -> dict[str, object]:
             "args": command,
             "env": ["PYTHONHASHSEED=0"],
             "cwd": "/",
-            "capabilities": dict.fromkeys(("bounding", "effective", "permitted"), _CAPABILITIES),
+            "capabilities": dict.fromkeys(("bounding", "effective", "permitted"), capabilities),
             "noNewPrivileges": True,
         },
         "root": {"path": "rootfs", "readonly": True},
         "hostname": "sandbox",
-        "mounts": [],
+        "mounts": mounts,
         "linux": {"namespaces": [{"type": kind} for kind in ("pid", "network", "ipc", "uts", "mount")]},
     }
 

@@ -1,5 +1,7 @@
 """QEMU's command line, and its start with two sockets: the guest's serial line and the control protocol."""
 
+import itertools
+import os
 import shutil
 import socket
 import subprocess
@@ -16,6 +18,8 @@ _BOOT = (
     "console=ttyS0 quiet loglevel=1 reboot=t panic=-1 tsc=reliable no_timer_check nokaslr mitigations=off "
     "random.trust_cpu=on i8042.noaux i8042.nomux i8042.nopnp i8042.dumbkbd"
 )
+_FIRST_UID, _NUM_UIDS = 115_000, 4000
+_uids = itertools.cycle(range(_FIRST_UID, _FIRST_UID + _NUM_UIDS))
 Mode = Literal["episode", "workspace"]
 """What the guest's daemon makes ready: one episode, or an interactive sandbox."""
 _CPU = {"tcg": "qemu64", "kvm": "host"}
@@ -53,21 +57,39 @@ def command(
         "-device", "virtserialport,chardev=line,name=skyscale",
         "-chardev", f"socket,id=control,fd={control}",
         "-mon", "chardev=control,mode=control",
-        "-sandbox", "on,obsolete=deny,elevateprivileges=deny,resourcecontrol=deny",
-        *(["-incoming", "defer"] if is_restored else []),
+        *(_confined() if is_restored else ["-sandbox", "on,obsolete=deny,resourcecontrol=deny"]),
     ]  # fmt: skip
 
 
+def _confined() -> list[str]:
+    """Of a machine that will run foreign code: it starts no process, and where we are root it has a user of its own.
+
+    QEMU puts its filter on before it changes its user, so the filter may forbid that only where nothing is changed.
+    """
+    uid = next(_uids)
+    if os.geteuid() == 0:
+        how = ["-sandbox", "on,obsolete=deny,spawn=deny,resourcecontrol=deny", "-runas", f"{uid}:{uid}"]
+    else:
+        how = ["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"]
+    return [*how, "-incoming", "defer"]
+
+
 def launch(
-    image: GuestImage, hardware: Hardware, memory: Path, *, is_restored: bool
+    image: GuestImage, hardware: Hardware, memory: Path, *, state: int | None = None
 ) -> tuple[subprocess.Popen[bytes], socket.socket, socket.socket]:
-    """Start it: the process, our end of the serial line, our end of the control protocol."""
+    """Start it: the process, our end of the serial line, our end of the control protocol.
+
+    `state` is a descriptor of the saved machine's state, which the process gets under the same number.
+    """
     (line, its_line), (control, its_control) = socket.socketpair(), socket.socketpair()
     with its_line, its_control:
-        arguments = command(image, hardware, memory, its_line.fileno(), its_control.fileno(), is_restored=is_restored)
+        passed = (its_line.fileno(), its_control.fileno(), *(() if state is None else (state,)))
+        arguments = command(
+            image, hardware, memory, its_line.fileno(), its_control.fileno(), is_restored=state is not None
+        )
         try:
             process = subprocess.Popen(
-                arguments, pass_fds=(its_line.fileno(), its_control.fileno()), env={"PATH": "/usr/bin:/bin"}, cwd="/",
+                arguments, pass_fds=passed, env={"PATH": "/usr/bin:/bin"}, cwd="/",
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
             )  # fmt: skip
         except OSError as error:

@@ -44,7 +44,10 @@ class Qmp:
             await asyncio.sleep(_POLL_S)
 
     async def _message(self) -> dict[str, Any]:
-        line = await self._reader.readline()
+        try:
+            line = await self._reader.readline()
+        except (ConnectionError, ValueError) as error:  # the second: a line beyond every bound
+            raise SandboxFailure(f"QEMU's control failed: {error}") from error
         if not line:
             raise SandboxFailure("QEMU ended")
         return json.loads(line)

@@ -32,8 +32,8 @@ class Snapshot:
 
     def __init__(self, folder: Path, image: GuestImage, hardware: Hardware) -> None:
         self._folder = folder
-        self._image = image
-        self._hardware = hardware
+        self.image = image
+        self.hardware = hardware
         self.layers: dict[str, str] = json.loads((folder / _LAYERS).read_text(encoding="utf-8"))
         """What isolates the waiting episode inside the guest."""
 
@@ -43,13 +43,17 @@ class Snapshot:
         Raises:
             SandboxFailure: QEMU refuses, or it takes too long.
         """
-        process, line, control = launch.launch(self._image, self._hardware, self._folder / _MEMORY, is_restored=True)
+        with (self._folder / _STATE).open("rb") as state:
+            started = launch.launch(
+                self.image, self.hardware, self._folder / _MEMORY, state=(state_number := state.fileno())
+            )
+        process, line, control = started
         machine, qmp = GuestMachine(process, line), Qmp(control)
         try:
             async with asyncio.timeout(timeout_s):
                 await qmp.open()
                 await qmp.execute("migrate-set-capabilities", capabilities=_IGNORE_SHARED)
-                await qmp.execute("migrate-incoming", uri=f"exec:cat {shlex.quote(str(self._folder / _STATE))}")
+                await qmp.execute("migrate-incoming", uri=f"fd:{state_number}")
                 await qmp.until("query-status", "paused", "internal-error")  # as it was when it was saved
                 await qmp.execute("cont")
                 await machine.introduce(identity)
@@ -89,7 +93,7 @@ def _publish(draft: Path, home: Path) -> None:
 
 
 async def _boot_and_save(folder: Path, image: GuestImage, hardware: Hardware, timeout_s: float) -> None:
-    process, line, control = launch.launch(image, hardware, folder / _MEMORY, is_restored=False)
+    process, line, control = launch.launch(image, hardware, folder / _MEMORY)
     machine, qmp = GuestMachine(process, line), Qmp(control)
     try:
         async with asyncio.timeout(timeout_s):

@@ -16,13 +16,15 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from skyscale.sandboxes.backends.process.zygote import checker, kernel, runner, seccomp
+    from skyscale.sandboxes.backends.process.zygote import checker, kernel, programs, runner, seccomp
     from skyscale.sandboxes.backends.process.zygote.main import PRELOADED
 else:  # in the container only this folder exists
-    from sandboxes.backends.process.zygote import checker, kernel, runner, seccomp
+    from sandboxes.backends.process.zygote import checker, kernel, programs, runner, seccomp
     from sandboxes.backends.process.zygote.main import PRELOADED
 
 YES = "yes"
+_RUNS = {"serve": checker.run, "check": checker.run, "programs": programs.run}
+"""What runs a job, by its kind; all others are the plain runner's."""
 _COVERED = ("/proc", "/sys", "/dev/shm", "/dev/pts")
 _NOBODY = 65534
 _MS = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
@@ -43,7 +45,7 @@ def main(tmp_bytes: int) -> None:
         gc.freeze()
         runner.send("ready", "ok", "", json.dumps(layers))
         job = runner.receive(json.loads)
-        code = 0 if job is None else checker.run(job) if job["kind"] in ("serve", "check") else runner.run(job)
+        code = 0 if job is None else _RUNS.get(job["kind"], runner.run)(job)
     except BaseException as error:  # noqa: BLE001  the exit code below is what the outside sees
         os.write(2, f"sandbox: {type(error).__name__}: {error}\n".encode())
     finally:

@@ -1,5 +1,7 @@
 """The first process of a virtual machine: bring it up, make one episode ready, relay between it and the host.
 
+With `skyscale=workspace` on the kernel's command line it is an interactive sandbox instead of an episode.
+
     host --S entropy, clock--> daemon            daemon --R layers, S done--> host
     host --C channel bytes---> daemon --fd--> episode --fds--> daemon --C channel, O stdout, E stderr, X exit--> host
 
@@ -26,16 +28,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from skyscale.sandboxes.backends.process.zygote import kernel
+    from skyscale.sandboxes.guest.inside.line import Line
 else:  # in the machine only this folder exists
     from sandboxes.backends.process.zygote import kernel
+    from sandboxes.guest.inside.line import Line
 
 VSOCK_PORT = 5252
 PORT_NAME = "skyscale"
 TMP_BYTES = 16 * 1024 * 1024
 _CHUNK = 32 * 1024
-_PAUSE_S = 0.01
-_MAX_MESSAGE = 64 * 1024 * 1024
 _RNDADDENTROPY, _RNDRESEEDCRNG = 0x40085203, 0x5207
+_PYTHON = (sys.executable, "-s", "-S", "-P", "-B", "-X", "utf8", "-c")
+_WORKSHOP = (
+    "import sys; sys.path.insert(0, '/skyscale'); from sandboxes.guest.inside.workshop import main; "
+    "del sys.path[0]; main({fd})"
+)
 _ZYGOTE = (
     "import sys; sys.path.insert(0, '/skyscale'); from sandboxes.backends.process.zygote.main import main; "
     "del sys.path[0]; main({fd}, 0, {tmp_bytes})"
@@ -46,10 +53,12 @@ def main() -> None:
     """Never returns."""
     for kind, path in (("proc", "/proc"), ("sysfs", "/sys"), ("tmpfs", "/run")):
         kernel.mount(kind, path, kind, kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC)
-    episode = Episode()
+    made = (
+        Workshop() if "skyscale=workspace" in Path("/proc/cmdline").read_text(encoding="ascii").split() else Episode()
+    )
     line = SerialLine() if _port() else VsockLine()
-    line.send(b"R", json.dumps(episode.layers).encode())
-    Relay(line, episode).serve()
+    line.send(b"R", json.dumps(made.layers).encode())
+    Relay(line, made).serve()
 
 
 class Episode:
@@ -57,10 +66,9 @@ class Episode:
 
     def __init__(self) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        command = [sys.executable, "-s", "-S", "-P", "-B", "-X", "utf8", "-c"]
         boot = _ZYGOTE.format(fd=theirs.fileno(), tmp_bytes=TMP_BYTES)
         subprocess.Popen(
-            [*command, boot], env={"PYTHONHASHSEED": "0"}, pass_fds=(theirs.fileno(),), cwd="/",
+            [*_PYTHON, boot], env={"PYTHONHASHSEED": "0"}, pass_fds=(theirs.fileno(),), cwd="/",
             stdin=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
         theirs.close()
@@ -105,43 +113,33 @@ class Episode:
         return data
 
 
-class Line:
-    """Messages over one descriptor."""
+class Workshop:
+    """A process that keeps one interactive sandbox; its channel is relayed as an episode's is."""
 
-    is_patient = False
-    """Whether reading nothing means that the host is away for a moment, rather than gone."""
+    def __init__(self) -> None:
+        self.channel, channel = socket.socketpair()
+        self.control, control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.stdout, stdout = os.pipe()
+        self.stderr, stderr = os.pipe()
+        subprocess.Popen(
+            [*_PYTHON, _WORKSHOP.format(fd=channel.fileno())], env={"PYTHONHASHSEED": "0"}, cwd="/",
+            pass_fds=(channel.fileno(), control.fileno()), stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr,
+            start_new_session=True,
+        )  # fmt: skip
+        for end in (channel, control):
+            end.close()
+        for descriptor in (stdout, stderr):
+            os.close(descriptor)
+        for descriptor in (self.stdout, self.stderr):
+            os.set_blocking(descriptor, False)
+        kind, body = Line(self.channel.fileno()).receive()
+        if kind != b"R":
+            raise OSError(0, os.read(self.stderr, 1000).decode("utf-8", "replace"))
+        self.layers: dict[str, str] = json.loads(body)
 
-    def __init__(self, descriptor: int) -> None:
-        self.descriptor = descriptor
-
-    def send(self, kind: bytes, body: bytes) -> None:
-        """One message; waits for the host to take it."""
-        data = memoryview(kind + len(body).to_bytes(4, "big") + body)
-        while data:
-            data = data[os.write(self.descriptor, data) :]
-
-    def receive(self) -> tuple[bytes, bytes]:
-        """The next message; empty when the host is gone."""
-        header = self._exactly(5)
-        size = int.from_bytes(header[1:], "big")
-        if not header or size > _MAX_MESSAGE:
-            return b"", b""
-        return header[:1], self._exactly(size)
-
-    def _exactly(self, size: int) -> bytes:
-        data = bytearray()
-        while len(data) < size:
-            piece = os.read(self.descriptor, min(_CHUNK, size - len(data)))
-            if not piece and not self.is_patient:
-                return b""
-            if not piece:
-                time.sleep(_PAUSE_S)
-            data += piece
-        return bytes(data)
-
-    def wait_for_host(self) -> None:
-        """After the host hung up."""
-        time.sleep(_PAUSE_S)
+    def receive(self) -> dict[str, Any]:
+        """Nothing is ever said on it: its end is the process's."""
+        return {} if not self.control.recv(1) else {"status": None}
 
 
 class SerialLine(Line):
@@ -173,7 +171,7 @@ class VsockLine(Line):
 class Relay:
     """The daemon's loop."""
 
-    def __init__(self, line: Line, episode: Episode) -> None:
+    def __init__(self, line: Line, episode: Episode | Workshop) -> None:
         self._line = line
         self._episode = episode
         self._poll = select.poll()

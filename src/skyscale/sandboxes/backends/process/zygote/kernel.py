@@ -27,6 +27,7 @@ _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 1,
 PR_SET_SECCOMP, _PR_CAP_AMBIENT = 22, 47
 _CAP_V3 = 0x20080522
 _LAST_CAP = 63
+_MOST_DESCRIPTORS = 4096
 
 _libc = ctypes.PyDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
@@ -125,4 +126,7 @@ def keep_capabilities(mask: int) -> None:
 
 def close_from(first: int) -> None:
     """Close every descriptor from `first` on."""
-    syscall("close_range", first, 0x7FFFFFFF, 0)
+    try:
+        syscall("close_range", first, 0x7FFFFFFF, 0)
+    except OSError:  # gVisor's kernel may not know it
+        os.closerange(first, _MOST_DESCRIPTORS)

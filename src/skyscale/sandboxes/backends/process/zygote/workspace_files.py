@@ -124,13 +124,12 @@ def _new_file(name: str, folder: int) -> int:
 
 
 def _open_folder(name: str, folder: int) -> int:
-    try:
-        return os.open(name, _FOLDER, dir_fd=folder)
-    except NotADirectoryError:
-        # O_DIRECTORY says this of a link as well
-        if stat.S_ISLNK(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
-            raise OSError(errno.ELOOP, "a link") from None
-        raise
+    """A directory, never through a link. gVisor (2022) follows one when O_DIRECTORY is asked for beside O_NOFOLLOW."""
+    opened = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_NOCTTY | os.O_CLOEXEC, dir_fd=folder)
+    if not stat.S_ISDIR(os.fstat(opened).st_mode):
+        os.close(opened)
+        raise OSError(errno.ENOTDIR, "not a directory")
+    return opened
 
 
 def _copy(source: int, target: int, max_bytes: int = 1 << 62) -> None:
