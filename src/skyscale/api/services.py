@@ -115,7 +115,7 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
     origins = [origin.strip() for origin in settings.environment_origins.split(",") if origin.strip()]
     environments = Environments(backend, concurrency=settings.sandbox_slots, origins=origins)
     sessions, troubles = Sessions(settings.environment_sessions), Troubles(database, events, time.monotonic)
-    turns = TurnService(buffer, judging, environments, sessions, troubles)
+    turns = TurnService(buffer, judging, environments, sessions, troubles, note_verdicts=notes.note)
 
     async def check_parts(spec: RunSpec) -> None:
         await require_model(spec, http)
