@@ -46,9 +46,11 @@ async def test_pages_are_served_beside_the_api_with_a_policy(app: FastAPI) -> No
             assert f"script-src 'self' 'sha256-{mark}';" in answer.headers["content-security-policy"]
         assert (await http.get("/_next/static/a.js")).headers["cache-control"] == pages.FOR_EVER
         assert (await http.get("/docs")).status_code == 200
-        missing = await http.get("/api/account")
-        assert missing.status_code == 404
-        assert (await http.get("/../../etc/passwd")).text == "gone"
+        for method, path in (("GET", "/api/account"), ("POST", "/nothing"), ("GET", "/../../etc/passwd")):
+            missing = await http.request(method, path)
+            assert (missing.status_code, missing.json()["code"]) == (404, "not_found"), path
+        shown = await http.get("/nothing", headers={"accept": "text/html,*/*"})
+        assert (shown.status_code, shown.text) == (404, "gone")
         assert (await http.post("/", json={})).status_code == 405
 
 

@@ -11,6 +11,8 @@ import re
 from pathlib import Path
 
 from fastapi import FastAPI
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -40,8 +42,12 @@ class _Pages(StaticFiles):
     """Files with the headers that pages need."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
-        """The file, or the export's own page for what does not exist."""
+        """The file; for what does not exist, the export's own page to a browser and the usual error to a program."""
+        if scope["method"] not in ("GET", "HEAD"):
+            raise HTTPException(404)
         response = await super().get_response(path, scope)
+        if response.status_code == 404 and "text/html" not in Headers(scope=scope).get("accept", ""):
+            raise HTTPException(404)
         response.headers["x-content-type-options"] = "nosniff"
         if path.startswith("_next/static/"):
             response.headers["cache-control"] = FOR_EVER
