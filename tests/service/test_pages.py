@@ -49,7 +49,7 @@ async def test_pages_are_served_beside_the_api_with_a_policy(app: FastAPI) -> No
         for method, path in (("GET", "/api/account"), ("POST", "/nothing"), ("GET", "/../../etc/passwd")):
             missing = await http.request(method, path)
             assert (missing.status_code, missing.json()["code"]) == (404, "not_found"), path
-        shown = await http.get("/nothing", headers={"accept": "text/html,*/*"})
+        shown = await http.get("/faas/nothing", headers={"accept": "text/html,*/*"})
         assert (shown.status_code, shown.text) == (404, "gone")
         assert (await http.post("/", json={})).status_code == 405
 

@@ -1,8 +1,8 @@
 """The read-only pages, for a machine without Node: the dashboard's static export, served by the control plane itself.
 
-- They are only there when they have been built (scripts/build_dashboard.py --export), and come after every other route.
+- They are only there when they have been built (scripts/build_dashboard.py --export).
 - Who may see them is who may read: `api.guard` asks before any file is opened. They change nothing (`SKYSCALE_READS`).
-- Nothing is loaded from elsewhere, and nobody may frame them. Their inline scripts are Next's own, known by this build.
+- Nothing is loaded from elsewhere, and nobody may frame them. Inline scripts are known by their hashes.
 """
 
 import base64
@@ -25,17 +25,21 @@ FOR_EVER = "public, max-age=31536000, immutable"
 
 
 def install(app: FastAPI, folder: Path = FOLDER) -> None:
-    """Serve the pages of this folder, if there are any, at every path that nothing else has."""
+    """Serve the pages of this folder, if there are any."""
     if not (folder / "index.html").is_file():
         return
     files = _Pages(directory=folder, html=True)
 
-    async def index(request: Request) -> Response:
-        return await files.get_response("index.html", request.scope)
+    async def page(request: Request) -> Response:
+        path = request.url.path.lstrip("/")
+        return await files.get_response(path or "index.html", request.scope)
 
-    # Before the page that only lists links; everything else after all other routes.
-    app.router.routes.insert(0, Route("/", index, methods=["GET"], include_in_schema=False))
-    app.mount("/", files, name="pages")
+    # Path by path: one mount for all would take what other routes answer with 405, and unknown paths of the API.
+    paths = ["/"]
+    for entry in sorted(folder.iterdir()):
+        paths += [f"/{entry.name}", f"/{entry.name}/{{rest:path}}"] if entry.is_dir() else [f"/{entry.name}"]
+    # Before the page that only lists links.
+    app.router.routes[:0] = [Route(path, page, methods=["GET"], include_in_schema=False) for path in paths]
 
 
 class _Pages(StaticFiles):
@@ -43,8 +47,6 @@ class _Pages(StaticFiles):
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         """The file; for what does not exist, the export's own page to a browser and the usual error to a program."""
-        if scope["method"] not in ("GET", "HEAD"):
-            raise HTTPException(404)
         response = await super().get_response(path, scope)
         if response.status_code == 404 and "text/html" not in Headers(scope=scope).get("accept", ""):
             raise HTTPException(404)
