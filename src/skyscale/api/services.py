@@ -21,6 +21,7 @@ import httpx
 
 from skyscale.api.notices import Notices
 from skyscale.artifacts.store import open_store
+from skyscale.auth.service import KeyService
 from skyscale.auth.tokens import JobTokens, load_secret
 from skyscale.boxes.files import BoxFiles
 from skyscale.boxes.service import BoxService
@@ -84,6 +85,7 @@ class Services:
     database: Database
     metrics: Metrics
     tokens: JobTokens
+    keys: KeyService
     events: EventLog
     buffer: BufferService
     judge: Judge
@@ -162,7 +164,7 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
         notes=notes, rollouts=RolloutService(database, notes, settings.artifact_root, library),
         sweeper=Sweeper(database, Retention(settings.rollouts_keep, settings.rollouts_sample_every)),
         problem_sets=problem_sets,
-        hosts=hosts, boxes=boxes, files=BoxFiles(boxes),
+        hosts=hosts, boxes=boxes, files=BoxFiles(boxes), keys=KeyService(database),
         jobs=jobs, scheduler=scheduler, runs=runs, swaps=swaps, coordinator=coordinator, http=http,
         views=RunViews(database, events, jobs, buffer, episodes.evaluations, episodes.curricula, settings),
     )  # fmt: skip
