@@ -9,6 +9,7 @@ import { Button } from "@/ui/Button";
 import { Confirm } from "@/ui/Confirm";
 import { Empty, Loaded } from "@/ui/states";
 import { Status } from "@/ui/Status";
+import { useNow } from "@/ui/useNow";
 import { NewKey } from "./NewKey";
 import { Section } from "./Section";
 
@@ -91,8 +92,9 @@ function Table({ rows, isAdmin, onRevoke }: { rows: Key[]; isAdmin: boolean; onR
 }
 
 function State({ of: key }: { of: Key }) {
+  const now = useNow();
   if (key.revoked_at) return <Status status="revoked" />;
   if (!key.expires_at) return <Status status="ready" label="does not expire" />;
   const day = new Date(key.expires_at).toLocaleDateString("en-GB", { day: "numeric", month: "short", year: "numeric" });
-  return Date.parse(key.expires_at) < Date.now() ? <Status status="expired" label={`expired ${day}`} /> : <Status status="ready" label={`until ${day}`} />;
+  return Date.parse(key.expires_at) < now ? <Status status="expired" label={`expired ${day}`} /> : <Status status="ready" label={`until ${day}`} />;
 }
