@@ -7,10 +7,18 @@ BIN := $(VENV)/bin
 DEMO_FLAGS ?=
 PYTEST_FLAGS ?=
 
-.PHONY: demo test test-dashboard test-sandboxes check unit lint lock bench clean
+.PHONY: demo test test-dashboard test-sandboxes check unit lint lock bench clean dashboard up
 
 demo: $(VENV)/.ready
 	@$(BIN)/skyscale demo $(DEMO_FLAGS)
+
+# The dashboard, built once (about two minutes), and both servers. Node comes with the Python packages.
+dashboard: $(VENV)/.ready
+	@$(BIN)/python scripts/build_dashboard.py --export
+
+up: $(VENV)/.ready
+	@test -f src/skyscale/dashboard_dist/server.js || $(MAKE) dashboard
+	@$(BIN)/skyscale up
 
 test: lint unit
 
@@ -49,4 +57,4 @@ $(VENV)/.ready: requirements/dev.lock pyproject.toml
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) src/skyscale/dashboard_dist .pytest_cache .ruff_cache .hypothesis

@@ -12,6 +12,8 @@ const config: NextConfig = {
   trailingSlash: isExport,
   outputFileTracingRoot: import.meta.dirname,
   turbopack: { root: import.meta.dirname },
+  // Known to pages too: the export has no server that could change anything.
+  env: { SKYSCALE_EXPORT: isExport ? "1" : "" },
   images: { unoptimized: true },
   poweredByHeader: false,
   devIndicators: false,

@@ -12,6 +12,9 @@ http.Server.prototype.emit = function (event, request, ...rest) {
   return emit.call(this, event, request, ...rest);
 };
 
+// Next waits for open replies, and a live stream never ends by itself.
+process.on("SIGTERM", () => setTimeout(() => process.exit(0), 1_000).unref());
+
 function addressOf(request) {
   const own = (request.socket.remoteAddress ?? "unknown").replace(/^::ffff:/, "");
   if (process.env.SKYSCALE_TRUSTED_PROXY !== "1") return own;

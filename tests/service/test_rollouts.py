@@ -182,7 +182,7 @@ async def test_evaluations_of_the_base_model_are_never_swept(
             await parts.episodes.evaluations.request(connection, spec(), version)
         for ticket in (
             await client.post(
-                "/api/rl/env/tickets", json={"run_id": run, "request_id": f"req-{version}", "num_groups": 3}
+                "/api/rl/env/tickets", json={"run_id": run, "request_id": f"req-{version}", "num_groups": 20}
             )
         ).json()["groups"]:
             if ticket["purpose"] != Purpose.EVAL:

@@ -21,7 +21,7 @@ beforeAll(async () => {
   context = await browser.newContext({ baseURL: stack.url });
   page = await context.newPage();
   page.on("console", (message) => /Content Security Policy|Hydration/i.test(message.text()) && problems.push(message.text()));
-  page.on("pageerror", (error) => problems.push(error.message));
+  page.on("pageerror", (error) => problems.push(`${page.url()}: ${error.message}`));
   page.on("response", (reply) => void reply.text().then((text) => seen.push(text), () => undefined));
 });
 

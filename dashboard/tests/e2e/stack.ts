@@ -45,7 +45,9 @@ export async function ended(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
   const gone = new Promise((resolve) => child.once("exit", resolve));
   child.kill("SIGTERM");
+  const late = setTimeout(() => child.kill("SIGKILL"), 30_000);
   await gone;
+  clearTimeout(late);
 }
 
 export function openBrowser(): Promise<Browser> {

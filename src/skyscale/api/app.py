@@ -11,7 +11,7 @@ from pkgutil import iter_modules
 from fastapi import APIRouter, FastAPI
 
 from skyscale import __version__
-from skyscale.api import errors, openapi, routes, services
+from skyscale.api import errors, openapi, pages, routes, services
 from skyscale.api.guard import Guard
 from skyscale.api.middleware import Boundary
 from skyscale.settings import Settings
@@ -34,6 +34,7 @@ def create_app(settings: Settings, parts: services.Services | None = None) -> Fa
     app.add_middleware(Boundary, metrics=parts.metrics, max_body_bytes=settings.max_body_bytes)
     for router in all_routers():
         app.include_router(router)
+    pages.install(app)
     return app
 
 

@@ -107,8 +107,7 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
     database, metrics, http = Database(settings.sqlalchemy_url), Metrics(), _http()
     address = Address(f"http://{settings.host}:{settings.port}")
     tokens, events = JobTokens(load_secret(settings.data_dir / "secrets")), EventLog(database)
-    buffer = BufferService(database, events)
-    backend = load_backend(slots=settings.sandbox_slots)
+    buffer, backend = BufferService(database, events), load_backend(slots=settings.sandbox_slots)
     judge = Judge(backend, concurrency=settings.sandbox_slots)
     judging = Judging(judge, settings.verdict_cache_entries)
     notes = VerdictNotes(database)
@@ -116,7 +115,7 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
     origins = [origin.strip() for origin in settings.environment_origins.split(",") if origin.strip()]
     environments = Environments(backend, concurrency=settings.sandbox_slots, origins=origins)
     sessions, troubles = Sessions(settings.environment_sessions), Troubles(database, events, time.monotonic)
-    turns = TurnService(buffer, judging, environments, sessions, troubles)
+    turns = TurnService(buffer, judging, environments, sessions, troubles, note_verdicts=notes.note)
 
     async def check_parts(spec: RunSpec) -> None:
         await require_model(spec, http)

@@ -1,4 +1,4 @@
-"""Where the built dashboard is, and a Node to run it: from the wheel, a checkout, the `dashboard` extra, the machine."""
+"""Where the built dashboard is (wheel, checkout), and a Node that can run it (the `dashboard` extra, the machine)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from skyscale.errors import Unavailable
 
 PACKAGE = Path(__file__).parents[1]
 BUNDLES = (PACKAGE / "dashboard_dist", PACKAGE.parents[1] / "dashboard" / ".next" / "standalone")
-EXPORTS = (PACKAGE / "dashboard_dist" / "export", PACKAGE.parents[1] / "dashboard" / "out")
+EXPORT = PACKAGE / "dashboard_dist" / "export"
 OLDEST_NODE = (22, 13)
 """The first one whose SQLite needs no flag."""
 
@@ -31,9 +31,9 @@ def bundle() -> Path | None:
     return next((folder for folder in BUNDLES if (folder / "server.js").is_file()), None)
 
 
-def static_export() -> Path | None:
-    """The folder of the read-only pages; None if they have not been built."""
-    return next((folder for folder in EXPORTS if (folder / "index.html").is_file()), None)
+def has_export() -> bool:
+    """Whether the control plane serves the read-only pages."""
+    return (EXPORT / "index.html").is_file()
 
 
 def find_node() -> Node:

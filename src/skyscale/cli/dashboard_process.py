@@ -1,8 +1,8 @@
 """The dashboard's server as one child process that ends when we do, however we end.
 
 - It runs in a process group of its own: Ctrl-C reaches us alone, and we end it in order.
-- It ends by itself when its stdin closes, which the kernel does for us even on SIGKILL; on Linux the kernel also sends it
-  SIGTERM (PR_SET_PDEATHSIG).
+- It ends by itself when its stdin closes, which the kernel does for us even on SIGKILL; on Linux the kernel sends it
+  SIGTERM too (PR_SET_PDEATHSIG).
 - Its output goes to a file, and the end of that file into the message if it cannot start: the cause, not a guess.
 - Started before the control plane, when this process has one thread: what runs between fork and exec is then safe.
 """
@@ -117,8 +117,9 @@ class DashboardProcess:
             process.wait()
 
     def tail(self) -> str:
-        """The end of its log."""
-        lines = self.log_path.read_text(errors="replace").strip().splitlines()[-TAIL_LINES:]
+        """The end of its log, without the frames of stacks."""
+        said = self.log_path.read_text(errors="replace").strip().splitlines()
+        lines = [line for line in said if line.strip() and not line.startswith("    at ")][-TAIL_LINES:]
         return "\n  ".join(lines or ["(it wrote nothing)"])
 
     def _answers(self) -> bool:

@@ -67,6 +67,8 @@ def _start(settings: Settings, host: str, port: int | None) -> tuple[str, Dashbo
         node = bundles.find_node()
     except SkyscaleError as error:
         _tell(error.detail, error.hint)
+        if bundles.has_export():
+            click.echo(f"Read-only pages at http://{_reachable(settings.host)}:{settings.port}/")
         return code, None
     chosen = free_port(host, DASHBOARD_PORT if port is None else port, is_exact=port is not None)
     own = {

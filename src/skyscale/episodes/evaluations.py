@@ -61,7 +61,7 @@ class Evaluations:
         return [result for result in results if result is not None]
 
     async def samples(self, run_id: str, version: int) -> list[dict[str, object]]:
-        """What the model answered: `problem_id`, `text`, `code`, `reward` of each kept episode."""
+        """What the model answered: `problem_id`, `text`, `code`, `reward`, `turn_rewards` of each kept episode."""
         check_id("run_id", run_id)
         async with self._database.read() as connection:
             await self._buffer.load(connection, run_id)

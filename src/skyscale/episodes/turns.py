@@ -8,7 +8,7 @@
 - Trouble of a run's own environment is an infrastructure failure of those episodes and an event (`troubles.py`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from skyscale.buffer.queries import GroupRow, RunRow
@@ -42,8 +42,13 @@ class TurnService:
         sessions: "Sessions",
         troubles: "Troubles",
         open_problems: Callable[[str], ProblemSet] = load_problem_set,
+        note_verdicts: Callable[[str, Sequence[str], Sequence[Verdict]], None] = lambda group_id, codes, verdicts: None,
     ) -> None:
-        """`open_problems` gives the problem set that a specification names."""
+        """`open_problems` gives the problem set that a specification names.
+
+        `note_verdicts` is told what was judged (group id, programs, verdicts) and returns at once.
+        """
+        self._note_verdicts = note_verdicts
         self._buffer = buffer
         self._judging = judging
         self._environments = environments
@@ -100,7 +105,7 @@ class TurnService:
             raise Invalid(f"turn: episodes of this run have at most {run.spec.max_turns} turns")
         problem = self._open_problems(run.spec.problem_set).get(group.problem_id)
         if run.spec.environment.kind == "code":
-            results = await self._judged(run, problem, body)
+            results = await self._judged(run, group, problem, body)
         else:
             results = await self._stepped(run, group, problem, body)
         self._buffer.judged.remember(
@@ -134,8 +139,10 @@ class TurnService:
             raise Conflict(f"group {group_id!r} was already pushed", code="group_not_open")
         return run, group
 
-    async def _judged(self, run: RunRow, problem: Problem, body: GroupTurn) -> list[TurnResult]:
-        verdicts = await self._judging.verdicts(problem, [action.code for action in body.actions])
+    async def _judged(self, run: RunRow, group: GroupRow, problem: Problem, body: GroupTurn) -> list[TurnResult]:
+        codes = [action.code for action in body.actions]
+        verdicts = await self._judging.verdicts(problem, codes)
+        self._note_verdicts(group.group_id, codes, verdicts)
         is_last = body.turn + 1 >= run.spec.max_turns
         ended = [v.done or is_last or a.is_truncated for a, v in zip(body.actions, verdicts, strict=True)]
         feedback = await self._feedback(

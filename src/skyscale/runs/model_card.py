@@ -44,7 +44,7 @@ def _head(spec: RunSpec) -> list[str]:
     lines = ["---", "library_name: transformers", "pipeline_tag: text-generation"]
     if not is_path(spec.base_model) and spec.base_model != STARTER:
         lines.append(f"base_model: {json.dumps(spec.base_model)}")
-    tags = ["skyscale", "reinforcement-learning", spec.algorithm.name]
+    tags = list(dict.fromkeys(["skyscale", "reinforcement-learning", spec.algorithm.name]))
     return [*lines, f"tags: {json.dumps(tags)}", "---"]
 
 

@@ -136,7 +136,7 @@ class TurnPlayer:
         talk.answered(generation.completions[0])
 
     def _min_version(self, ticket: GroupTicket) -> int:
-        return ticket.version if self._is_synchronous or ticket.purpose is Purpose.EVAL else 0
+        return ticket.version if self._is_synchronous or ticket.purpose is Purpose.EVAL else ticket.min_version
 
     def _group(self, ticket: GroupTicket, talks: list[Talk]) -> GroupPush:
         try:

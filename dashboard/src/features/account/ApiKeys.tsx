@@ -31,7 +31,11 @@ export function ApiKeys({ person }: { person: Person }) {
   return (
     <Section
       title="API keys"
-      about="For programs and the command line, which speak for you with one: SKYSCALE_API_KEY, or `skyscale login`."
+      about={
+        <>
+          For programs and the command line, which speak for you with one: <code>SKYSCALE_API_KEY</code>, or <code>skyscale login</code>.
+        </>
+      }
       action={
         <Button look="primary" data-new onClick={() => setMaking(true)}>
           New key
@@ -40,7 +44,7 @@ export function ApiKeys({ person }: { person: Person }) {
     >
       <div className="panel overflow-x-auto">
         <Loaded data={keys.data} error={keys.error} onRetry={() => void keys.refetch()}>
-          {({ keys: rows }) => (rows.length === 0 ? <Empty title="No keys yet" /> : <Table rows={rows} isAdmin={person.role === "admin"} onRevoke={setEnding} />)}
+          {({ keys: rows }) => (rows.length === 0 ? <Empty title="No keys yet">A key is shown once, when it is made.</Empty> : <Table rows={rows} isAdmin={person.role === "admin"} onRevoke={setEnding} />)}
         </Loaded>
       </div>
       <NewKey role={person.role} isOpen={isMaking} onClose={() => setMaking(false)} />

@@ -23,7 +23,7 @@ export function Profile({ person }: { person: Person }) {
         <NameForm person={person} />
       </Section>
       <Section title="Password" about="Changing it signs you out everywhere else.">
-        <PasswordForm />
+        <PasswordForm email={person.email} />
       </Section>
       <ThemeChooser />
     </>
@@ -48,7 +48,7 @@ function NameForm({ person }: { person: Person }) {
   );
 }
 
-function PasswordForm() {
+function PasswordForm({ email }: { email: string }) {
   const save = useMutation({ mutationFn: ({ old, wanted }: { old: string; wanted: string }) => changePassword(old, wanted) });
   const submit = (event: FormEvent<HTMLFormElement>) => {
     event.preventDefault();
@@ -58,6 +58,8 @@ function PasswordForm() {
   };
   return (
     <form className="flex max-w-sm flex-col gap-3" onSubmit={submit}>
+      {/* For password managers: whose password this is. */}
+      <input type="text" name="username" autoComplete="username" value={email} readOnly hidden />
       <Field label="Current password">{(control) => <input {...control} name="old" type="password" autoComplete="current-password" required className={INPUT} />}</Field>
       <Field label="New password" hint="At least 10 characters.">
         {(control) => <input {...control} name="wanted" type="password" autoComplete="new-password" required minLength={10} maxLength={128} className={INPUT} />}

@@ -2,7 +2,7 @@
 
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useRef, useState } from "react";
-import { api, bodyOf, type Schemas } from "@/client/api";
+import { api, bodyOf, unlessReadOnly, type Schemas } from "@/client/api";
 import { errorOf, unreachable } from "@/client/errors";
 import { Ago } from "@/ui/Ago";
 import { Button } from "@/ui/Button";
@@ -108,6 +108,6 @@ function fileUrl(sandboxId: string, path: string, name: string): string {
 }
 
 async function put(url: string, file: File): Promise<void> {
-  const reply = await fetch(url, { method: "PUT", headers: { "content-type": "application/octet-stream" }, body: file }).catch((cause: unknown) => Promise.reject(unreachable(cause)));
+  const reply = await fetch(unlessReadOnly("PUT", url), { method: "PUT", headers: { "content-type": "application/octet-stream" }, body: file }).catch((cause: unknown) => Promise.reject(unreachable(cause)));
   if (!reply.ok) throw errorOf(reply.status, await reply.json().catch(() => null));
 }

@@ -1,5 +1,5 @@
 /** Runs a program in a sandbox and hands its output on as it comes. */
-import type { Schemas } from "@/client/api";
+import { unlessReadOnly, type Schemas } from "@/client/api";
 import { errorOf, unreachable } from "@/client/errors";
 
 export type ExecReply = Schemas["ExecReply"];
@@ -12,7 +12,7 @@ interface ExecEvent {
 
 /** Resolves with how the program ended; throws ApiError when the sandbox refused or broke. */
 export async function exec(sandboxId: string, request: Schemas["ExecRequest"], onOutput: (stream: "stdout" | "stderr", text: string) => void, signal: AbortSignal): Promise<ExecReply> {
-  const reply = await fetch(`/api/sandboxes/${sandboxId}/exec?stream=true`, {
+  const reply = await fetch(unlessReadOnly("POST", `/api/sandboxes/${sandboxId}/exec?stream=true`), {
     method: "POST",
     headers: { "content-type": "application/json", accept: "application/x-ndjson" },
     body: JSON.stringify(request),
