@@ -55,6 +55,10 @@ class Settings(BaseSettings):
     """Interactive sandboxes that may be open altogether; each may take its memory and its disk from this host."""
     verdict_cache_entries: Annotated[int, Field(alias="SKYSCALE_VERDICT_CACHE_ENTRIES", ge=0)] = 100_000
     """Verdicts remembered by problem and code, since judging is deterministic; 0 runs every program afresh."""
+    problem_set_max_bytes: Annotated[int, Field(alias="SKYSCALE_PROBLEM_SET_MAX_BYTES", gt=0)] = 200 * 1024 * 1024
+    """Largest problem set that may be uploaded."""
+    problem_sets_max_bytes: Annotated[int, Field(alias="SKYSCALE_PROBLEM_SETS_MAX_BYTES", gt=0)] = 10 * 1024**3
+    """All versions of all uploaded problem sets together."""
     environment_sessions: Annotated[int, Field(alias="SKYSCALE_ENVIRONMENT_SESSIONS", ge=1)] = 128
     """Groups whose own environments are held open at once; each may take the memory of a sandbox."""
     environment_origins: Annotated[str, Field(alias="SKYSCALE_ENVIRONMENT_ORIGINS")] = ""

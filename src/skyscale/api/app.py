@@ -31,7 +31,8 @@ def create_app(settings: Settings, parts: services.Services | None = None) -> Fa
     errors.install(app)
     openapi.install(app)
     app.add_middleware(Guard, settings=settings, tokens=parts.tokens, keys=parts.keys)
-    app.add_middleware(Boundary, metrics=parts.metrics, max_body_bytes=settings.max_body_bytes)
+    larger = {("POST", "/api/rl/problem-sets"): settings.problem_set_max_bytes}
+    app.add_middleware(Boundary, metrics=parts.metrics, max_body_bytes=settings.max_body_bytes, larger=larger)
     for router in all_routers():
         app.include_router(router)
     pages.install(app)

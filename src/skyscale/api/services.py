@@ -18,6 +18,7 @@ from importlib.util import find_spec
 
 import httpx
 
+from skyscale.artifacts.store import open_store
 from skyscale.auth.service import KeyService
 from skyscale.auth.tokens import JobTokens, load_secret
 from skyscale.boxes.files import BoxFiles
@@ -25,19 +26,19 @@ from skyscale.boxes.service import BoxService
 from skyscale.buffer.service import BufferService
 from skyscale.envs.environments import Environments
 from skyscale.envs.judge import Judge
-from skyscale.envs.registry import load_problem_set
 from skyscale.episodes.judging import Judging
 from skyscale.episodes.missions import MissionService
 from skyscale.episodes.service import EpisodeService
 from skyscale.episodes.sessions import Sessions
 from skyscale.episodes.troubles import Troubles
 from skyscale.episodes.turns import TurnService
-from skyscale.errors import Invalid, NotFound
+from skyscale.errors import Invalid
 from skyscale.events.service import EventLog
 from skyscale.jobs.dispatch import COMMANDS
 from skyscale.jobs.loading import load_providers
 from skyscale.jobs.scheduler import Scheduler
 from skyscale.jobs.service import JobService
+from skyscale.problems.service import Bounds, ProblemSetService
 from skyscale.rollouts.notes import VerdictNotes
 from skyscale.rollouts.rules import Retention
 from skyscale.rollouts.service import RolloutService
@@ -82,6 +83,7 @@ class Services:
     episodes: EpisodeService
     turns: TurnService
     missions: MissionService
+    problem_sets: ProblemSetService
     notes: VerdictNotes
     rollouts: RolloutService
     sweeper: Sweeper
@@ -110,14 +112,19 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
     buffer, backend = BufferService(database, events), load_backend(slots=settings.sandbox_slots)
     judge = Judge(backend, concurrency=settings.sandbox_slots)
     judging = Judging(judge, settings.verdict_cache_entries)
+    problem_sets = ProblemSetService(
+        database, open_store(settings.artifact_root), judge, settings.data_dir / "problem-uploads", _bounds(settings)
+    )
+    library = problem_sets.library
     notes = VerdictNotes(database)
-    episodes = EpisodeService(database, buffer, judging, settings.ticket_ttl_s, notes.note)
+    episodes = EpisodeService(database, buffer, judging, settings.ticket_ttl_s, library, events, metrics, notes.note)
     origins = [origin.strip() for origin in settings.environment_origins.split(",") if origin.strip()]
     environments = Environments(backend, concurrency=settings.sandbox_slots, origins=origins)
     sessions, troubles = Sessions(settings.environment_sessions), Troubles(database, events, time.monotonic)
-    turns = TurnService(buffer, judging, environments, sessions, troubles, note_verdicts=notes.note)
+    turns = TurnService(buffer, judging, environments, sessions, troubles, library, notes.note)
 
     async def check_parts(spec: RunSpec) -> None:
+        check_extras(spec)
         await require_model(spec, http)
         await turns.check(spec)
 
@@ -134,7 +141,7 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
         buffer,
         metrics,
         providers=set(providers),
-        check_problems=check_extras,
+        problems=problem_sets,
         check_model=check_parts,
         default_loggers=settings.loggers.split(",") if settings.loggers else (),
     )
@@ -151,12 +158,14 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
     )  # fmt: skip
     return Services(
         settings=settings, address=address, database=database, metrics=metrics, tokens=tokens, events=events,
-        buffer=buffer, judge=judge, episodes=episodes, turns=turns, missions=MissionService(database, buffer, judging),
-        notes=notes, rollouts=RolloutService(database, notes, settings.artifact_root),
+        buffer=buffer, judge=judge, episodes=episodes, turns=turns,
+        missions=MissionService(database, buffer, judging, library),
+        notes=notes, rollouts=RolloutService(database, notes, settings.artifact_root, library),
         sweeper=Sweeper(database, Retention(settings.rollouts_keep, settings.rollouts_sample_every)),
+        problem_sets=problem_sets,
         boxes=boxes, files=BoxFiles(boxes), keys=KeyService(database),
         jobs=jobs, scheduler=scheduler, runs=runs, swaps=swaps, coordinator=coordinator, http=http,
-        views=RunViews(database, events, jobs, buffer, episodes.evaluations, settings),
+        views=RunViews(database, events, jobs, buffer, episodes.evaluations, episodes.curricula, settings),
     )  # fmt: skip
 
 
@@ -167,6 +176,7 @@ async def running(parts: Services) -> AsyncGenerator[None]:
         stack.push_async_callback(parts.database.close)
         stack.push_async_callback(parts.http.aclose)
         await upgrade(parts.database)
+        await parts.problem_sets.start()
         stack.push_async_callback(parts.judge.stop)
         await parts.judge.start()
         stack.push_async_callback(parts.turns.stop)
@@ -191,7 +201,7 @@ def _label(settings: Settings) -> str:
 
 
 def check_extras(spec: RunSpec) -> None:
-    """Raise Invalid for a run with a logger that is not installed, or without problems to play."""
+    """Raise Invalid for a run with a logger that is not installed."""
     for name in spec.loggers:
         if find_spec(name) is None:
             raise Invalid(
@@ -199,20 +209,15 @@ def check_extras(spec: RunSpec) -> None:
                 code="extra_missing",
                 hint=f"pip install 'skyscale[{name}]'",
             )
-    check_problems(spec)
 
 
-def check_problems(spec: RunSpec) -> None:
-    """Raise Invalid for a run whose problem set is missing, has nothing to train on or nothing to be evaluated with."""
-    try:
-        problems = load_problem_set(spec.problem_set)
-    except (NotFound, OSError, UnicodeError) as error:
-        detail = f"problem_set: {spec.problem_set!r} is neither 'embedded' nor a readable JSONL file"
-        raise Invalid(detail, code="problem_set_not_found") from error
-    if spec.mode != "evaluate" and not problems.train(spec.difficulty):
-        raise Invalid(f"problem_set: {spec.problem_set!r} has no train problems of difficulty {spec.difficulty}")
-    if spec.evaluation.num_problems > 0 and not problems.heldout():
-        raise Invalid(f"problem_set: {spec.problem_set!r} has no held-out problems: set evaluation.num_problems to 0")
+def _bounds(settings: Settings) -> Bounds:
+    """Half of the sandboxes are always left to runs, unless there is only one."""
+    return Bounds(
+        max_bytes=settings.problem_set_max_bytes,
+        max_total_bytes=settings.problem_sets_max_bytes,
+        solutions_at_once=max(1, settings.sandbox_slots // 2),
+    )
 
 
 def _http() -> httpx.AsyncClient:

@@ -15,7 +15,7 @@ from skyscale.auth.principal import Principal
 from skyscale.errors import Conflict, NotFound
 from skyscale.events.service import EventLog
 from skyscale.runs import addresses, endings, queries, resolve, rules
-from skyscale.runs.ports import Buffer, Jobs
+from skyscale.runs.ports import Buffer, Jobs, Problems
 from skyscale.runs.queries import RunRecord
 from skyscale.store.engine import AsyncConnection, Database
 from skyscale.telemetry.metrics import Metrics
@@ -47,22 +47,19 @@ class RunService:
         metrics: Metrics,
         *,
         providers: Collection[str],
-        check_problems: Callable[[RunSpec], None],
+        problems: Problems,
         check_model: Callable[[RunSpec], Awaitable[None]],
         default_loggers: Sequence[str] = (),
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
-        """`check_model` raises Invalid for a run whose base model cannot be had.
-
-        `check_problems` does for one whose problem set is not there or cannot be evaluated.
-        """
+        """`check_model` raises Invalid for a run whose base model cannot be had."""
         self._db = database
         self._events = events
         self._jobs = jobs
         self._buffer = buffer
         self._metrics = metrics
         self._providers = providers
-        self._check_problems = check_problems
+        self._problems = problems
         self._check_model = check_model
         self._default_loggers = default_loggers
         self._clock = clock
@@ -74,7 +71,7 @@ class RunService:
         spec = resolve.resolve(request, request.run_id or new_id("rl"), self._default_loggers)
         resolve.check(spec, self._providers)
         await self._check_model(spec)
-        self._check_problems(spec)
+        spec = await self._problems.resolve(spec)
         if request.dry_run:
             return RunCreated(run_id=spec.run_id, status=RunStatus.STARTING, spec=spec)
         digest = hashlib.sha256(request.model_dump_json().encode()).hexdigest()
@@ -88,6 +85,7 @@ class RunService:
         async with self._db.write() as connection:
             if not await queries.insert_run(connection, row):
                 return await self._earlier(connection, spec.run_id, key, digest)
+            await self._problems.hold(connection, spec)
             await self._buffer.open(connection, spec, is_prepared=False)
             message = f"run of {spec.base_model} with {spec.num_workers} worker(s) on {spec.provider}"
             await self._record(connection, spec.run_id, "coordinator", "run.created", message)
