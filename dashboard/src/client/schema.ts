@@ -580,6 +580,74 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/rl/problem-sets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List problem sets
+         * @description By name, each with its current version; the embedded one is first.
+         */
+        get: operations["list_problem_sets"];
+        put?: never;
+        /**
+         * Upload a problem set
+         * @description The body is a JSONL file of up to 200 MB, received as a stream. Every line is checked; 422 names the first 20 mistakes with their lines. The same content again is the same version (200 instead of 201). With `Accept: application/x-ndjson` the reply is a stream of JSON lines (`UploadEvent`): progress, then `done` or `error`.
+         */
+        post: operations["upload_problem_set"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/rl/problem-sets/{ref}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show a problem set
+         * @description Its versions with their counts by split, difficulty, style, trust and tag, and the live runs that play them.
+         */
+        get: operations["get_problem_set"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete a problem set
+         * @description All its versions, or the one that is named; 409 while a live run plays one of them.
+         */
+        delete: operations["delete_problem_set"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/rl/problem-sets/{ref}/problems": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Look into a problem set
+         * @description Problems in the set's order, without their hidden tests and answers.
+         */
+        get: operations["sample_problem_set"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/rl/runs/{run_id}/rollouts": {
         parameters: {
             query?: never;
@@ -1298,6 +1366,58 @@ export interface components {
             repeat_prompt?: boolean;
         };
         /**
+         * Curriculum
+         * @description Train less on what is solved or hopeless; a group of equal rewards teaches nothing.
+         *
+         *     A problem's estimate is the mean reward of its groups in this run, each older one counting `decay` as much as the
+         *     next. With `after_groups` groups and an estimate outside [hopeless_below, solved_above] the problem is retired: it
+         *     is drawn `recheck` as often as the others, so that it comes back when its estimate does.
+         */
+        Curriculum: {
+            /**
+             * Solved Above
+             * @default 0.95
+             */
+            solved_above?: number;
+            /**
+             * Hopeless Below
+             * @default 0.02
+             */
+            hopeless_below?: number;
+            /**
+             * After Groups
+             * @default 2
+             */
+            after_groups?: number;
+            /**
+             * Decay
+             * @default 0.7
+             */
+            decay?: number;
+            /**
+             * Recheck
+             * @default 0.1
+             */
+            recheck?: number;
+        };
+        /**
+         * CurriculumCounts
+         * @description The run's train problems by what its curriculum makes of them.
+         */
+        CurriculumCounts: {
+            /**
+             * Unplayed
+             * @description Fewer than `after_groups` groups so far; drawn as often as `learning` ones.
+             */
+            unplayed: number;
+            /** Learning */
+            learning: number;
+            /** Solved */
+            solved: number;
+            /** Hopeless */
+            hopeless: number;
+        };
+        /**
          * Difficulty
          * @description How hard a problem is for the model class it was written for.
          * @enum {string}
@@ -1705,6 +1825,13 @@ export interface components {
             temperature: number;
             /** Max New Tokens */
             max_new_tokens: number;
+            /**
+             * Submission
+             * @description What is judged: the program in a completion, or the end of its text as it is.
+             * @default code
+             * @enum {string}
+             */
+            submission?: "code" | "text";
             /**
              * Expires In S
              * @description After this long without a push the slot is given to another group.
@@ -2210,9 +2337,10 @@ export interface components {
             /**
              * Style
              * @description `calls`: tests call a function. `stdin`: tests run the whole program. `asserts`: test code calls a function.
+             *     `answer`: the text itself is judged, by its final answer.
              * @enum {string}
              */
-            style: "calls" | "stdin" | "asserts";
+            style: "calls" | "stdin" | "asserts" | "answer";
             /**
              * Entry Point
              * @description The function that the tests call; required for `calls` and `asserts`.
@@ -2249,6 +2377,25 @@ export interface components {
              */
             num_examples?: number;
             /**
+             * Answer
+             * @description For `answer`: the right one; hidden, like tests.
+             * @default
+             */
+            answer?: string;
+            /**
+             * Answer Kind
+             * @description For `answer`: `number` compares exact values (`1,000.0` is `1000`), `text` words without regard to case.
+             * @default number
+             * @enum {string}
+             */
+            answer_kind?: "number" | "text";
+            /**
+             * Tags
+             * @description For counting and filtering.
+             * @default []
+             */
+            tags?: string[];
+            /**
              * Solution
              * @description A reference solution; it must score 1.
              * @default null
@@ -2260,6 +2407,36 @@ export interface components {
              * @default []
              */
             wrong_solutions?: string[];
+        };
+        /**
+         * ProblemCounts
+         * @description How many problems there are of each kind.
+         */
+        ProblemCounts: {
+            /** Problems */
+            problems: number;
+            /** Families */
+            families: number;
+            /** By Split */
+            by_split: {
+                [key: string]: number;
+            };
+            /** By Difficulty */
+            by_difficulty: {
+                [key: string]: number;
+            };
+            /** By Style */
+            by_style: {
+                [key: string]: number;
+            };
+            /** By Trust */
+            by_trust: {
+                [key: string]: number;
+            };
+            /** By Tag */
+            by_tag: {
+                [key: string]: number;
+            };
         };
         /**
          * ProblemDetails
@@ -2298,6 +2475,129 @@ export interface components {
              * @description Pass as `cursor` to get the next page; null on the last one.
              */
             next_cursor: string | null;
+        };
+        /**
+         * ProblemSample
+         * @description `GET /api/rl/problem-sets/{ref}/problems`: a page of problems without their hidden tests.
+         */
+        ProblemSample: {
+            /** Ref */
+            ref: string;
+            /** Problems */
+            problems: components["schemas"]["PublicProblem"][];
+            /**
+             * Next Cursor
+             * @description Pass as `cursor` to get the next page; null on the last one.
+             */
+            next_cursor: string | null;
+        };
+        /**
+         * ProblemSetList
+         * @description `GET /api/rl/problem-sets`: by name, the embedded one first.
+         */
+        ProblemSetList: {
+            /** Problem Sets */
+            problem_sets: components["schemas"]["ProblemSetSummary"][];
+        };
+        /**
+         * ProblemSetSummary
+         * @description One row of the list.
+         */
+        ProblemSetSummary: {
+            /** Name */
+            name: string;
+            /** Num Versions */
+            num_versions: number;
+            /** @description What the bare name means. */
+            current: components["schemas"]["ProblemSetVersion"];
+        };
+        /**
+         * ProblemSetUpload
+         * @description The query of `POST /api/rl/problem-sets`; the body is the JSONL file, as it is.
+         */
+        ProblemSetUpload: {
+            /** Name */
+            name: string;
+            /**
+             * Heldout Fraction
+             * @description Share of the families without a `split` of their own that is held out, chosen by a hash of the family's name.
+             * @default 0.1
+             */
+            heldout_fraction?: number;
+            /**
+             * Check Solutions
+             * @description Judge the reference solutions, and the wrong ones, in sandboxes; one that is not what it says is an error.
+             * @default true
+             */
+            check_solutions?: boolean;
+            /**
+             * Dry Run
+             * @description Check everything and keep nothing.
+             * @default false
+             */
+            dry_run?: boolean;
+        };
+        /**
+         * ProblemSetUploaded
+         * @description The reply to an upload.
+         */
+        ProblemSetUploaded: {
+            version: components["schemas"]["ProblemSetVersion"];
+            /**
+             * Created
+             * @description False when this content was there already, and for a dry run.
+             */
+            created: boolean;
+        };
+        /**
+         * ProblemSetVersion
+         * @description One immutable version.
+         */
+        ProblemSetVersion: {
+            /**
+             * Ref
+             * @description `name@version`: what a run's `problem_set` becomes.
+             */
+            ref: string;
+            /** Name */
+            name: string;
+            /** Version */
+            version: string;
+            /** Content Hash */
+            content_hash: string;
+            /** Size Bytes */
+            size_bytes: number;
+            counts: components["schemas"]["ProblemCounts"];
+            /**
+             * Solutions Checked
+             * @description Reference and wrong solutions that were judged when it was uploaded.
+             */
+            solutions_checked: number;
+            /**
+             * Notes
+             * @description What its uploader should know, for example that nothing is held out.
+             */
+            notes: string[];
+            /**
+             * Created At
+             * @description Null for the embedded set and for a dry run.
+             */
+            created_at: string | null;
+        };
+        /**
+         * ProblemSetView
+         * @description `GET /api/rl/problem-sets/{ref}`: a set with all its versions, the current one first.
+         */
+        ProblemSetView: {
+            /** Name */
+            name: string;
+            /** Versions */
+            versions: components["schemas"]["ProblemSetVersion"][];
+            /**
+             * Used By
+             * @description Live runs that play one of them.
+             */
+            used_by: string[];
         };
         /**
          * ProcessHealth
@@ -2357,6 +2657,11 @@ export interface components {
              * @description How many tests decide the reward.
              */
             total_tests: number;
+            /**
+             * Tags
+             * @default []
+             */
+            tags?: string[];
         };
         /**
          * Purpose
@@ -2724,6 +3029,7 @@ export interface components {
             provider?: string;
             /**
              * Problem Set
+             * @description `embedded`, an uploaded set (`name` or `name@version`), or the path of a JSONL file on the server's host.
              * @default embedded
              */
             problem_set?: string;
@@ -2732,6 +3038,11 @@ export interface components {
              * @default null
              */
             difficulty?: components["schemas"]["Difficulty"] | null;
+            /**
+             * @description Off by default: every train problem is drawn equally often.
+             * @default null
+             */
+            curriculum?: components["schemas"]["Curriculum"] | null;
             /**
              * @default {
              *       "name": "skyscale",
@@ -2905,9 +3216,13 @@ export interface components {
             gpu_model: string;
             /** Provider */
             provider: string;
-            /** Problem Set */
+            /**
+             * Problem Set
+             * @description With the version of an uploaded set.
+             */
             problem_set: string;
             difficulty: components["schemas"]["Difficulty"] | null;
+            curriculum?: components["schemas"]["Curriculum"] | null;
             /** @description With `learning_rate` set, and, in synchronous mode, `max_staleness` 0 and `dynamic_sampling` true. */
             algorithm: components["schemas"]["Algorithm"];
             /** @description With `max_new_tokens` set. */
@@ -3055,6 +3370,8 @@ export interface components {
             metrics: components["schemas"]["MetricsPoint"][];
             /** Evaluations */
             evaluations: components["schemas"]["EvaluationResult"][];
+            /** @description Null when it is off. */
+            curriculum?: components["schemas"]["CurriculumCounts"] | null;
             /** Event Count */
             event_count: number;
             /**
@@ -5864,6 +6181,403 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["WhoAmI"];
+                };
+            };
+            /** @description No or wrong credentials */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Right credentials for something else */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description There is no such thing */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The current state does not allow this */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description A value is refused */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    list_problem_sets: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemSetList"];
+                };
+            };
+            /** @description No or wrong credentials */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Right credentials for something else */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description There is no such thing */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The current state does not allow this */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description A value is refused */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    upload_problem_set: {
+        parameters: {
+            query: {
+                name: string;
+                /** @description Share of the families without a `split` of their own that is held out, chosen by a hash of the family's name. */
+                heldout_fraction?: number;
+                /** @description Judge the reference solutions, and the wrong ones, in sandboxes; one that is not what it says is an error. */
+                check_solutions?: boolean;
+                /** @description Check everything and keep nothing. */
+                dry_run?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description One problem a line, see docs/problem-format.md */
+        requestBody: {
+            content: {
+                "application/x-ndjson": string;
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemSetUploaded"];
+                };
+            };
+            /** @description No or wrong credentials */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Right credentials for something else */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description There is no such thing */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The current state does not allow this */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description A value is refused */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    get_problem_set: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description `name`, or `name@version` */
+                ref: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemSetView"];
+                };
+            };
+            /** @description No or wrong credentials */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Right credentials for something else */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description There is no such thing */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The current state does not allow this */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description A value is refused */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    delete_problem_set: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description `name`, or `name@version` */
+                ref: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description No or wrong credentials */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Right credentials for something else */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description There is no such thing */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The current state does not allow this */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description A value is refused */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    sample_problem_set: {
+        parameters: {
+            query?: {
+                split?: components["schemas"]["Split"] | null;
+                difficulty?: components["schemas"]["Difficulty"] | null;
+                tag?: string | null;
+                /** @description `next_cursor` of the page before */
+                cursor?: number;
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                /** @description `name`, or `name@version` */
+                ref: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemSample"];
                 };
             };
             /** @description No or wrong credentials */

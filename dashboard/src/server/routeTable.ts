@@ -2,6 +2,7 @@
 
 export const ROUTES = [
   "DELETE /api/keys/{key_id}",
+  "DELETE /api/rl/problem-sets/{ref}",
   "DELETE /api/rl/runs/{run_id}",
   "DELETE /api/sandboxes/{sandbox_id}",
   "DELETE /api/training/jobs/{job_id}",
@@ -9,6 +10,9 @@ export const ROUTES = [
   "GET /api/rl/buffer/stats",
   "GET /api/rl/env/problems",
   "GET /api/rl/env/problems/{problem_id}",
+  "GET /api/rl/problem-sets",
+  "GET /api/rl/problem-sets/{ref}",
+  "GET /api/rl/problem-sets/{ref}/problems",
   "GET /api/rl/runs",
   "GET /api/rl/runs/{run_id}",
   "GET /api/rl/runs/{run_id}/evaluations/{version}",
@@ -29,6 +33,7 @@ export const ROUTES = [
   "POST /api/rl/env/close",
   "POST /api/rl/env/reset",
   "POST /api/rl/env/step",
+  "POST /api/rl/problem-sets",
   "POST /api/rl/runs",
   "POST /api/rl/runs/{run_id}/policy-reload",
   "POST /api/sandboxes",
