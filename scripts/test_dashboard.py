@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+from typing import NoReturn
 
 from build_dashboard import Npm
 from build_dashboard import main as build
@@ -69,7 +70,7 @@ def install_browser() -> None:
         subprocess.run(command, check=False, env=environment, timeout=APT_S, stdout=subprocess.DEVNULL)
 
 
-def skip(reason: str) -> "Npm":
+def skip(reason: str) -> NoReturn:
     """End here without a failure."""
     sys.stdout.write(f"dashboard tests skipped: {reason}\n")
     raise SystemExit(0)

@@ -26,7 +26,7 @@ def clone(database: sqlite3.Connection, run_id: str, name: str, number: int, rep
     database.execute(
         f"INSERT INTO runs ({', '.join(columns)}) SELECT {values} FROM runs WHERE run_id = ?", (name, run_id)
     )
-    rows = []
+    rows: list[tuple[str, str, int, float, float, int, str]] = []
     for step in range(1, reports + 1):
         noise = ((step * 7919 + number * 104729) % 1000) / 1000 - 0.5
         reward = 1 - math.exp(-step / (1500 + 700 * number)) * 0.8 + noise * 0.1

@@ -137,6 +137,23 @@ test("a problem is tried by hand and judged by its hidden tests", async () => {
   await page.getByTestId("verdict").getByText("6 of 6 tests passed").waitFor(SLOW);
 });
 
+test("problems are uploaded, and every mistake is named by its line", async () => {
+  const good = { id: "add-one", family: "add", prompt: "Write a function f(x) that returns x plus 1.", difficulty: "easy", style: "calls", entry_point: "f", test_cases: ["assert f(1) == 2", "assert f(5) == 6"], solution: "def f(x):\n    return x + 1" };
+  await page.getByRole("button", { name: "Upload problems" }).click();
+  const dialog = page.getByRole("dialog", { name: "Upload problems" });
+  const choose = (text: string) => dialog.getByLabel("File").setInputFiles({ name: "mine.jsonl", mimeType: "application/jsonl", buffer: Buffer.from(text) });
+  await dialog.getByLabel("Name").fill("mine");
+  await choose(`${JSON.stringify(good)}\nthis is not JSON\n`);
+  await dialog.getByRole("button", { name: "Upload", exact: true }).click();
+  await dialog.getByRole("alert").getByText(/line 2/).waitFor();
+  await choose(`${JSON.stringify(good)}\n`);
+  await dialog.getByRole("button", { name: "Upload", exact: true }).click();
+  await dialog.getByTestId("uploaded").getByText(/mine@\w+ is there/).waitFor(SLOW);
+  await page.keyboard.press("Escape");
+  await page.getByRole("button", { name: /^mine/ }).click();
+  await page.getByText("add-one").first().waitFor();
+});
+
 test("a command runs as a job, and its log is read", async () => {
   await page.goto("/gpus");
   await page.locator("[data-new]").click();
@@ -165,12 +182,15 @@ test("10,000 points of 4 runs are drawn anew within 50 ms", async () => {
     await page.getByLabel("Smoothing", { exact: false }).first().press(i % 2 ? "ArrowLeft" : "ArrowRight");
     await page.waitForTimeout(400);
   }
-  const best = await page.evaluate(() => {
-    const least = (name: string) => Math.min(...performance.getEntriesByName(name).map(({ duration }) => duration));
-    return least("chart-prepare") + least("chart-draw");
+  const [prepared, drawn] = await page.evaluate(() => {
+    const median = (name: string) => {
+      const times = performance.getEntriesByName(name).map(({ duration }) => duration).sort((a, b) => a - b);
+      return times[times.length >> 1] ?? Infinity;
+    };
+    return [median("chart-prepare"), median("chart-draw")];
   });
-  console.log(`a chart of 4 x 10,000 points: prepared and drawn in ${best.toFixed(1)} ms at best`);
-  expect(best).toBeLessThan(50);
+  console.log(`a chart of 4 x 10,000 points, medians: prepared in ${prepared?.toFixed(1)} ms, drawn in ${drawn?.toFixed(1)} ms`);
+  expect((prepared ?? Infinity) + (drawn ?? Infinity)).toBeLessThan(50);
   await shoot("compare");
 });
 

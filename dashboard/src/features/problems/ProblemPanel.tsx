@@ -5,7 +5,7 @@ import { Status } from "@/ui/Status";
 import { TryProblem } from "./TryProblem";
 
 /** What a caller may see of a problem, and a place to try it. */
-export function ProblemPanel({ problem }: { problem: Schemas["PublicProblem"] }) {
+export function ProblemPanel({ problem, canTry }: { problem: Schemas["PublicProblem"]; canTry: boolean }) {
   return (
     <section className="panel min-w-0 self-start" aria-label={`Problem ${problem.id}`}>
       <header className="flex flex-wrap items-center gap-2 border-b px-4 py-2.5">
@@ -23,7 +23,7 @@ export function ProblemPanel({ problem }: { problem: Schemas["PublicProblem"] })
           <pre tabIndex={0} className="overflow-x-auto rounded-md bg-sunken p-3 font-mono text-xs">{problem.test_cases.join("\n") || "none"}</pre>
         </div>
       </div>
-      <TryProblem problem={problem} />
+      {canTry ? <TryProblem problem={problem} /> : <p className="border-t px-4 py-3 text-muted">Problems of the embedded set can be tried here.</p>}
     </section>
   );
 }

@@ -1,32 +1,47 @@
 "use client";
 
 import { useInfiniteQuery } from "@tanstack/react-query";
+import dynamic from "next/dynamic";
 import { useState } from "react";
 import { api, bodyOf, type Schemas } from "@/client/api";
 import { Button } from "@/ui/Button";
 import { INPUT } from "@/ui/Field";
+import { Icon } from "@/ui/Icon";
 import { PageHeader } from "@/ui/PageHeader";
 import { SearchInput } from "@/ui/SearchInput";
 import { Empty, Loaded } from "@/ui/states";
 import { useQueryState } from "@/ui/useQueryState";
 import { useRowKeys } from "@/ui/useRowKeys";
 import { ProblemPanel } from "./ProblemPanel";
+import { EMBEDDED, SetBar } from "./SetBar";
+
+const UploadSet = dynamic(() => import("./UploadSet"), { ssr: false });
 
 type Problem = Schemas["PublicProblem"];
-const PAGE = 200;
+type Page = Pick<Schemas["ProblemPage"], "problems" | "next_cursor">;
+const PAGE = 100;
 
 /** The tasks that a model learns; each can be tried by hand, judged as a model's answer is. */
 export function ProblemsPage() {
   const [difficulty, setDifficulty] = useQueryState("difficulty", "");
   const [split, setSplit] = useQueryState("split", "");
-  const { data, error, refetch, hasNextPage, fetchNextPage, isFetchingNextPage } = useProblems(difficulty, split);
+  const [set, setSet] = useQueryState("set", EMBEDDED);
+  const [isUploading, setUploading] = useState(false);
+  const { data, error, refetch, hasNextPage, fetchNextPage, isFetchingNextPage } = useProblems(set, difficulty, split);
   return (
     <>
-      <PageHeader title="Problems" subtitle="Tasks whose answers can be checked. The hidden tests that decide the reward never leave the server." />
+      <PageHeader title="Problems" subtitle="Tasks whose answers can be checked. The hidden tests that decide the reward never leave the server.">
+        <Button look="primary" data-new onClick={() => setUploading(true)}>
+          <Icon name="plus" size={14} /> Upload problems
+        </Button>
+      </PageHeader>
+      <SetBar selected={set} onSelect={setSet} />
+      {isUploading && <UploadSet onClose={() => setUploading(false)} />}
       <Loaded data={data} error={error} onRetry={() => void refetch()}>
         {(problems) => (
           <Problems
             problems={problems}
+            isEmbedded={set === EMBEDDED}
             filters={
               <>
                 <Filter label="Difficulty" value={difficulty} options={["easy", "medium", "hard"]} onChange={setDifficulty} />
@@ -47,23 +62,29 @@ export function ProblemsPage() {
   );
 }
 
-function useProblems(difficulty: string, split: string) {
+function useProblems(set: string, difficulty: string, split: string) {
   return useInfiniteQuery({
-    queryKey: ["problems", difficulty, split],
-    queryFn: ({ pageParam }) =>
-      bodyOf(
-        api.GET("/api/rl/env/problems", {
-          params: { query: { limit: PAGE, cursor: pageParam, ...(difficulty ? { difficulty: difficulty as Problem["difficulty"] } : {}), ...(split ? { split: split as Problem["split"] } : {}) } },
-        }),
-      ),
+    queryKey: ["problems", set, difficulty, split],
+    queryFn: ({ pageParam }): Promise<Page> => {
+      const query = { limit: PAGE, ...(difficulty ? { difficulty: difficulty as Problem["difficulty"] } : {}), ...(split ? { split: split as Problem["split"] } : {}) };
+      if (set === EMBEDDED) return bodyOf(api.GET("/api/rl/env/problems", { params: { query: { ...query, cursor: pageParam } } }));
+      return bodyOf(api.GET("/api/rl/problem-sets/{ref}/problems", { params: { path: { ref: set }, query: { ...query, cursor: Number(pageParam ?? 0) } } }));
+    },
     initialPageParam: null as string | null,
-    getNextPageParam: ({ next_cursor }) => next_cursor,
+    getNextPageParam: ({ next_cursor }: Page) => next_cursor,
     staleTime: 60_000,
     select: ({ pages }) => pages.flatMap(({ problems }) => problems),
   });
 }
 
-function Problems({ problems, filters, more }: { problems: Problem[]; filters: React.ReactNode; more: React.ReactNode }) {
+interface ProblemsProps {
+  problems: Problem[];
+  isEmbedded: boolean;
+  filters: React.ReactNode;
+  more: React.ReactNode;
+}
+
+function Problems({ problems, isEmbedded, filters, more }: ProblemsProps) {
   const [chosen, setChosen] = useQueryState("id", "");
   const [search, setSearch] = useState("");
   const rows = useRowKeys<HTMLUListElement>();
@@ -90,7 +111,7 @@ function Problems({ problems, filters, more }: { problems: Problem[]; filters: R
           {shown.length.toLocaleString("en")} problems{more ? " so far" : ""}
         </p>
       </section>
-      {selected ? <ProblemPanel key={selected.id} problem={selected} /> : <Empty title="No problem is chosen" />}
+      {selected ? <ProblemPanel key={selected.id} problem={selected} canTry={isEmbedded} /> : <Empty title="No problem is chosen" />}
     </div>
   );
 }

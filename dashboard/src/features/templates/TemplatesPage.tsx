@@ -21,7 +21,7 @@ export function TemplatesPage() {
 function Card({ template: { id, title, about, needs, entries } }: { template: Template }) {
   const line = cliLine(entries);
   return (
-    <li className="panel flex flex-col gap-3 p-4">
+    <li className="panel flex min-w-0 flex-col gap-3 p-4">
       <div>
         <h2 className="text-base font-semibold">{title}</h2>
         <p className="mt-0.5 text-muted">{about}</p>
