@@ -4,7 +4,6 @@ export const ROUTES = [
   "DELETE /api/keys/{key_id}",
   "DELETE /api/rl/problem-sets/{ref}",
   "DELETE /api/rl/runs/{run_id}",
-  "DELETE /api/sandboxes/hosts/{host_id}",
   "DELETE /api/sandboxes/{sandbox_id}",
   "DELETE /api/training/jobs/{job_id}",
   "GET /api/keys",
@@ -42,6 +41,5 @@ export const ROUTES = [
   "POST /api/sandboxes/{sandbox_id}/exec",
   "POST /api/sandboxes/{sandbox_id}/files/{path}",
   "POST /api/training/jobs",
-  "PUT /api/sandboxes/hosts/{host_id}",
   "PUT /api/sandboxes/{sandbox_id}/files/{path}",
 ] as const;
