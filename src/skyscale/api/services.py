@@ -110,7 +110,7 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
     buffer = BufferService(database, events)
     backend = load_backend(slots=settings.sandbox_slots)
     judge = Judge(backend, concurrency=settings.sandbox_slots)
-    judging = Judging(judge, settings.verdict_cache_entries)
+    judging = Judging(judge, settings.verdict_cache_entries, metrics)
     problem_sets = ProblemSetService(
         database, open_store(settings.artifact_root), judge, settings.data_dir / "problem-uploads", _bounds(settings)
     )

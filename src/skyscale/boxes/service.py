@@ -70,6 +70,11 @@ class BoxService:
         self._renewed_at: datetime | None = None
         self._loop: asyncio.Task[None] | None = None
 
+    @property
+    def num_open(self) -> int:
+        """Sandboxes that this control plane holds."""
+        return len(self._boxes)
+
     # -- life ----------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:

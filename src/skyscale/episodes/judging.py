@@ -8,10 +8,12 @@
 import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
+from time import perf_counter
 from typing import Protocol
 
 from skyscale.episodes import rules
 from skyscale.errors import SandboxFailure
+from skyscale.telemetry.metrics import Metrics
 from skyscale.wire.episodes import Outcome, Verdict
 from skyscale.wire.problems import Problem
 
@@ -27,8 +29,9 @@ class Judge(Protocol):
 class Judging:
     """The judge with a memory."""
 
-    def __init__(self, judge: Judge, cache_entries: int) -> None:
+    def __init__(self, judge: Judge, cache_entries: int, metrics: Metrics) -> None:
         self._judge = judge
+        self._metrics = metrics
         self._cache_entries = cache_entries
         self._cache: OrderedDict[bytes, Verdict] = OrderedDict()
 
@@ -44,6 +47,7 @@ class Judging:
         known = self._cache.get(key)
         if known is not None:
             self._cache.move_to_end(key)
+            self._metrics.sandbox_cached_verdicts.inc()
             return known
         verdict = await self._attempt(problem, code)
         if verdict.outcome == Outcome.INFRASTRUCTURE_FAILURE:
@@ -55,10 +59,13 @@ class Judging:
         return verdict
 
     async def _attempt(self, problem: Problem, code: str) -> Verdict:
+        began = perf_counter()
         try:
-            return await self._judge.judge(problem, code)
+            verdict = await self._judge.judge(problem, code)
         except SandboxFailure as error:
-            return _broken(str(error))
+            verdict = _broken(str(error))
+        self._metrics.judged(verdict.outcome, perf_counter() - began)
+        return verdict
 
 
 def _broken(reason: str) -> Verdict:

@@ -106,7 +106,7 @@ class Dispatcher:
         if token is None:
             return
         job = replace(job, handle=None, facts=replace(job.facts, attempt=attempt, started_at=None))
-        labels = (job.view.role.value, job.view.gpu_model, job.view.provider)
+        labels = (job.view.role.value, *map(self.metrics.label, (job.view.gpu_model, job.view.provider)))
         try:
             async with asyncio.timeout(START_S):
                 handle = await self._provider(job).start(self._launch(job))
@@ -177,6 +177,8 @@ class Dispatcher:
             if job.request is not None:
                 # The caller's variables may hold secrets, which need not outlive the job.
                 values["request"] = job.request | {"env_vars": dict.fromkeys(job.request["env_vars"], "")}
+        if outcome.status is JobStatus.QUEUED:
+            self.metrics.job_restarts.labels(job.view.role.value, self.metrics.label(job.view.provider)).inc()
         await self._apply(job, token, values, *_ending(job, outcome, reason, now), attempt=job.facts.attempt)
 
     def _launch(self, job: JobRecord) -> JobLaunch:
