@@ -19,6 +19,7 @@ TABLE = {
     "problems": ("skyscale.cli.problems:problems", "Upload what is trained on, and look at it."),
     "buffer": ("skyscale.cli.buffer:buffer", "Look into a run's experience buffer."),
     "sandbox": ("skyscale.cli.sandbox:sandbox", "Make isolated places to run code, and use them."),
+    "sandboxd": ("skyscale.cli.sandboxd:sandboxd", "Run untrusted code for a control plane on another machine."),
     "doctor": ("skyscale.cli.doctor:doctor", "Say what isolates untrusted code on this host."),
     "jobs": ("skyscale.cli.jobs:jobs", "Look at the processes of runs, and their logs."),
 }

@@ -11,13 +11,23 @@
 """
 
 import asyncio
+from collections.abc import Sequence
 
 from skyscale.envs import proxied
 from skyscale.envs.answers import is_right
 from skyscale.envs.assertions import Assertion, parse_assertion
 from skyscale.envs.test_code import TestPlan, plan_for
 from skyscale.errors import SandboxFailure
-from skyscale.sandboxes.sandbox import CallResult, CallStatus, Execution, Limits, ManyRuns, Pooled, Sandbox, SandboxBackend
+from skyscale.sandboxes.sandbox import (
+    CallResult,
+    CallStatus,
+    Execution,
+    Limits,
+    ManyRuns,
+    Pooled,
+    Sandbox,
+    SandboxBackend,
+)
 from skyscale.wire.episodes import MAX_CODE_CHARS, Outcome, TestResult, Verdict
 from skyscale.wire.problems import Problem, StdinTest, Trust
 
@@ -64,6 +74,10 @@ class Judge:
     def report(self) -> dict[str, str]:
         """The backend's layers of isolation."""
         return self._backend.report()
+
+    async def judge_all(self, problem: Problem, codes: Sequence[str]) -> list[Verdict]:
+        """Verdicts in the order of the programs, judged side by side. Raises as `judge`."""
+        return list(await asyncio.gather(*(self.judge(problem, code) for code in codes)))
 
     async def judge(self, problem: Problem, code: str) -> Verdict:
         """The verdict on `code`.

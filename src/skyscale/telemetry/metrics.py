@@ -6,7 +6,8 @@
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections import Counter as Tally
+from collections.abc import Callable, Mapping, Sequence
 
 from prometheus_client import generate_latest
 
@@ -45,7 +46,11 @@ class Metrics:
         newest = "of the newest step"
         self.training_loss = shelf.gauge("training_loss", "Loss of the newest step", RUN, "", newest)
         self.training_episode_reward = shelf.gauge(
-            "training_episode_reward", "Mean reward of the newest batch", RUN, "0 to 1", "mean over the batch's rollouts"
+            "training_episode_reward",
+            "Mean reward of the newest batch",
+            RUN,
+            "0 to 1",
+            "mean over the batch's rollouts",
         )
         self.training_gpu_util = shelf.gauge("training_gpu_util", "Use of the trainer's accelerator", RUN, "share")
         self.training_step = shelf.gauge("training_step", "Newest step reported by the trainer", RUN, "versions")
@@ -61,7 +66,9 @@ class Metrics:
             "rl_buffer_trajectories", "Trajectories that no longer wait, by what became of them", [*RUN, "state"],
             episodes, "all of the run so far",
         )  # fmt: skip
-        self.rl_buffer_slots = shelf.gauge("rl_buffer_slots", "Groups that may be in play or wait at once", RUN, "groups")
+        self.rl_buffer_slots = shelf.gauge(
+            "rl_buffer_slots", "Groups that may be in play or wait at once", RUN, "groups"
+        )
         self.rl_groups_in_play = shelf.gauge("rl_groups_in_play", "Groups that workers are playing", RUN, "groups")
         self.rl_policy_version = shelf.gauge("rl_policy_version", "Newest published policy version", RUN, "versions")
         self.rl_evaluation_reward = shelf.gauge(
@@ -80,9 +87,7 @@ class Metrics:
     def _jobs(self, shelf: Shelf) -> None:
         job = ["role", "gpu_model", "provider"]
         self.job_dispatch = shelf.counter("job_dispatch", "Starts of jobs", [*job, "status"], "starts")
-        self.job_dispatch_failures = shelf.counter(
-            "job_dispatch_failures", "Starts of jobs that failed", job, "starts"
-        )
+        self.job_dispatch_failures = shelf.counter("job_dispatch_failures", "Starts of jobs that failed", job, "starts")
         self.job_dispatch_duration_seconds = shelf.histogram(
             "job_dispatch_duration_seconds", "From claim to running", job, DISPATCH_S
         )
@@ -106,7 +111,7 @@ class Metrics:
             "sandbox_cached_verdicts", "Verdicts that were remembered", [], "programs"
         )
         self.sandbox_judge_duration_seconds = shelf.histogram(
-            "sandbox_judge_duration_seconds", "Judging a program, the wait for a sandbox included", [], LATENCY_S
+            "sandbox_judge_duration_seconds", "Judging the new programs of one call, waits included", [], LATENCY_S
         )
         self.sandbox_pool_size = shelf.gauge(
             "sandbox_pool_size", "Warm sandboxes that are ready to judge", [], "sandboxes", "at the scrape"
@@ -125,12 +130,13 @@ class Metrics:
             LATENCY_S,
         )
 
-    def judged(self, outcome: Outcome, seconds: float) -> None:
-        """Count a program that was run; the label's children are kept, since this is on the way of every rollout."""
-        self._outcomes[outcome].inc()
+    def judged(self, outcomes: Sequence[Outcome], seconds: float) -> None:
+        """Count programs that were run together; labelled children are kept, as this is on every rollout's way."""
+        for outcome, count in Tally(outcomes).items():
+            self._outcomes[outcome].inc(count)
         self.sandbox_judge_duration_seconds.observe(seconds)
-        if outcome is Outcome.INFRASTRUCTURE_FAILURE:
-            self.sandbox_failures.inc()
+        if Outcome.INFRASTRUCTURE_FAILURE in outcomes:
+            self.sandbox_failures.inc(outcomes.count(Outcome.INFRASTRUCTURE_FAILURE))
 
     def note_buffer(self, stats: BufferStats) -> None:
         """Show a run's buffer."""

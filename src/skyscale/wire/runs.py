@@ -121,6 +121,8 @@ class RunCreate(Request):
     """Train only on problems of this difficulty."""
     curriculum: Curriculum | None = None
     """Off by default: every train problem is drawn equally often."""
+    allow_weak_trust: bool = False
+    """Train also on problems of `trust: weak`, whose tests a cheating program could pass."""
     algorithm: Algorithm = Algorithm()
     sampling: Sampling = Sampling()
     evaluation: Evaluation = Evaluation()
@@ -181,6 +183,7 @@ class RunSpec(Reply):
     """With the version of an uploaded set."""
     difficulty: Difficulty | None
     curriculum: Curriculum | None = None
+    allow_weak_trust: bool = False
     algorithm: Algorithm
     """With `learning_rate` set, and, in synchronous mode, `max_staleness` 0 and `dynamic_sampling` true."""
     sampling: Sampling

@@ -57,6 +57,10 @@ OPTIONS = {
     "sandbox ls": {URL, "--json", "--all"},
     "sandbox rm": {URL},
     "sandbox shell": {URL},
+    "sandbox hosts": {URL, "--json"},
+    "sandboxd": {
+        "--url", "--host", "--port", "--public-url", "--name", "--data-dir", "--backend", "--slots", "--missing-layers",
+    },
     "doctor": {"--backend", "--json"},
     "jobs list": {URL, "--json", "--run", "--limit", "--cursor"},
     "jobs logs": {URL, "--json"},
