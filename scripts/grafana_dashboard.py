@@ -8,6 +8,7 @@ UID = "skyscale-rl-training"
 TARGET = Path("deploy/observability/grafana/dashboards/skyscale-rl-training.json")
 DATASOURCE = {"type": "prometheus", "uid": "prometheus"}
 RUN = 'run_id=~"$run_id"'
+JUDGING = "rate(skyscale_sandbox_judge_duration_seconds_bucket[1m])"
 Panel = tuple[str, str, tuple[tuple[str, str], ...]]
 """Title, Grafana's unit, and (query, legend) pairs."""
 
@@ -55,7 +56,7 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
             ("sum by (outcome) (rate(skyscale_sandbox_judgements_total[1m]))", "{{outcome}}"),
         )),
         ("Time to judge (p50, p95)", "s", tuple(
-            (f"histogram_quantile({q}, sum by (le) (rate(skyscale_sandbox_judge_duration_seconds_bucket[1m])))", f"p{p}")
+            (f"histogram_quantile({q}, sum by (le) ({JUDGING}))", f"p{p}")
             for q, p in ((0.5, 50), (0.95, 95))
         )),
         ("Warm sandboxes, failures per minute", "none", (
@@ -95,7 +96,9 @@ def panels() -> list[dict[str, Any]]:
     y = 0
     for title, row in ROWS:
         place = {"x": 0, "y": y, "w": 24, "h": 1}
-        made.append({"id": len(made) + 1, "type": "row", "title": title, "gridPos": place, "collapsed": False, "panels": []})
+        made.append(
+            {"id": len(made) + 1, "type": "row", "title": title, "gridPos": place, "collapsed": False, "panels": []}
+        )
         y += 1
         for index, each in enumerate(row):
             place = {"x": 8 * (index % 3), "y": y + 8 * (index // 3), "w": 8, "h": 8}

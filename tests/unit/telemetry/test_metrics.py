@@ -26,7 +26,16 @@ def used(metrics: Metrics) -> Metrics:
     metrics.note_run("rl-one", "async", 3, is_served=True)
     metrics.note_buffer(
         BufferStats(
-            run_id="rl-one", size=5, leased=4, consumed=3, flat=2, stale=1, failed=0, groups_in_play=7, slots=8, pushed=15
+            run_id="rl-one",
+            size=5,
+            leased=4,
+            consumed=3,
+            flat=2,
+            stale=1,
+            failed=0,
+            groups_in_play=7,
+            slots=8,
+            pushed=15,
         )
     )
     metrics.note_jobs({(JobRole.WORKER, JobStatus.RUNNING): 2})
