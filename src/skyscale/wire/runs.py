@@ -277,6 +277,18 @@ class MetricsPoint(Reply):
     metrics: dict[str, float]
 
 
+class MetricsColumns(Reply):
+    """`GET /api/rl/runs/{id}/metrics`: reports after a cursor as columns, oldest first, all of one length."""
+
+    run_id: str
+    after: int
+    """Cursor of the last report here: pass it as `after` to get what came later."""
+    step: list[int]
+    timestamp: list[int]
+    series: dict[str, list[float | None]]
+    """One column per metric, `episode_reward`, `loss` and `gpu_util` among them; null where a report lacks it."""
+
+
 class PassAtK(Reply):
     """Share of problems that at least one of k samples solves."""
 
