@@ -25,6 +25,7 @@ from skyscale.jobs.provider import JobLaunch, Provider
 from skyscale.jobs.queries import JobRecord
 from skyscale.jobs.rules import Decision, Step
 from skyscale.store.engine import AsyncConnection, Database
+from skyscale.telemetry import logs
 from skyscale.telemetry.metrics import Metrics
 from skyscale.wire.jobs import JobRole, JobStatus
 
@@ -57,6 +58,10 @@ class Dispatcher:
 
     async def carry_out(self, job: JobRecord, decision: Decision) -> None:
         """Do what was decided; whatever fails is logged and left to the next look at the row."""
+        with logs.about(run_id=job.view.run_id, job_id=job.view.job_id):
+            await self._carry_out(job, decision)
+
+    async def _carry_out(self, job: JobRecord, decision: Decision) -> None:
         try:
             match decision.step:
                 case Step.START:

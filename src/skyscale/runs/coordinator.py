@@ -24,6 +24,7 @@ from skyscale.runs.queries import RunRecord
 from skyscale.runs.swaps import Swaps
 from skyscale.store.engine import AsyncConnection, Database
 from skyscale.store.uninterrupted import to_its_end
+from skyscale.telemetry import logs
 from skyscale.telemetry.metrics import Metrics
 from skyscale.wire.jobs import JobRole, JobStatus
 from skyscale.wire.runs import ProcessHealth, RunStatus
@@ -86,10 +87,15 @@ class Coordinator:
             return
         for run, result in zip(live, results, strict=True):
             if isinstance(result, Exception):
-                log.error("reconciling %s failed; the next round tries again", run.run_id, exc_info=result)
+                with logs.about(run_id=run.run_id):
+                    log.error("reconciling %s failed; the next round tries again", run.run_id, exc_info=result)
 
     async def reconcile(self, run: RunRecord) -> None:
         """Take a run's next step, if there is one."""
+        with logs.about(run_id=run.run_id):
+            await self._reconcile(run)
+
+    async def _reconcile(self, run: RunRecord) -> None:
         world = self._world
         async with world.database.read() as connection:
             processes = await world.parts.jobs.list_for_run(connection, run.run_id)
