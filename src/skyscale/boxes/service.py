@@ -69,8 +69,7 @@ class BoxService:
         self._database = database
         self._backends = backends
         self._places = places
-        self._max_open, self._max_total = max_open, max_total
-        self._now = now
+        self._max_open, self._max_total, self._now = max_open, max_total, now
         self._holder = own_name()
         self._boxes: dict[str, Box] = {}
         self._in_making: dict[str, str] = {}
