@@ -25,8 +25,9 @@ def test_the_ten_minutes_of_a_newcomer(control_plane: ControlPlane, tmp_path: Pa
     assert len(scripts) == 5
     for block in scripts:
         # `doctor` boots a virtual machine where it can: half a minute that its own tests spend already.
+        text = block.text.replace("skyscale doctor\n", "")
         done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", block.text.replace("skyscale doctor\n", "")], env=environment, capture_output=True, text=True,
+            ["bash", "-euo", "pipefail", "-c", text], env=environment, capture_output=True, text=True,
             timeout=150, cwd=tmp_path,
         )  # fmt: skip
         assert done.returncode == 0, f"{block}\n{done.stdout}{done.stderr}"
