@@ -177,6 +177,15 @@ class VmSettings(BaseSettings):
     """Virtual processors of one machine."""
 
 
+class LogSettings(BaseSettings):
+    """How a process writes its log; jobs on this host inherit it."""
+
+    model_config = SettingsConfigDict(use_attribute_docstrings=True, frozen=True, populate_by_name=True, extra="ignore")
+
+    log_format: Annotated[Literal["text", "json"], Field(alias="SKYSCALE_LOG_FORMAT")] = "text"
+    """`json` writes an object a line, with `run_id` and `job_id` where there is one."""
+
+
 class JobSettings(BaseSettings):
     """The three settings of a job's process."""
 

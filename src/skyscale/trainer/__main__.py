@@ -9,6 +9,8 @@ import tempfile
 from pathlib import Path
 from types import FrameType
 
+from skyscale.telemetry import logs
+
 
 def main(arguments: list[str]) -> int:
     """Train the run that this job belongs to; 0 when it ended in good order."""
@@ -19,8 +21,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--threads", type=int, default=max(1, (os.cpu_count() or 2) // 2), help="CPU threads of torch")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help="where the model lives")
     options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    logs.start()
     # Needed before CUDA starts, for matrix products that repeat bit for bit.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 

@@ -11,6 +11,7 @@ from skyscale.decoder.checkpoint import load_decoder
 from skyscale.decoder.models import resolve_model
 from skyscale.sdk.jobs import JobClient
 from skyscale.settings import JobSettings
+from skyscale.telemetry import logs
 from skyscale.trainer.loop import Trainer
 from skyscale.trainer.step import Learner
 from skyscale.wire.jobs import JobAssignment
@@ -20,6 +21,7 @@ def train_job(settings: JobSettings, *, device: str, threads: int, scratch: Path
     """Fetch the assignment and train until the run wants to finish. Raises Gone when the job must end at once."""
     with JobClient.from_settings(settings) as client:
         assignment = client.assignment()
+        logs.of_process(run_id=assignment.run_id, job_id=assignment.job_id)
         prepare_torch(assignment, threads)
         base_folder = resolve_model(assignment.model_path)
         chosen = choose_device(device, assignment)
