@@ -16,13 +16,13 @@ from itertools import pairwise
 from math import isfinite
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from skyscale.decoder.model import Decoder
 from skyscale.trainer.episodes import lesson
 from skyscale.trainer.losses.aggregation import denominator, token_scale
 from skyscale.trainer.losses.objective import Tokens, objective
+from skyscale.trainer.logprobs import token_logprobs
 from skyscale.trainer.metrics import TokenRecord
 from skyscale.trainer.optimizer import learning_rate, make_optimizer
 from skyscale.trainer.packing import MicroBatch, micro_batches, pack
@@ -100,10 +100,7 @@ class Learner:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=use_bf16):
             hidden_BTD = model(batch.ids_BT, batch.positions_BT, batch.mask())
         hidden_KD = hidden_BTD.flatten(0, 1).index_select(0, batch.source_K)
-        logits_KV = model.logits(hidden_KD.float())
-        if self.temperature != 1.0:
-            logits_KV = logits_KV / self.temperature
-        logprob_K = -F.cross_entropy(logits_KV, batch.target_K, reduction="none")
+        logprob_K = token_logprobs(hidden_KD, model.head, batch.target_K, self.temperature)
         return logprob_K.index_select(0, batch.node_N)
 
     def _reference_logprobs(self, batch: MicroBatch) -> Tensor | None:
