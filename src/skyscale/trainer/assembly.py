@@ -8,12 +8,14 @@ import torch
 
 from skyscale.artifacts.store import open_store
 from skyscale.decoder.checkpoint import load_decoder
+from skyscale.decoder.lora import LoraConfig, attach
 from skyscale.decoder.models import resolve_model
 from skyscale.sdk.jobs import JobClient
 from skyscale.settings import JobSettings
 from skyscale.trainer.loop import Trainer
 from skyscale.trainer.step import Learner
 from skyscale.wire.jobs import JobAssignment
+from skyscale.wire.training import Training
 
 
 def train_job(settings: JobSettings, *, device: str, threads: int, scratch: Path) -> None:
@@ -31,6 +33,7 @@ def train_job(settings: JobSettings, *, device: str, threads: int, scratch: Path
             make_learner=lambda: make_learner(assignment, base_folder, chosen),
             scratch=scratch,
             on_gone=lambda: _exit_at_once(scratch),
+            lora=lora_config(assignment.spec.training),
         )
         trainer.run()
 
@@ -46,16 +49,34 @@ def prepare_torch(assignment: JobAssignment, threads: int) -> None:
 
 
 def make_learner(assignment: JobAssignment, base_folder: Path, device: torch.device) -> Learner:
-    """A fresh optimizer on the base model, in fp32; the base model again where the algorithm has a KL term."""
+    """A fresh optimizer on the base model; the base model again where the algorithm has a KL term.
+
+    On a GPU the model computes in bf16, as the engine does, and the optimizer's weights beside it are fp32.
+    """
     model = load_decoder(base_folder, dtype=torch.float32, device=device)
+    training = assignment.spec.training
+    lora = lora_config(training)
+    if lora is not None:
+        attach(model, lora, seed=assignment.spec.seed)
+    recomputes = training.gradient_checkpointing
+    model.recomputes_blocks = device.type == "cuda" if recomputes is None else recomputes
     algorithm, sampling = assignment.spec.algorithm, assignment.spec.sampling
+    compute_dtype = torch.bfloat16 if device.type == "cuda" else None
     # The reference costs a second copy of the weights, so it is loaded for runs that are held to it only.
     reference = None
     if algorithm.kl_coefficient > 0:
-        reference = load_decoder(base_folder, dtype=torch.float32, device=device).requires_grad_(False)
+        reference = load_decoder(base_folder, dtype=compute_dtype or torch.float32, device=device)
+        reference.requires_grad_(False)
     assert sampling.max_new_tokens is not None, "a run's specification has it resolved"
     longest = sampling.max_new_tokens * assignment.spec.max_turns
-    return Learner(model, algorithm, sampling.temperature, longest, reference)
+    return Learner(model, algorithm, sampling.temperature, longest, reference, compute_dtype=compute_dtype)
+
+
+def lora_config(training: Training) -> LoraConfig | None:
+    """The adapters that a run asks for; None when all weights are trained."""
+    if training.method == "full":
+        return None
+    return LoraConfig(training.lora_rank, training.lora_alpha, tuple(training.targets))
 
 
 def choose_device(wanted: str, assignment: JobAssignment) -> torch.device:

@@ -21,6 +21,7 @@ from pathlib import Path
 import torch
 
 from skyscale.artifacts.store import ArtifactStore
+from skyscale.decoder.lora import LoraConfig
 from skyscale.errors import Conflict, SkyscaleError, Unavailable
 from skyscale.sdk.jobs import JobClient
 from skyscale.trainer.checkpoint import capture, restore
@@ -57,6 +58,7 @@ class Trainer:
         make_learner: Callable[[], Learner],
         scratch: Path,
         on_gone: Callable[[], None],
+        lora: LoraConfig | None = None,
     ) -> None:
         self._assignment = assignment
         self._spec = assignment.spec
@@ -78,6 +80,8 @@ class Trainer:
             keep_versions=self._spec.keep_versions,
             dtype=None if self.learner.device.type == "cpu" else torch.bfloat16,
             pinned=lambda: self.control.pinned,
+            lora=lora,
+            base_name=assignment.model_path,
         )
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="publisher")
         self._in_flight: tuple[Candidate, Future[None]] | None = None

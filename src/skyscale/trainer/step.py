@@ -16,16 +16,17 @@ from itertools import pairwise
 from math import isfinite
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from skyscale.decoder.model import Decoder
 from skyscale.trainer.episodes import lesson
+from skyscale.trainer.logprobs import token_logprobs
 from skyscale.trainer.losses.aggregation import denominator, token_scale
 from skyscale.trainer.losses.objective import Tokens, objective
-from skyscale.trainer.logprobs import token_logprobs
 from skyscale.trainer.metrics import TokenRecord
 from skyscale.trainer.optimizer import learning_rate, make_optimizer
 from skyscale.trainer.packing import MicroBatch, micro_batches, pack
+from skyscale.trainer.precision import Masters, trainable
 from skyscale.trainer.report import Minibatch, StepReport, count, step_report
 from skyscale.wire.algorithms import Algorithm
 from skyscale.wire.batches import LeasedGroup
@@ -49,7 +50,12 @@ class Learner:
     """The base model; needed with a KL term and only then."""
     num_steps: int = 0
     """Optimizer steps taken or skipped since the run began; decides the learning rate."""
+    compute_dtype: torch.dtype | None = None
+    """Compute in this type, with fp32 weights for the optimizer beside it; None computes on those themselves."""
+    weights: dict[str, nn.Parameter] = field(init=False)
+    """What is trained, by name, in fp32: the model's own parameters, or their masters."""
     optimizer: torch.optim.AdamW = field(init=False)
+    _masters: Masters | None = field(init=False)
 
     def __post_init__(self) -> None:
         needs_length = self.algorithm.aggregation == "constant" or self.algorithm.overlong == "penalty"
@@ -57,7 +63,14 @@ class Learner:
             raise ValueError(f"algorithm {self.algorithm.name!r} needs max_new_tokens")
         if self.algorithm.kl_coefficient > 0 and self.reference is None:
             raise ValueError("a KL term needs the reference model")
-        self.optimizer = make_optimizer(self.model.parameters(), self.algorithm)
+        self._masters = None if self.compute_dtype is None else Masters(self.model, self.compute_dtype)
+        self.weights = trainable(self.model) if self._masters is None else self._masters.weights
+        self.optimizer = make_optimizer(self.weights.values(), self.algorithm)
+
+    def weights_changed(self) -> None:
+        """Bring the model in line with `weights`, after every change to them."""
+        if self._masters is not None:
+            self._masters.push()
 
     @property
     def device(self) -> torch.device:
@@ -96,9 +109,7 @@ class Learner:
     def logprobs(self, batch: MicroBatch, model: Decoder | None = None) -> Tensor:
         """Log-probability of each completion token at the sampling temperature, fp32 [N]; by `model` if given."""
         model = model or self.model
-        use_bf16 = self.device.type == "cuda"
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=use_bf16):
-            hidden_BTD = model(batch.ids_BT, batch.positions_BT, batch.mask())
+        hidden_BTD = model(batch.ids_BT, batch.positions_BT, batch.mask())
         hidden_KD = hidden_BTD.flatten(0, 1).index_select(0, batch.source_K)
         logprob_K = token_logprobs(hidden_KD, model.head, batch.target_K, self.temperature)
         return logprob_K.index_select(0, batch.node_N)
@@ -132,13 +143,12 @@ class Learner:
 
     def _update(self) -> float:
         """Clip, and step unless the gradient's norm, which is returned, is not finite."""
-        norm = float(
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.algorithm.max_grad_norm, foreach=True)
-        )
+        norm = float(torch.nn.utils.clip_grad_norm_(self.weights.values(), self.algorithm.max_grad_norm, foreach=True))
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.algorithm, self.num_steps)
         if isfinite(norm):
             self.optimizer.step()
+            self.weights_changed()
         self.optimizer.zero_grad(set_to_none=True)
         self.num_steps += 1
         return norm

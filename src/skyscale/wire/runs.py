@@ -14,6 +14,7 @@ from skyscale.wire.algorithms import Algorithm
 from skyscale.wire.base import Reply, Request
 from skyscale.wire.environments import MAX_TURNS, CodeEnvironment, Environment
 from skyscale.wire.problems import Difficulty
+from skyscale.wire.training import Training
 
 RUN_ID_PATTERN = r"^rl-[a-z0-9][a-z0-9-]{2,47}$"
 
@@ -122,6 +123,8 @@ class RunCreate(Request):
     curriculum: Curriculum | None = None
     """Off by default: every train problem is drawn equally often."""
     algorithm: Algorithm = Algorithm()
+    training: Training = Training()
+    """`method` `full` (default) or `lora`, and its sizes."""
     sampling: Sampling = Sampling()
     evaluation: Evaluation = Evaluation()
     environment: Environment = CodeEnvironment()
@@ -183,6 +186,7 @@ class RunSpec(Reply):
     curriculum: Curriculum | None = None
     algorithm: Algorithm
     """With `learning_rate` set, and, in synchronous mode, `max_staleness` 0 and `dynamic_sampling` true."""
+    training: Training = Training()
     sampling: Sampling
     """With `max_new_tokens` set."""
     evaluation: Evaluation
