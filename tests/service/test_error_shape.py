@@ -47,7 +47,18 @@ def paths(app: FastAPI) -> list[tuple[str, str]]:
 
 
 def filled(path: str, value: str) -> str:
-    for name in ("run_id", "job_id", "group_id", "problem_id", "version", "sandbox_id", "path", "ref"):
+    for name in (
+        "run_id",
+        "job_id",
+        "group_id",
+        "problem_id",
+        "version",
+        "sandbox_id",
+        "path",
+        "ref",
+        "host_id",
+        "key_id",
+    ):
         path = path.replace(f"{{{name}}}", value)
     assert "{" not in path
     return path

@@ -10,6 +10,7 @@ crash (kill -9) they go on, and the next control plane adopts them.
 import asyncio
 import contextlib
 import hashlib
+import logging
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -18,7 +19,9 @@ from importlib.util import find_spec
 
 import httpx
 
+from skyscale.api.notices import Notices
 from skyscale.artifacts.store import open_store
+from skyscale.auth.service import KeyService
 from skyscale.auth.tokens import JobTokens, load_secret
 from skyscale.boxes.files import BoxFiles
 from skyscale.boxes.service import BoxService
@@ -33,6 +36,9 @@ from skyscale.episodes.troubles import Troubles
 from skyscale.episodes.turns import TurnService
 from skyscale.errors import Invalid
 from skyscale.events.service import EventLog
+from skyscale.hosts.judging import SpreadJudge
+from skyscale.hosts.places import HostPlaces
+from skyscale.hosts.service import HostService
 from skyscale.jobs.dispatch import COMMANDS
 from skyscale.jobs.loading import load_providers
 from skyscale.jobs.scheduler import Scheduler
@@ -49,7 +55,9 @@ from skyscale.runs.endings import Parts
 from skyscale.runs.service import RunService
 from skyscale.runs.swaps import Swaps
 from skyscale.runs.views import RunViews
+from skyscale.sandboxes.layers import missing_needed
 from skyscale.sandboxes.loading import WORKSPACES, load_backend, load_workspaces
+from skyscale.sandboxes.sandbox import SandboxBackend
 from skyscale.settings import Settings
 from skyscale.store.engine import Database
 from skyscale.store.migrate import upgrade
@@ -57,6 +65,8 @@ from skyscale.telemetry.metrics import Metrics
 from skyscale.wire.base import utc_now
 from skyscale.wire.jobs import JobRole
 from skyscale.wire.runs import RunSpec
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -75,6 +85,7 @@ class Services:
     database: Database
     metrics: Metrics
     tokens: JobTokens
+    keys: KeyService
     events: EventLog
     buffer: BufferService
     judge: Judge
@@ -82,6 +93,7 @@ class Services:
     turns: TurnService
     missions: MissionService
     problem_sets: ProblemSetService
+    hosts: HostService
     notes: VerdictNotes
     rollouts: RolloutService
     sweeper: Sweeper
@@ -108,17 +120,15 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
     address = Address(f"http://{settings.host}:{settings.port}")
     tokens, events = JobTokens(load_secret(settings.data_dir / "secrets")), EventLog(database)
     buffer = BufferService(database, events)
-    backend = load_backend(slots=settings.sandbox_slots)
+    hosts = HostService(database, token=settings.host_token.get_secret_value() if settings.host_token else None)
+    backend = load_backend(slots=settings.sandbox_slots, allow_weak=settings.may_lack_layers)
     judge = Judge(backend, concurrency=settings.sandbox_slots)
-    judging = Judging(judge, settings.verdict_cache_entries)
-    problem_sets = ProblemSetService(
-        database, open_store(settings.artifact_root), judge, settings.data_dir / "problem-uploads", _bounds(settings)
-    )
+    judging = Judging(SpreadJudge(hosts, judge), settings.verdict_cache_entries)
+    problem_sets = _problem_sets(database, judge, settings)
     library = problem_sets.library
     notes = VerdictNotes(database)
     episodes = EpisodeService(database, buffer, judging, settings.ticket_ttl_s, library, events, metrics, notes.note)
-    origins = [origin.strip() for origin in settings.environment_origins.split(",") if origin.strip()]
-    environments = Environments(backend, concurrency=settings.sandbox_slots, origins=origins)
+    environments = _environments(backend, settings)
     sessions, troubles = Sessions(settings.environment_sessions), Troubles(database, events, time.monotonic)
     turns = TurnService(buffer, judging, environments, sessions, troubles, library, notes.note)
 
@@ -134,16 +144,11 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
         url=lambda: address.url, commands=commands,
     )  # fmt: skip
     runs = RunService(
-        database,
-        events,
-        jobs,
-        buffer,
-        metrics,
-        providers=set(providers),
-        problems=problem_sets,
-        check_model=check_parts,
+        database, events, jobs, buffer, metrics,
+        providers=set(providers), problems=problem_sets, check_model=check_parts,
         default_loggers=settings.loggers.split(",") if settings.loggers else (),
-    )
+        notices=Notices(judge, hosts, library).of,
+    )  # fmt: skip
     swaps = Swaps(database, events, http, utc_now, tokens)
     cards = Cards(database, episodes.evaluations, settings.artifact_root)
     world = World(
@@ -151,10 +156,7 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
     )
     coordinator = Coordinator(world, settings.reconcile_s)
     runs.on_change = coordinator.wake
-    boxes = BoxService(
-        database, {name: load_workspaces(name, label=_label(settings)) for name in WORKSPACES},
-        max_open=settings.sandbox_max_open, max_total=settings.sandbox_max_total,
-    )  # fmt: skip
+    boxes = _boxes(settings, database, hosts)
     return Services(
         settings=settings, address=address, database=database, metrics=metrics, tokens=tokens, events=events,
         buffer=buffer, judge=judge, episodes=episodes, turns=turns,
@@ -162,7 +164,7 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
         notes=notes, rollouts=RolloutService(database, notes, settings.artifact_root, library),
         sweeper=Sweeper(database, Retention(settings.rollouts_keep, settings.rollouts_sample_every)),
         problem_sets=problem_sets,
-        boxes=boxes, files=BoxFiles(boxes),
+        hosts=hosts, boxes=boxes, files=BoxFiles(boxes), keys=KeyService(database),
         jobs=jobs, scheduler=scheduler, runs=runs, swaps=swaps, coordinator=coordinator, http=http,
         views=RunViews(database, events, jobs, buffer, episodes.evaluations, episodes.curricula, settings),
     )  # fmt: skip
@@ -178,6 +180,9 @@ async def running(parts: Services) -> AsyncGenerator[None]:
         await parts.problem_sets.start()
         stack.push_async_callback(parts.judge.stop)
         await parts.judge.start()
+        _warn_of_layers(parts.judge)
+        stack.push_async_callback(parts.hosts.stop)
+        await parts.hosts.start()
         stack.push_async_callback(parts.turns.stop)
         stack.push_async_callback(parts.boxes.stop)
         await parts.boxes.start()
@@ -194,6 +199,21 @@ async def running(parts: Services) -> AsyncGenerator[None]:
         yield
 
 
+def _warn_of_layers(judge: Judge) -> None:
+    if lacking := missing_needed(judge.report()):
+        log.warning(
+            "code runs here without isolation that unknown code needs: %s; `skyscale doctor` says what to do, "
+            "SKYSCALE_SANDBOX_MISSING_LAYERS=refuse does not start like this", ", ".join(lacking),
+        )  # fmt: skip
+
+
+def _boxes(settings: Settings, database: Database, hosts: HostService) -> BoxService:
+    return BoxService(
+        database, {name: load_workspaces(name, label=_label(settings)) for name in WORKSPACES},
+        HostPlaces(hosts), max_open=settings.sandbox_max_open, max_total=settings.sandbox_max_total,
+    )  # fmt: skip
+
+
 def _label(settings: Settings) -> str:
     """Marks processes of whoever keeps its data in this folder."""
     return hashlib.sha256(str(settings.data_dir.resolve()).encode()).hexdigest()[:16]
@@ -208,6 +228,16 @@ def check_extras(spec: RunSpec) -> None:
                 code="extra_missing",
                 hint=f"pip install 'skyscale[{name}]'",
             )
+
+
+def _environments(backend: SandboxBackend, settings: Settings) -> Environments:
+    origins = [origin.strip() for origin in settings.environment_origins.split(",") if origin.strip()]
+    return Environments(backend, concurrency=settings.sandbox_slots, origins=origins)
+
+
+def _problem_sets(database: Database, judge: Judge, settings: Settings) -> ProblemSetService:
+    store = open_store(settings.artifact_root)
+    return ProblemSetService(database, store, judge, settings.data_dir / "problem-uploads", _bounds(settings))
 
 
 def _bounds(settings: Settings) -> Bounds:

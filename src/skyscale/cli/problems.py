@@ -117,9 +117,11 @@ def sample(
         print_json(page)
         return
     rows = [
-        (each.id, each.difficulty, each.split, each.style, each.total_tests, each.prompt[:70]) for each in page.problems
+        (each.id, each.difficulty, each.split, each.style, each.total_tests, each.trust, each.prompt[:60])
+        for each in page.problems
     ]
-    print_table(("PROBLEM", "DIFFICULTY", "SPLIT", "STYLE", "TESTS", "PROMPT"), rows, empty="no such problems")
+    columns = ("PROBLEM", "DIFFICULTY", "SPLIT", "STYLE", "TESTS", "TRUST", "PROMPT")
+    print_table(columns, rows, empty="no such problems")
     if page.next_cursor:
         click.echo(f"more: --cursor {page.next_cursor}")
 

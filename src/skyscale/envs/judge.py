@@ -11,6 +11,7 @@
 """
 
 import asyncio
+from collections.abc import Sequence
 
 from skyscale.envs import proxied
 from skyscale.envs.answers import is_right
@@ -59,6 +60,10 @@ class Judge:
     def report(self) -> dict[str, str]:
         """The backend's layers of isolation."""
         return self._backend.report()
+
+    async def judge_all(self, problem: Problem, codes: Sequence[str]) -> list[Verdict]:
+        """Verdicts in the order of the programs, judged side by side. Raises as `judge`."""
+        return list(await asyncio.gather(*(self.judge(problem, code) for code in codes)))
 
     async def judge(self, problem: Problem, code: str) -> Verdict:
         """The verdict on `code`.

@@ -33,6 +33,11 @@ class ProblemRef(NamedTuple):
     difficulty: Difficulty
     split: Split
     tags: tuple[str, ...] = ()
+    trust: Trust = Trust.STRONG
+
+
+TrainKey = tuple[Difficulty | None, bool]
+"""Of which difficulty (None: any), and whether problems of weak trust are among them."""
 
 
 class ProblemIds(tuple[str, ...]):
@@ -66,8 +71,11 @@ class Problems(Protocol):
         """The problem of that id; `NotFound` when there is none."""
         ...
 
-    def train_ids(self, difficulty: Difficulty | str | None = None) -> ProblemIds:
-        """What is trained on, optionally of one difficulty; the same object each time."""
+    def train_ids(self, difficulty: Difficulty | str | None = None, *, allow_weak: bool = False) -> ProblemIds:
+        """What is trained on, optionally of one difficulty; the same object each time.
+
+        Problems of weak trust are among them only where that is allowed.
+        """
         ...
 
     def refs(self) -> Sequence[ProblemRef]:
@@ -80,11 +88,23 @@ def heldout_refs(problems: Problems) -> list[ProblemRef]:
     return [ref for ref in problems.refs() if ref.split is Split.HELDOUT]
 
 
-def train_ids_of(refs: Iterable[ProblemRef]) -> dict[Difficulty | None, ProblemIds]:
-    """Ids of train problems by difficulty, all of them under None."""
-    train = [ref for ref in refs if ref.split is Split.TRAIN]
-    by_difficulty = {each: ProblemIds(ref.id for ref in train if ref.difficulty is each) for each in Difficulty}
-    return {None: ProblemIds(ref.id for ref in train), **by_difficulty}
+def train_key(difficulty: Difficulty | str | None, *, allow_weak: bool) -> TrainKey:
+    """The key of `train_ids_of` for what is asked."""
+    return None if difficulty is None else Difficulty(difficulty), allow_weak
+
+
+def train_ids_of(kinds: Iterable[tuple[str, Split, Difficulty, Trust]]) -> dict[TrainKey, ProblemIds]:
+    """Ids of train problems for every key, in the set's order."""
+    train = [(id_, difficulty, trust) for id_, split, difficulty, trust in kinds if split is Split.TRAIN]
+    return {
+        (wanted, allow_weak): ProblemIds(
+            id_
+            for id_, difficulty, trust in train
+            if wanted in (None, difficulty) and (allow_weak or trust is Trust.STRONG)
+        )
+        for wanted in (None, *Difficulty)
+        for allow_weak in (False, True)
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +117,7 @@ class ProblemSet:
     content_hash: str
     """`sha256:...` over all problems; equal hashes mean equal tests."""
     by_id: dict[str, Problem] = field(repr=False)
-    ids_to_train: dict[Difficulty | None, ProblemIds] = field(repr=False)
+    ids_to_train: dict[TrainKey, ProblemIds] = field(repr=False)
 
     def get(self, problem_id: str) -> Problem:
         """The problem of that id; `NotFound` when there is none."""
@@ -107,18 +127,21 @@ class ProblemSet:
             raise NotFound(f"Problem set {self.name!r} has no problem {problem_id!r}.", hint=hint)
         return problem
 
-    def train_ids(self, difficulty: Difficulty | str | None = None) -> ProblemIds:
+    def train_ids(self, difficulty: Difficulty | str | None = None, *, allow_weak: bool = False) -> ProblemIds:
         """See `Problems.train_ids`."""
-        return self.ids_to_train[None if difficulty is None else Difficulty(difficulty)]
+        return self.ids_to_train[train_key(difficulty, allow_weak=allow_weak)]
 
     def refs(self) -> list[ProblemRef]:
         """See `Problems.refs`."""
         return [ref_of(problem) for problem in self.problems]
 
-    def train(self, difficulty: Difficulty | str | None = None) -> tuple[Problem, ...]:
-        """The problems to train on, optionally of one difficulty."""
+    def train(self, difficulty: Difficulty | str | None = None, *, allow_weak: bool = False) -> tuple[Problem, ...]:
+        """The problems to train on, optionally of one difficulty; those of weak trust only where that is allowed."""
         wanted = None if difficulty is None else Difficulty(difficulty)
-        return tuple(p for p in self.problems if p.split is Split.TRAIN and wanted in (None, p.difficulty))
+        trusted = (Trust.STRONG, Trust.WEAK) if allow_weak else (Trust.STRONG,)
+        return tuple(
+            p for p in self.problems if p.split is Split.TRAIN and wanted in (None, p.difficulty) and p.trust in trusted
+        )
 
     def heldout(self) -> tuple[Problem, ...]:
         """The problems that are never trained on."""
@@ -140,7 +163,7 @@ def load_problem_set(name_or_path: str | Path = EMBEDDED) -> ProblemSet:
 
 def ref_of(problem: Problem) -> ProblemRef:
     """What choosing it needs to know."""
-    return ProblemRef(problem.id, problem.family, problem.difficulty, problem.split, tuple(problem.tags))
+    return ProblemRef(problem.id, problem.family, problem.difficulty, problem.split, tuple(problem.tags), problem.trust)
 
 
 def public(problem: Problem) -> PublicProblem:
@@ -159,6 +182,7 @@ def public(problem: Problem) -> PublicProblem:
         test_cases=tests[: problem.num_examples],
         total_tests=total,
         tags=problem.tags,
+        trust=problem.trust,
     )
 
 
@@ -185,7 +209,7 @@ def _load(name: str, path: Path, mtime_ns: int, size: int) -> ProblemSet:
         by_id[problem.id] = problem
         digest.update(problem.model_dump_json().encode() + b"\n")
     _refuse(name, mistakes, empty=not by_id)
-    to_train = train_ids_of(map(ref_of, by_id.values()))
+    to_train = train_ids_of((p.id, p.split, p.difficulty, p.trust) for p in by_id.values())
     return ProblemSet(name, tuple(by_id.values()), f"sha256:{digest.hexdigest()}", by_id, to_train)
 
 

@@ -16,9 +16,9 @@ from typing import Any, overload
 
 import orjson
 
-from skyscale.envs.registry import ProblemIds, ProblemRef
+from skyscale.envs.registry import ProblemIds, ProblemRef, train_ids_of, train_key
 from skyscale.errors import NotFound
-from skyscale.wire.problems import Difficulty, Problem, Split
+from skyscale.wire.problems import Difficulty, Problem, Split, Trust
 
 PROBLEMS_FILE, INDEX_FILE = "problems.jsonl", "index.json"
 KEPT_BYTES = 32 * 1024 * 1024
@@ -42,6 +42,7 @@ def write_index(content_hash: str, rows: list[IndexRow], path: Path) -> None:
         "difficulties": [row.ref.difficulty.value for row in rows],
         "splits": [row.ref.split.value for row in rows],
         "tags": [row.ref.tags for row in rows],
+        "trusts": [row.ref.trust.value for row in rows],
         "offsets": [row.offset for row in rows],
         "sizes": [row.size for row in rows],
     }
@@ -58,6 +59,8 @@ class _Refs(Sequence[ProblemRef]):
         self.splits = [splits[each] for each in columns["splits"]]
         self._families: list[str] = columns["families"]
         self._tags: list[list[str]] = columns["tags"]
+        trusts = {each.value: each for each in Trust}
+        self.trusts = [trusts[each] for each in columns["trusts"]]
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -71,7 +74,7 @@ class _Refs(Sequence[ProblemRef]):
             return [self[each] for each in range(*index.indices(len(self)))]
         return ProblemRef(
             self.ids[index], self._families[index], self.difficulties[index], self.splits[index],
-            tuple(self._tags[index]),
+            tuple(self._tags[index]), self.trusts[index],
         )  # fmt: skip
 
 
@@ -87,7 +90,8 @@ class StoredProblems:
         self._refs = _Refs(columns)
         self._offsets, self._sizes = array("Q", columns["offsets"]), array("L", columns["sizes"])
         self._rows = {problem_id: row for row, problem_id in enumerate(self._refs.ids)}
-        self._ids_to_train = self._train_ids()
+        kinds = zip(self._refs.ids, self._refs.splits, self._refs.difficulties, self._refs.trusts, strict=True)
+        self._ids_to_train = train_ids_of(kinds)
         self._kept: OrderedDict[str, tuple[Problem, int]] = OrderedDict()
         self._kept_bytes = 0
         self._lock = threading.Lock()
@@ -105,21 +109,13 @@ class StoredProblems:
             raise NotFound(f"Problem set {self.name!r} has no problem {problem_id!r}.", hint=hint)
         return self._keep(problem_id, self._read(row), self._sizes[row])
 
-    def train_ids(self, difficulty: Difficulty | str | None = None) -> ProblemIds:
+    def train_ids(self, difficulty: Difficulty | str | None = None, *, allow_weak: bool = False) -> ProblemIds:
         """See `Problems.train_ids`."""
-        return self._ids_to_train[None if difficulty is None else Difficulty(difficulty)]
+        return self._ids_to_train[train_key(difficulty, allow_weak=allow_weak)]
 
     def refs(self) -> Sequence[ProblemRef]:
         """See `Problems.refs`."""
         return self._refs
-
-    def _train_ids(self) -> dict[Difficulty | None, ProblemIds]:
-        refs = self._refs
-        train = [row for row, split in enumerate(refs.splits) if split is Split.TRAIN]
-        by_difficulty = {
-            each: ProblemIds(refs.ids[row] for row in train if refs.difficulties[row] is each) for each in Difficulty
-        }
-        return {None: ProblemIds(refs.ids[row] for row in train), **by_difficulty}
 
     def _read(self, row: int) -> Problem:
         try:

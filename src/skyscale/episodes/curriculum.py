@@ -95,7 +95,7 @@ class Curricula:
         except NotFound:
             return None
         pools = await self.update(connection, spec.run_id, spec.curriculum)
-        return pools.counts(len(problems.train_ids(spec.difficulty)))
+        return pools.counts(len(problems.train_ids(spec.difficulty, allow_weak=spec.allow_weak_trust)))
 
     async def update(self, connection: "AsyncConnection", run_id: str, curriculum: Curriculum) -> Pools:
         """The pools of a run as its pushed groups make them now."""

@@ -20,7 +20,7 @@ from skyscale.problems.library import Library
 from skyscale.store.engine import Database
 from skyscale.wire.base import new_id, utc_now
 from skyscale.wire.episodes import ResetReply, ResetRequest, StepRequest, Verdict
-from skyscale.wire.problems import Difficulty, Problem, PublicProblem, Split
+from skyscale.wire.problems import Difficulty, Problem, ProblemPage, PublicProblem, Split, Trust
 
 IDLE_S = 30 * 60
 MAX_OPEN = 1024
@@ -104,8 +104,8 @@ class MissionService:
         family: str | None = None,
         after: str | None = None,
         limit: int = 100,
-    ) -> tuple[list[PublicProblem], str | None]:
-        """A page of problems in the set's order, and the id to go on after."""
+    ) -> ProblemPage:
+        """A page of problems in the set's order; `next_cursor` is the id to go on after."""
         matching = [
             p
             for p in load_problem_set(problem_set).problems
@@ -119,7 +119,12 @@ class MissionService:
             start = places[after] + 1
         page = matching[start : start + limit]
         has_more = start + limit < len(matching)
-        return [public(p) for p in page], page[-1].id if has_more else None
+        return ProblemPage(
+            problems=[public(p) for p in page],
+            next_cursor=page[-1].id if has_more else None,
+            num_problems=len(matching),
+            num_weak=sum(p.trust is Trust.WEAK for p in matching),
+        )
 
     def get(self, problem_id: str, problem_set: str = EMBEDDED) -> PublicProblem:
         """One problem. Raises NotFound."""

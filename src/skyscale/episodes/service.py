@@ -101,7 +101,7 @@ class EpisodeService:
         if run.state == RunState.CLOSED:
             raise _closed(run.run_id)
         spec = run.spec
-        ids = self._library.open(spec.problem_set).train_ids(spec.difficulty)
+        ids = self._library.open(spec.problem_set).train_ids(spec.difficulty, allow_weak=spec.allow_weak_trust)
         choose = rules.draw if spec.curriculum is None else await self._pools(connection, run, len(ids))
 
         def draw(sequence: int) -> Draw:

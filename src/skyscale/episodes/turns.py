@@ -61,7 +61,7 @@ class TurnService:
             problems = self._library.open(spec.problem_set)
         except (NotFound, OSError, UnicodeError):
             return  # refused for that reason elsewhere
-        ids = problems.train_ids(spec.difficulty)
+        ids = problems.train_ids(spec.difficulty, allow_weak=spec.allow_weak_trust)
         if ids:
             await self._environments.check(spec.environment, task_of(problems.get(ids[0]), spec.seed, Purpose.TRAIN))
 

@@ -278,7 +278,13 @@ class ProblemSetService:
         except NotFound as error:
             raise Invalid(f"problem_set: {error.detail}", code=error.code, hint=error.hint) from error
         problems = await asyncio.to_thread(self.library.open, ref)
-        if spec.mode != "evaluate" and not problems.train_ids(spec.difficulty):
+        if spec.mode != "evaluate" and not problems.train_ids(spec.difficulty, allow_weak=spec.allow_weak_trust):
+            if num_weak := len(problems.train_ids(spec.difficulty, allow_weak=True)):
+                raise Invalid(
+                    f"problem_set: all {num_weak} train problems of {spec.problem_set!r} are `trust: weak`",
+                    code="only_weak_trust",
+                    hint="Set allow_weak_trust to train on them all the same: a cheating program may then be rewarded.",
+                )
             kind = f" of difficulty {spec.difficulty}" if spec.difficulty else ""
             raise Invalid(f"problem_set: {spec.problem_set!r} has no train problems{kind}")
         if spec.evaluation.num_problems > 0 and not await asyncio.to_thread(heldout_refs, problems):

@@ -7,7 +7,7 @@
 
 import hashlib
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from math import isfinite
 
@@ -15,6 +15,7 @@ from skyscale.auth.principal import Principal
 from skyscale.errors import Conflict, NotFound
 from skyscale.events.service import EventLog
 from skyscale.runs import addresses, endings, queries, resolve, rules
+from skyscale.runs.notices import Notice
 from skyscale.runs.ports import Buffer, Jobs, Problems
 from skyscale.runs.queries import RunRecord
 from skyscale.store.engine import AsyncConnection, Database
@@ -49,10 +50,14 @@ class RunService:
         providers: Collection[str],
         problems: Problems,
         check_model: Callable[[RunSpec], Awaitable[None]],
+        notices: Callable[[RunSpec], Sequence[Notice]],
         default_loggers: Sequence[str] = (),
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
-        """`check_model` raises Invalid for a run whose base model cannot be had."""
+        """`check_model` raises Invalid for a run whose base model cannot be had.
+
+        `notices` are what a new run's events say of its surroundings.
+        """
         self._db = database
         self._events = events
         self._jobs = jobs
@@ -61,6 +66,7 @@ class RunService:
         self._providers = providers
         self._problems = problems
         self._check_model = check_model
+        self._notices = notices
         self._default_loggers = default_loggers
         self._clock = clock
         self.on_change: Callable[[str], None] = lambda run_id: None
@@ -74,6 +80,7 @@ class RunService:
         spec = await self._problems.resolve(spec)
         if request.dry_run:
             return RunCreated(run_id=spec.run_id, status=RunStatus.STARTING, spec=spec)
+        notices = self._notices(spec)
         digest = hashlib.sha256(request.model_dump_json().encode()).hexdigest()
         now = self._clock()
         row = {
@@ -89,6 +96,8 @@ class RunService:
             await self._buffer.open(connection, spec, is_prepared=False)
             message = f"run of {spec.base_model} with {spec.num_workers} worker(s) on {spec.provider}"
             await self._record(connection, spec.run_id, "coordinator", "run.created", message)
+            for notice in notices:
+                await self._events.append(connection, run_id=spec.run_id, **asdict(notice))
             self._db.after_commit(connection, lambda: self.on_change(spec.run_id))
         return RunCreated(run_id=spec.run_id, status=RunStatus.STARTING, spec=spec)
 

@@ -99,6 +99,8 @@ class PublicProblem(Reply):
     total_tests: int
     """How many tests decide the reward."""
     tags: list[str] = []
+    trust: Trust = Trust.STRONG
+    """`weak` ones are trained on only where a run allows it."""
 
 
 class ProblemPage(Reply):
@@ -107,3 +109,7 @@ class ProblemPage(Reply):
     problems: list[PublicProblem]
     next_cursor: str | None
     """Pass as `cursor` to get the next page; null on the last one."""
+    num_problems: int = 0
+    """How many match the filters, on all pages."""
+    num_weak: int = 0
+    """How many of those are of `trust: weak`."""

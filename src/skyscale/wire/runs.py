@@ -122,6 +122,8 @@ class RunCreate(Request):
     """Train only on problems of this difficulty."""
     curriculum: Curriculum | None = None
     """Off by default: every train problem is drawn equally often."""
+    allow_weak_trust: bool = False
+    """Train also on problems of `trust: weak`, whose tests a cheating program could pass."""
     algorithm: Algorithm = Algorithm()
     training: Training = Training()
     """`method` `full` (default) or `lora`, and its sizes."""
@@ -184,6 +186,7 @@ class RunSpec(Reply):
     """With the version of an uploaded set."""
     difficulty: Difficulty | None
     curriculum: Curriculum | None = None
+    allow_weak_trust: bool = False
     algorithm: Algorithm
     """With `learning_rate` set, and, in synchronous mode, `max_staleness` 0 and `dynamic_sampling` true."""
     training: Training = Training()
@@ -276,6 +279,18 @@ class MetricsPoint(Reply):
     gpu_util: float | None
     timestamp: int
     metrics: dict[str, float]
+
+
+class MetricsColumns(Reply):
+    """`GET /api/rl/runs/{id}/metrics`: reports after a cursor as columns, oldest first, all of one length."""
+
+    run_id: str
+    after: int
+    """Cursor of the last report here: pass it as `after` to get what came later."""
+    step: list[int]
+    timestamp: list[int]
+    series: dict[str, list[float | None]]
+    """One column per metric, `episode_reward`, `loss` and `gpu_util` among them; null where a report lacks it."""
 
 
 class PassAtK(Reply):
