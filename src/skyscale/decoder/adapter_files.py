@@ -8,6 +8,7 @@ What PEFT can express beyond plain LoRA on matrices is refused, since a merge th
 
 import json
 from collections.abc import Callable
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -59,10 +60,9 @@ def _read_config(folder: Path) -> dict[str, Any]:
         raise Invalid(f"cannot read {CONFIG} in {folder}: {e}", code="weights_unreadable") from e
     odd = [key for key, plain in _PLAIN.items() if config.get(key, plain[0]) not in plain]
     odd += [key for key in _EMPTY if config.get(key)]
-    if kind != "LORA" or not isinstance(base, str) or odd:
-        raise Invalid(
-            f"the adapter in {folder} is not plain LoRA: {', '.join(odd) or kind}", code="adapter_unsupported"
-        )
+    if kind != "LORA" or not isinstance(base, str) or odd or rank < 1 or not isfinite(alpha):
+        what = ", ".join(odd) or f"{kind} of rank {rank} and alpha {alpha}"
+        raise Invalid(f"the adapter in {folder} is not plain LoRA: {what}", code="adapter_unsupported")
     return config
 
 

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -12,8 +13,10 @@ from skyscale.decoder.lora import LoraConfig, attach
 from skyscale.decoder.models import resolve_model
 from skyscale.sdk.jobs import JobClient
 from skyscale.settings import JobSettings
+from skyscale.trainer.following import follow
 from skyscale.trainer.loop import Trainer
 from skyscale.trainer.step import Learner
+from skyscale.trainer.team import Place, Team, join_team, lead_team
 from skyscale.wire.jobs import JobAssignment
 from skyscale.wire.training import Training
 
@@ -22,20 +25,33 @@ def train_job(settings: JobSettings, *, device: str, threads: int, scratch: Path
     """Fetch the assignment and train until the run wants to finish. Raises Gone when the job must end at once."""
     with JobClient.from_settings(settings) as client:
         assignment = client.assignment()
-        prepare_torch(assignment, threads)
+        size = assignment.spec.trainer_processes
+        prepare_torch(assignment, max(1, threads // size))
         base_folder = resolve_model(assignment.model_path)
         chosen = choose_device(device, assignment)
-        trainer = Trainer(
-            assignment,
-            client,
-            open_store(assignment.artifact_root),
-            base_folder=base_folder,
-            make_learner=lambda: make_learner(assignment, base_folder, chosen),
-            scratch=scratch,
-            on_gone=lambda: _exit_at_once(scratch),
-            lora=lora_config(assignment.spec.training),
-        )
-        trainer.run()
+        with lead_team(size, chosen) if size > 1 else nullcontext() as team:
+            trainer = Trainer(
+                assignment,
+                client,
+                open_store(assignment.artifact_root),
+                base_folder=base_folder,
+                make_learner=lambda: make_learner(assignment, base_folder, chosen, team),
+                scratch=scratch,
+                on_gone=lambda: _exit_at_once(scratch),
+                lora=lora_config(assignment.spec.training),
+            )
+            trainer.run()
+
+
+def follow_job(settings: JobSettings, *, device: str, threads: int, place: Place) -> None:
+    """Compute this process's share of every batch until the leader says that it is over."""
+    with JobClient.from_settings(settings) as client:
+        assignment = client.assignment()
+    prepare_torch(assignment, max(1, threads // place.size))
+    base_folder = resolve_model(assignment.model_path)
+    chosen = choose_device(device, assignment, place.rank)
+    with join_team(place, chosen) as team:
+        follow(make_learner(assignment, base_folder, chosen, team))
 
 
 def prepare_torch(assignment: JobAssignment, threads: int) -> None:
@@ -48,7 +64,9 @@ def prepare_torch(assignment: JobAssignment, threads: int) -> None:
         torch.utils.deterministic.fill_uninitialized_memory = False  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def make_learner(assignment: JobAssignment, base_folder: Path, device: torch.device) -> Learner:
+def make_learner(
+    assignment: JobAssignment, base_folder: Path, device: torch.device, team: Team | None = None
+) -> Learner:
     """A fresh optimizer on the base model; the base model again where the algorithm has a KL term.
 
     On a GPU the model computes in bf16, as the engine does, and the optimizer's weights beside it are fp32.
@@ -69,7 +87,7 @@ def make_learner(assignment: JobAssignment, base_folder: Path, device: torch.dev
         reference.requires_grad_(False)
     assert sampling.max_new_tokens is not None, "a run's specification has it resolved"
     longest = sampling.max_new_tokens * assignment.spec.max_turns
-    return Learner(model, algorithm, sampling.temperature, longest, reference, compute_dtype=compute_dtype)
+    return Learner(model, algorithm, sampling.temperature, longest, reference, compute_dtype=compute_dtype, team=team)
 
 
 def lora_config(training: Training) -> LoraConfig | None:
@@ -79,10 +97,12 @@ def lora_config(training: Training) -> LoraConfig | None:
     return LoraConfig(training.lora_rank, training.lora_alpha, tuple(training.targets))
 
 
-def choose_device(wanted: str, assignment: JobAssignment) -> torch.device:
-    """`auto` is a GPU when the run asked for one and there is one."""
+def choose_device(wanted: str, assignment: JobAssignment, rank: int = 0) -> torch.device:
+    """`auto` is a GPU when the run asked for one and there is one; each process of a team has its own."""
     if wanted == "auto":
         wanted = "cuda" if assignment.spec.gpu_model != "cpu" and torch.cuda.is_available() else "cpu"
+    if wanted == "cuda" and assignment.spec.trainer_processes > 1:
+        return torch.device("cuda", rank % torch.cuda.device_count())
     return torch.device(wanted)
 
 

@@ -28,6 +28,7 @@ from skyscale.trainer.checkpoint import capture, restore
 from skyscale.trainer.checks import require_known_tokens
 from skyscale.trainer.control import Control
 from skyscale.trainer.feed import Batch, Feed
+from skyscale.trainer.following import share_state
 from skyscale.trainer.publishing import Candidate, Publisher
 from skyscale.trainer.report import StepReport
 from skyscale.trainer.reporting import Reporter
@@ -185,6 +186,7 @@ class Trainer:
         self._is_fresh = False
         if point.snapshot is not None:
             restore(self.learner, point.snapshot)
+        share_state(self.learner)
         self._version, self._parent = point.newest, point.parent
         self._pending, self._since_checkpoint = [], 0
         if point.newest:

@@ -28,6 +28,7 @@ from skyscale.trainer.optimizer import learning_rate, make_optimizer
 from skyscale.trainer.packing import MicroBatch, micro_batches, pack
 from skyscale.trainer.precision import Masters, trainable
 from skyscale.trainer.report import Minibatch, StepReport, count, step_report
+from skyscale.trainer.team import Order, Team
 from skyscale.wire.algorithms import Algorithm
 from skyscale.wire.batches import LeasedGroup
 
@@ -52,6 +53,8 @@ class Learner:
     """Optimizer steps taken or skipped since the run began; decides the learning rate."""
     compute_dtype: torch.dtype | None = None
     """Compute in this type, with fp32 weights for the optimizer beside it; None computes on those themselves."""
+    team: Team | None = None
+    """The processes that share each batch; None is this one alone."""
     weights: dict[str, nn.Parameter] = field(init=False)
     """What is trained, by name, in fp32: the model's own parameters, or their masters."""
     optimizer: torch.optim.AdamW = field(init=False)
@@ -79,6 +82,8 @@ class Learner:
 
     def train(self, groups: list[LeasedGroup], version: int) -> StepReport:
         """Train on one batch; `version` is the policy version that the weights are before it."""
+        if self.team is not None:
+            self.team.order(Order(kind="train", version=version, groups=groups))
         whole = _whole_batch(self.algorithm, len(groups))
         minibatches = [self._minibatch(chunk, whole) for chunk in _chunks(groups, self.algorithm.minibatches)]
         olds: list[list[Tensor] | None] = [None]
@@ -87,23 +92,33 @@ class Learner:
         records: list[TokenRecord] = []
         norms: list[float] = []
         for minibatch, old in zip(minibatches, olds, strict=True):
-            if minibatch.batches:
+            if minibatch.teaches:
                 records += [
                     self._backward(batch, old[i] if old else None, minibatch.denominator)
                     for i, batch in enumerate(minibatch.batches)
                 ]
+                if self.team is not None:
+                    self.team.add_gradients(self.weights.values())
                 norms.append(self._update())
+        if self.team is not None:
+            records = self.team.gather(records, has_kl=self.algorithm.kl_coefficient > 0)
         return step_report(groups, minibatches, records, norms, version)
 
     def _minibatch(self, groups: list[LeasedGroup], whole: float) -> Minibatch:
         lessons = [lesson(group, self.algorithm, self.max_new_tokens) for group in groups]
-        rows = [row for each in lessons for row in pack(each, MAX_ROW_TOKENS)]
+        ours = lessons if self.team is None else lessons[self.team.rank :: self.team.size]
+        rows = [row for each in ours for row in pack(each, MAX_ROW_TOKENS)]
+        batches = micro_batches(rows, max_tokens=MICRO_BATCH_TOKENS[self.device.type], device=self.device)
+        num_computed = sum(batch.ids_BT.numel() for batch in batches)
+        # Counted over all groups, so every process divides its share of the sum by the same number.
         num_tokens, num_sequences = count(lessons)
         return Minibatch(
-            batches=micro_batches(rows, max_tokens=MICRO_BATCH_TOKENS[self.device.type], device=self.device),
+            batches=batches,
             num_tokens=num_tokens,
             num_sequences=num_sequences,
             denominator=whole * denominator(self.algorithm.aggregation, num_tokens, num_sequences),
+            teaches=any(each.episodes for each in lessons),
+            num_computed=num_computed if self.team is None else self.team.total(num_computed),
         )
 
     def logprobs(self, batch: MicroBatch, model: Decoder | None = None) -> Tensor:

@@ -127,6 +127,8 @@ class RunCreate(Request):
     algorithm: Algorithm = Algorithm()
     training: Training = Training()
     """`method` `full` (default) or `lora`, and its sizes."""
+    trainer_processes: Annotated[int, Field(ge=1, le=64)] = 1
+    """Processes of the trainer's job that share each batch, group by group; on a GPU machine one per GPU."""
     sampling: Sampling = Sampling()
     evaluation: Evaluation = Evaluation()
     environment: Environment = CodeEnvironment()
@@ -190,6 +192,7 @@ class RunSpec(Reply):
     algorithm: Algorithm
     """With `learning_rate` set, and, in synchronous mode, `max_staleness` 0 and `dynamic_sampling` true."""
     training: Training = Training()
+    trainer_processes: int = 1
     sampling: Sampling
     """With `max_new_tokens` set."""
     evaluation: Evaluation
