@@ -95,6 +95,7 @@ def _results(facts: CardFacts) -> list[str]:
 def _recipe(spec: RunSpec) -> list[str]:
     recipe = {
         "algorithm": spec.algorithm.model_dump(mode="json"),
+        "training": spec.training.model_dump(mode="json"),
         "sampling": spec.sampling.model_dump(mode="json"),
         "max_steps": spec.max_steps,
         "max_hours": spec.max_hours,

@@ -102,7 +102,8 @@ def server(tmp_path: Path, base_folder: Path, request: pytest.FixtureRequest) ->
     spec = RunSpec(
         run_id=RUN_ID, base_model="m", num_workers=1, gpu_model="cpu", provider="local", problem_set="embedded",
         difficulty=None, algorithm=Algorithm(learning_rate=1e-2, group_size=2, groups_per_step=2),
-        sampling=Sampling(max_new_tokens=8), evaluation=Evaluation(), mode="synchronous", seed=0, max_steps=NUM_STEPS, max_hours=None, target_reward=None,
+        sampling=Sampling(max_new_tokens=8), evaluation=Evaluation(), mode="synchronous", seed=0,
+        max_steps=NUM_STEPS, max_hours=None, target_reward=None,
         max_concurrent_groups=4, checkpoint_every=1, keep_versions=2,
     ).model_copy(update=getattr(request, "param", {}))  # fmt: skip
     assignment = JobAssignment(
