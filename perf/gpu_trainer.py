@@ -73,11 +73,10 @@ def compare(name: str, options: argparse.Namespace) -> dict[str, Any]:
     """Both sides of a shape, and their ratios."""
     common = ["--only", name, "--groups", str(options.groups), "--steps", str(options.steps)]
     sides: dict[str, Any] = {}
-    for side, script in (
-        ("ours", [__file__, "--ours"]),
-        ("trl", [str(Path(__file__).with_name("gpu_trainer_trl.py"))]),
-    ):
-        done = subprocess.run([sys.executable, *script, *common], capture_output=True, text=True, timeout=1800)
+    theirs = str(Path(__file__).with_name("gpu_trainer_trl.py"))
+    for side, script in (("ours", [__file__, "--ours"]), ("trl", [theirs])):
+        command = [sys.executable, *script, *common]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=1800, check=False)
         if done.returncode:
             sides[side] = {"error": done.stderr[-1500:]}
             continue
@@ -103,8 +102,9 @@ def batch(name: str, num_groups: int) -> list[LeasedGroup]:
             length = rng.randint(longest // 2, longest)
             episodes.append(
                 Trajectory(
-                    episode_id=f"ep-{number}-{index}", code="", completion_ids=ids(length), logprobs=[-log(vocab)] * length,
-                    versions=[0] * length, reward=float(index % 2), outcome=Outcome.SCORED,
+                    episode_id=f"ep-{number}-{index}", code="", completion_ids=ids(length),
+                    logprobs=[-log(vocab)] * length, versions=[0] * length, reward=float(index % 2),
+                    outcome=Outcome.SCORED,
                 )
             )  # fmt: skip
         prompt = ids(num_prompt)
@@ -141,10 +141,12 @@ def ours(name: str, num_groups: int, steps: int) -> dict[str, Any]:
     algorithm = Algorithm(learning_rate=1e-6, group_size=GROUP_SIZE, groups_per_step=num_groups, minibatches=1)
     dtype = torch.bfloat16 if device.type == "cuda" else None
     learner = Learner(model, algorithm, 1.0, LENGTHS[name][1], compute_dtype=dtype)
-    times: list[float] = []
-    for version in range(steps + 1):
+    began = time.perf_counter()
+    report = learner.train(groups, 0)  # its report waits for the device
+    times = [time.perf_counter() - began]
+    for version in range(1, steps + 1):
         began = time.perf_counter()
-        report = learner.train(groups, version)  # its report waits for the device
+        learner.train(groups, version)
         times.append(time.perf_counter() - began)
     one_by_one = sum(len(g.prompt_ids) * len(g.trajectories) for g in groups)
     one_by_one += sum(len(t.completion_ids) for g in groups for t in g.trajectories)

@@ -14,7 +14,6 @@ from tests.unit.trainer import pinned
 
 KINDS: dict[str, dict[str, object]] = {
     "plain": {},
-    "clipped": {"minibatches": 3},
     "sequences": {"name": "gspo", "minibatches": 2},
     "kl": {"kl_coefficient": 0.1, "minibatches": 2},
     "lora": {"minibatches": 2},
