@@ -11,6 +11,7 @@ from skyscale.artifacts.store import open_store
 from skyscale.decoder.checkpoint import load_decoder
 from skyscale.decoder.lora import LoraConfig, attach
 from skyscale.decoder.models import resolve_model
+from skyscale.errors import Invalid
 from skyscale.sdk.jobs import JobClient
 from skyscale.settings import JobSettings
 from skyscale.trainer.following import follow
@@ -98,11 +99,21 @@ def lora_config(training: Training) -> LoraConfig | None:
 
 
 def choose_device(wanted: str, assignment: JobAssignment, rank: int = 0) -> torch.device:
-    """`auto` is a GPU when the run asked for one and there is one; each process of a team has its own."""
+    """`auto` is a GPU when the run asked for one and there is one; each process of a team has its own.
+
+    Raises:
+        Invalid: there are fewer GPUs than processes.
+    """
     if wanted == "auto":
         wanted = "cuda" if assignment.spec.gpu_model != "cpu" and torch.cuda.is_available() else "cpu"
-    if wanted == "cuda" and assignment.spec.trainer_processes > 1:
-        return torch.device("cuda", rank % torch.cuda.device_count())
+    size = assignment.spec.trainer_processes
+    if wanted == "cuda" and size > 1:
+        if size > torch.cuda.device_count():
+            raise Invalid(
+                f"trainer_processes: {size} processes need as many GPUs, and here are {torch.cuda.device_count()}",
+                code="gpu_count",
+            )
+        return torch.device("cuda", rank)
     return torch.device(wanted)
 
 

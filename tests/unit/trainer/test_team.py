@@ -13,11 +13,15 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from skyscale.errors import Unavailable
+from skyscale.errors import Invalid, Unavailable
+from skyscale.runs.resolve import resolve
+from skyscale.trainer.assembly import choose_device
 from skyscale.trainer.checkpoint import capture, restore
 from skyscale.trainer.following import share_state
 from skyscale.trainer.step import Learner
 from skyscale.trainer.team import Order, Place, Team
+from skyscale.wire.jobs import JobAssignment, JobRole
+from skyscale.wire.runs import RunCreate
 from tests.unit.trainer import pinned
 from tests.unit.trainer.follower import learner
 
@@ -101,3 +105,17 @@ def test_a_follower_that_dies_in_a_collective_ends_the_leaders_wait(tiny_folder:
             for version in range(1, 3):
                 together.train(pinned.groups(), version)
         assert time.monotonic() - began < 30
+
+
+def test_each_process_has_a_gpu_of_its_own_or_the_run_ends(monkeypatch: pytest.MonkeyPatch):
+    spec = resolve(RunCreate(gpu_model="h100", trainer_processes=2), "rl-team")
+    assignment = JobAssignment(
+        job_id="job-1", run_id="rl-team", role=JobRole.TRAINER, index=0, attempt=1, spec=spec, model_path="m",
+        artifact_root="file:///nowhere", heartbeat_s=1.0,
+    )  # fmt: skip
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert choose_device("auto", assignment, 1) == torch.device("cuda", 1)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(Invalid, match="as many GPUs"):
+        choose_device("auto", assignment, 0)
