@@ -3310,6 +3310,31 @@ export interface components {
              */
             algorithm?: components["schemas"]["Algorithm"];
             /**
+             * @description `method` `full` (default) or `lora`, and its sizes.
+             * @default {
+             *       "method": "full",
+             *       "lora_rank": 16,
+             *       "lora_alpha": 32,
+             *       "targets": [
+             *         "q_proj",
+             *         "k_proj",
+             *         "v_proj",
+             *         "o_proj",
+             *         "gate_proj",
+             *         "up_proj",
+             *         "down_proj"
+             *       ],
+             *       "gradient_checkpointing": null
+             *     }
+             */
+            training?: components["schemas"]["Training"];
+            /**
+             * Trainer Processes
+             * @description Processes of the trainer's job that share each batch, group by group; on a GPU machine one per GPU.
+             * @default 1
+             */
+            trainer_processes?: number;
+            /**
              * @default {
              *       "temperature": 1,
              *       "max_new_tokens": null,
@@ -3460,6 +3485,28 @@ export interface components {
             allow_weak_trust?: boolean;
             /** @description With `learning_rate` set, and, in synchronous mode, `max_staleness` 0 and `dynamic_sampling` true. */
             algorithm: components["schemas"]["Algorithm"];
+            /**
+             * @default {
+             *       "method": "full",
+             *       "lora_rank": 16,
+             *       "lora_alpha": 32,
+             *       "targets": [
+             *         "q_proj",
+             *         "k_proj",
+             *         "v_proj",
+             *         "o_proj",
+             *         "gate_proj",
+             *         "up_proj",
+             *         "down_proj"
+             *       ]
+             *     }
+             */
+            training?: components["schemas"]["Training"];
+            /**
+             * Trainer Processes
+             * @default 1
+             */
+            trainer_processes?: number;
             /** @description With `max_new_tokens` set. */
             sampling: components["schemas"]["Sampling"];
             evaluation: components["schemas"]["Evaluation"];
@@ -4022,6 +4069,49 @@ export interface components {
              * @default 0
              */
             wait_s?: number;
+        };
+        /**
+         * Training
+         * @description What of the model learns, and what it costs in memory.
+         */
+        Training: {
+            /**
+             * Method
+             * @description `lora` freezes the model and trains low-rank adapters (arXiv:2106.09685); versions are then PEFT adapters.
+             * @default full
+             * @enum {string}
+             */
+            method?: "full" | "lora";
+            /**
+             * Lora Rank
+             * @default 16
+             */
+            lora_rank?: number;
+            /**
+             * Lora Alpha
+             * @description Adapters count `lora_alpha / lora_rank`.
+             * @default 32
+             */
+            lora_alpha?: number;
+            /**
+             * Targets
+             * @description Which matrices of every layer get an adapter.
+             * @default [
+             *       "q_proj",
+             *       "k_proj",
+             *       "v_proj",
+             *       "o_proj",
+             *       "gate_proj",
+             *       "up_proj",
+             *       "down_proj"
+             *     ]
+             */
+            targets?: ("q_proj" | "k_proj" | "v_proj" | "o_proj" | "gate_proj" | "up_proj" | "down_proj")[];
+            /**
+             * Gradient Checkpointing
+             * @description Compute layers twice instead of keeping their insides; null does so on GPUs and not on CPUs.
+             */
+            gradient_checkpointing?: boolean | null;
         };
         /**
          * TrainingJobCreate
