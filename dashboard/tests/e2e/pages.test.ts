@@ -194,6 +194,20 @@ test("10,000 points of 4 runs are drawn anew within 50 ms", async () => {
   await shoot("compare");
 });
 
+test("the first page with its charts is light", async () => {
+  const fresh = await context.newPage();
+  await fresh.goto("/");
+  await fresh.locator("[data-chart=reward] canvas").waitFor();
+  const kb = await fresh.evaluate(() => {
+    const files = performance.getEntriesByType("resource") as PerformanceResourceTiming[];
+    return files.filter(({ name }) => /\.(js|css)(\?|$)/.test(name)).reduce((sum, { encodedBodySize }) => sum + encodedBodySize, 0) / 1000;
+  });
+  await fresh.close();
+  console.log(`scripts and styles of the first page with charts: ${kb.toFixed(1)} kB as sent`);
+  expect(kb).toBeGreaterThan(50);
+  expect(kb).toBeLessThan(300);
+});
+
 test("what does not exist is said plainly", async () => {
   await page.goto("/run?id=rl-nobody");
   await page.getByRole("alert").getByText("There is no such run").waitFor();
