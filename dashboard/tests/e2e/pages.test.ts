@@ -1,15 +1,14 @@
 /** Every page as a person uses it, on the real stack: a control plane, the built dashboard, a run of the starter model. */
 import { execFileSync } from "node:child_process";
-import { mkdirSync, readFileSync } from "node:fs";
-import { createRequire } from "node:module";
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Browser, BrowserContext, Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { faults } from "./axe";
 import { openBrowser, PASSWORD, python } from "./stack";
 import { Servers, SETUP_CODE } from "./servers";
 
 const SHOTS = new URL("../../test-results/screenshots/", import.meta.url).pathname;
-const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const SLOW = { timeout: 90_000 };
 const servers = new Servers();
 const defects: string[] = [];
@@ -241,7 +240,7 @@ test.each(PAGES)("%s has no serious accessibility fault, in both themes and on a
       document.documentElement.dataset.theme = chosen;
     }, theme);
     await page.waitForTimeout(900);
-    expect(await faults()).toEqual([]);
+    expect(await faults(page)).toEqual([]);
     await shoot(`${name}-${theme}`);
   }
   await page.setViewportSize({ width: 390, height: 844 });
@@ -266,14 +265,4 @@ async function pointsOf(chart: string): Promise<number> {
 
 async function shoot(name: string): Promise<void> {
   await page.screenshot({ path: join(SHOTS, `${name}.png`) });
-}
-
-/** Serious and critical findings of axe, one line each. */
-async function faults(): Promise<string[]> {
-  await page.evaluate(AXE);
-  return page.evaluate(async () => {
-    const { axe } = window as unknown as { axe: { run: (node: Document) => Promise<{ violations: { id: string; impact: string; nodes: { html: string; failureSummary: string }[] }[] }> } };
-    const { violations } = await axe.run(document);
-    return violations.filter(({ impact }) => impact === "serious" || impact === "critical").flatMap(({ id, nodes }) => nodes.map(({ html, failureSummary }) => `${id}: ${html.slice(0, 160)} ${failureSummary.slice(0, 200)}`));
-  });
 }
