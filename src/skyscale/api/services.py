@@ -120,7 +120,7 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
         await require_model(spec, http)
         await turns.check(spec)
 
-    providers = load_providers(settings.data_dir)
+    providers = load_providers(settings.data_dir, tokens.owner)
     jobs = JobService(database, events, providers=providers, settings=settings)
     scheduler = Scheduler(
         database, events, service=jobs, tokens=tokens, metrics=metrics, providers=providers, settings=settings,

@@ -166,7 +166,7 @@ class Dispatcher:
         if provider and job.handle is not None:
             code = (await provider.poll(job.handle)).code
         if provider and reason and decision.verdict in ("retry", "failed") and job.facts.attempt > 0:
-            words = rules.last_words(await provider.logs(job.view.job_id, 8192))
+            words = rules.last_words(await provider.logs(job.view.job_id, job.handle, 8192))
             reason = f"{reason}: {words}" if words else reason
         values: dict[str, object] = {
             "status": outcome.status.value, "failures": outcome.failures, "crashes": outcome.crashes,

@@ -15,6 +15,7 @@
 - Stop wins over everything, finish over run.
 """
 
+import hashlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -51,6 +52,7 @@ BACKOFF_FIRST_S, BACKOFF_MOST_S = 0.5, 30.0
 ATTEMPT_HEADER = "--- attempt "
 """Begins the line that a provider writes into a job's log before each attempt."""
 MAX_REASON_CHARS = 400
+MAX_NAME_CHARS = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +80,8 @@ class JobFacts:
 class Seen:
     """What the provider says of an attempt; `code` is set when it exited."""
 
-    state: Literal["running", "exited", "unknown"]
+    state: Literal["pending", "running", "exited", "unknown"]
+    """`pending`: the provider has taken it and its process does not run yet."""
     code: int | None = None
 
 
@@ -219,6 +222,15 @@ def settle(job: JobFacts, verdict: str, now: datetime) -> Outcome:
     if not may_retry(failures, crashes, job.max_attempts):
         return Outcome(S.FAILED, failures, crashes, job.due_at)
     return Outcome(S.QUEUED, failures, crashes, now + timedelta(seconds=backoff_s(failures)))
+
+
+def external_name(job_id: str, attempt: int) -> str:
+    """The attempt's name at a provider: at most 60 of `a-z 0-9 -`, the same for the same attempt, else different."""
+    ending = f"-a{attempt}"
+    if len(job_id) + len(ending) <= MAX_NAME_CHARS:
+        return job_id + ending
+    digest = hashlib.sha256(job_id.encode()).hexdigest()[:10]
+    return f"{job_id[: MAX_NAME_CHARS - len(ending) - len(digest) - 1]}-{digest}{ending}"
 
 
 def describe_exit(code: int) -> str:

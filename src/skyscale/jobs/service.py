@@ -156,7 +156,7 @@ class JobService:
         async with self._db.read() as connection:
             job = await _existing(connection, job_id)
         provider = self._providers.get(job.view.provider)
-        return JobDetail(job=job.view, logs=await provider.logs(job_id, LOG_BYTES) if provider else "")
+        return JobDetail(job=job.view, logs=await provider.logs(job_id, job.handle, LOG_BYTES) if provider else "")
 
     async def assignment(self, job_id: str) -> JobAssignment:
         """What the job's process must know. Raises Conflict for a custom job, which has none."""
