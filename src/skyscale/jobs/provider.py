@@ -13,7 +13,7 @@ Starting, in this order, so that nothing is ever started twice:
 - Every attempt carries `timeout_s` at the provider itself, which ends it when no control plane lives to do so.
 - The process gets `SKYSCALE_URL`, `SKYSCALE_JOB_TOKEN`, `SKYSCALE_JOB_ID` and `SKYSCALE_JOB_ATTEMPT`, and dials out.
 - An SDK is imported inside the calls that need it; without it, or without credentials, `missing` says what to do.
-- Errors: `Invalid` it can never work here; `Refused` this account may not; `NoCapacity` not now; `Unavailable` no answer.
+- Errors: `Invalid` it can never work here; `Refused` this account may not; `NoCapacity` not now; `Unavailable` else.
 """
 
 from collections.abc import Mapping, Sequence
