@@ -41,6 +41,14 @@ class Settings(BaseSettings):
     """How often the reconcilers compare desired and real state."""
     max_attempts: Annotated[int, Field(alias="SKYSCALE_MAX_ATTEMPTS", ge=1)] = 5
     """How often a run's job is started before the run fails."""
+    gpu_provider_order: Annotated[str, Field(alias="GPU_PROVIDER_ORDER")] = "local"
+    """Providers that `auto` tries, first to last, with commas; one that refuses or has nothing free is passed over."""
+    gpu_queue_s: Annotated[float, Field(alias="GPU_QUEUE_DEADLINE_S", gt=0)] = 900.0
+    """A job that waits at a provider for longer than this is taken back and given to the next one."""
+    public_url: Annotated[str | None, Field(alias="SKYSCALE_PUBLIC_URL", pattern=r"^https?://[^/?#]+$")] = None
+    """How jobs reach this control plane from elsewhere; the default is the address it listens on."""
+    job_image: Annotated[str | None, Field(alias="SKYSCALE_JOB_IMAGE")] = None
+    """Container image of runs' jobs on providers that run images; it must hold `skyscale[train]`."""
     ticket_ttl_s: Annotated[float, Field(alias="SKYSCALE_TICKET_TTL_S", gt=0)] = 120.0
     """After this long without a push, the slot of a group is given away."""
     max_body_bytes: Annotated[int, Field(alias="SKYSCALE_MAX_BODY_BYTES", gt=0)] = 32 * 1024 * 1024
@@ -97,6 +105,11 @@ class Settings(BaseSettings):
         if self.sandbox_missing_layers is None:
             return self.host in LOOPBACK
         return self.sandbox_missing_layers == "warn"
+
+    @property
+    def provider_order(self) -> tuple[str, ...]:
+        """Names in GPU_PROVIDER_ORDER, each once."""
+        return tuple(dict.fromkeys(name.strip() for name in self.gpu_provider_order.split(",") if name.strip()))
 
     @property
     def sqlalchemy_url(self) -> str:

@@ -12,7 +12,7 @@ from typing import Any, cast
 from sqlalchemy import RowMapping, Select, case, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from skyscale.jobs.rules import LIVE, Desired, JobFacts
+from skyscale.jobs.rules import LIVE, Desired, JobFacts, next_place
 from skyscale.store.tables.jobs import jobs
 from skyscale.wire.jobs import JobRole, JobStatus, JobView
 
@@ -30,6 +30,8 @@ class JobRecord:
     facts: JobFacts
     view: JobView
     handle: str | None
+    places: Sequence[str]
+    """Providers it may run on, in order; empty when its caller named one."""
     lock_token: str | None
     spec: dict[str, Any] | None
     """Only from `get`."""
@@ -88,7 +90,15 @@ async def page(
 
 
 async def release(connection: AsyncConnection, run_id: str, roles: Collection[JobRole]) -> int:
-    """Let held jobs of a run be dispatched; how many were held."""
+    """Let held jobs of a run be dispatched; how many were held.
+
+    Those that may run in several places begin where the run's policy server is: weights travel least.
+    """
+    policy = select(jobs.c.provider).where(jobs.c.run_id == run_id, jobs.c.role == "policy").limit(1)
+    place = (jobs.c.run_id == run_id, jobs.c.places.is_not(None), jobs.c.attempt == 0, jobs.c.held.is_(True))
+    home = (await connection.execute(policy)).scalar_one_or_none()
+    if home is not None:
+        await connection.execute(update(jobs).where(*place).values(provider=home))
     where = (jobs.c.run_id == run_id, jobs.c.role.in_([role.value for role in roles]), jobs.c.held.is_(True))
     return (await connection.execute(update(jobs).where(*where).values(held=False))).rowcount
 
@@ -156,14 +166,17 @@ async def _read(connection: AsyncConnection, statement: Select[Any]) -> list[Job
 def _record(row: RowMapping) -> JobRecord:
     shared = {name: row[name] for name in ("attempt", "started_at")}
     role, status = JobRole(row["role"]), JobStatus(row["status"])
-    names = ("desired", "held", "due_at", "failures", "crashes", "max_attempts", "timeout_s", "heartbeat_at")
+    names = ("desired", "held", "due_at", "failures", "crashes", "max_attempts", "timeout_s", "heartbeat_at", "asked_at")
     facts = {name: row[name] for name in (*names, "finish_asked_at", "lock_expires_at")}
     names = ("job_id", "run_id", "index", "reason", "provider", "gpu_model", "detail", "created_at", "ended_at")
     view = {name: row[name] for name in (*names, "exit_code")}
+    places: list[str] = row["places"] or []
+    facts |= {"has_handle": row["handle"] is not None, "has_next_place": next_place(places, row["provider"]) is not None}
     return JobRecord(
         facts=JobFacts(role=role, status=status, **shared, **facts),
         view=JobView(execution_id=f"exec-{row['job_id']}", role=role, status=status, **shared, **view),
         handle=row["handle"],
+        places=places,
         lock_token=row["lock_token"],
         spec=row.get("spec"),
         request=row["request"],
