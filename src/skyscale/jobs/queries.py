@@ -166,12 +166,25 @@ async def _read(connection: AsyncConnection, statement: Select[Any]) -> list[Job
 def _record(row: RowMapping) -> JobRecord:
     shared = {name: row[name] for name in ("attempt", "started_at")}
     role, status = JobRole(row["role"]), JobStatus(row["status"])
-    names = ("desired", "held", "due_at", "failures", "crashes", "max_attempts", "timeout_s", "heartbeat_at", "asked_at")
+    names = (
+        "desired",
+        "held",
+        "due_at",
+        "failures",
+        "crashes",
+        "max_attempts",
+        "timeout_s",
+        "heartbeat_at",
+        "asked_at",
+    )
     facts = {name: row[name] for name in (*names, "finish_asked_at", "lock_expires_at")}
     names = ("job_id", "run_id", "index", "reason", "provider", "gpu_model", "detail", "created_at", "ended_at")
     view = {name: row[name] for name in (*names, "exit_code")}
     places: list[str] = row["places"] or []
-    facts |= {"has_handle": row["handle"] is not None, "has_next_place": next_place(places, row["provider"]) is not None}
+    facts |= {
+        "has_handle": row["handle"] is not None,
+        "has_next_place": next_place(places, row["provider"]) is not None,
+    }
     return JobRecord(
         facts=JobFacts(role=role, status=status, **shared, **facts),
         view=JobView(execution_id=f"exec-{row['job_id']}", role=role, status=status, **shared, **view),
