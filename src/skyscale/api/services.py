@@ -21,6 +21,7 @@ import httpx
 
 from skyscale.api.notices import Notices
 from skyscale.artifacts.store import open_store
+from skyscale.auth.service import KeyService
 from skyscale.auth.tokens import JobTokens, load_secret
 from skyscale.boxes.files import BoxFiles
 from skyscale.boxes.service import BoxService
@@ -84,6 +85,7 @@ class Services:
     database: Database
     metrics: Metrics
     tokens: JobTokens
+    keys: KeyService
     events: EventLog
     buffer: BufferService
     judge: Judge
@@ -121,7 +123,7 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
     hosts = HostService(database, token=settings.host_token.get_secret_value() if settings.host_token else None)
     backend = load_backend(slots=settings.sandbox_slots, allow_weak=settings.may_lack_layers)
     judge = Judge(backend, concurrency=settings.sandbox_slots)
-    judging = Judging(SpreadJudge(hosts, judge), settings.verdict_cache_entries)
+    judging = Judging(SpreadJudge(hosts, judge), settings.verdict_cache_entries, metrics)
     problem_sets = _problem_sets(database, judge, settings)
     library = problem_sets.library
     notes = VerdictNotes(database)
@@ -155,6 +157,7 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
     coordinator = Coordinator(world, settings.reconcile_s)
     runs.on_change = coordinator.wake
     boxes = _boxes(settings, database, hosts)
+    _watch(metrics, buffer, judge, boxes)
     return Services(
         settings=settings, address=address, database=database, metrics=metrics, tokens=tokens, events=events,
         buffer=buffer, judge=judge, episodes=episodes, turns=turns,
@@ -162,7 +165,7 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
         notes=notes, rollouts=RolloutService(database, notes, settings.artifact_root, library),
         sweeper=Sweeper(database, Retention(settings.rollouts_keep, settings.rollouts_sample_every)),
         problem_sets=problem_sets,
-        hosts=hosts, boxes=boxes, files=BoxFiles(boxes),
+        hosts=hosts, boxes=boxes, files=BoxFiles(boxes), keys=KeyService(database),
         jobs=jobs, scheduler=scheduler, runs=runs, swaps=swaps, coordinator=coordinator, http=http,
         views=RunViews(database, events, jobs, buffer, episodes.evaluations, episodes.curricula, settings),
     )  # fmt: skip
@@ -210,6 +213,13 @@ def _boxes(settings: Settings, database: Database, hosts: HostService) -> BoxSer
         database, {name: load_workspaces(name, label=_label(settings)) for name in WORKSPACES},
         HostPlaces(hosts), max_open=settings.sandbox_max_open, max_total=settings.sandbox_max_total,
     )  # fmt: skip
+
+
+def _watch(metrics: Metrics, buffer: BufferService, judge: Judge, boxes: BoxService) -> None:
+    """Join what is read at each scrape, and what is told."""
+    metrics.sandbox_pool_size.set_function(lambda: judge.num_ready)
+    metrics.sandbox_interactive_open.set_function(lambda: boxes.num_open)
+    buffer.handed_out = lambda run_id, count: metrics.rl_trajectories_sampled.labels(run_id).inc(count)
 
 
 def _label(settings: Settings) -> str:

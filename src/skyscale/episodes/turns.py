@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from skyscale.episodes.judging import Judging
     from skyscale.episodes.sessions import Sessions
     from skyscale.episodes.troubles import Troubles
+    from skyscale.problems.library import Library
     from skyscale.wire.runs import RunSpec
 
 

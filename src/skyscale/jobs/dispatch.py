@@ -19,6 +19,7 @@ from skyscale.jobs.ledger import Ledger, name_of
 from skyscale.jobs.queries import JobRecord
 from skyscale.jobs.rules import Decision, Step
 from skyscale.jobs.starting import Starter
+from skyscale.telemetry import logs
 from skyscale.wire.jobs import JobRole, JobStatus
 
 log = logging.getLogger(__name__)
@@ -41,6 +42,10 @@ class Dispatcher:
 
     async def carry_out(self, job: JobRecord, decision: Decision) -> None:
         """Do what was decided; whatever fails is logged and left to the next look at the row."""
+        with logs.about(run_id=job.view.run_id, job_id=job.view.job_id):
+            await self._carry_out(job, decision)
+
+    async def _carry_out(self, job: JobRecord, decision: Decision) -> None:
         try:
             match decision.step:
                 case Step.START:

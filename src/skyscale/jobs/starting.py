@@ -203,7 +203,7 @@ class Starter:
         )
 
     def _count(self, job: JobRecord, outcome: str, took_s: float | None = None) -> None:
-        labels = (job.view.role.value, job.view.gpu_model, job.view.provider)
+        labels = (job.view.role.value, *map(self.metrics.label, (job.view.gpu_model, job.view.provider)))
         self.metrics.job_dispatch.labels(*labels, outcome).inc()
         if took_s is None:
             self.metrics.job_dispatch_failures.labels(*labels).inc()
