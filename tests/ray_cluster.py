@@ -44,7 +44,7 @@ def two_nodes() -> Generator[RayCluster]:
     gcs, dashboard = free_port(), free_port()
     try:
         _start(folder, "127.0.0.2", ["--head", f"--port={gcs}", f"--dashboard-port={dashboard}",
-                                     "--dashboard-host=127.0.0.1", "--resources={\"head_node\": 1}"], 30000)  # fmt: skip
+                                     "--dashboard-host=127.0.0.1", '--resources={"head_node": 1}'], 30000)  # fmt: skip
         _start(folder, "127.0.0.3", [f"--address=127.0.0.2:{gcs}", '--resources={"second_node": 1}'], 31000)
         address = f"http://127.0.0.1:{dashboard}"
         _wait(address)

@@ -50,8 +50,6 @@ class Settings(BaseSettings):
     """A job that waits at a provider for longer than this is taken back and given to the next one."""
     public_url: Annotated[str | None, Field(alias="SKYSCALE_PUBLIC_URL", pattern=r"^https?://[^/?#]+$")] = None
     """How jobs reach this control plane from elsewhere; the default is the address it listens on."""
-    job_image: Annotated[str | None, Field(alias="SKYSCALE_JOB_IMAGE")] = None
-    """Container image of runs' jobs on providers that run images; it must hold `skyscale[train]`."""
     ticket_ttl_s: Annotated[float, Field(alias="SKYSCALE_TICKET_TTL_S", gt=0)] = 120.0
     """After this long without a push, the slot of a group is given away."""
     max_body_bytes: Annotated[int, Field(alias="SKYSCALE_MAX_BODY_BYTES", gt=0)] = 32 * 1024 * 1024

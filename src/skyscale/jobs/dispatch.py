@@ -7,6 +7,7 @@
 A crash between two phases leaves a lapsed lock, from which `rules.decide` leads back to a known state.
 """
 
+import asyncio
 import logging
 import sys
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from dataclasses import dataclass, replace
 from skyscale.errors import SkyscaleError
 from skyscale.jobs import rules
 from skyscale.jobs.endings import Endings
-from skyscale.jobs.ledger import Ledger, name_of
+from skyscale.jobs.ledger import LOCK_S, Ledger, name_of, told
 from skyscale.jobs.queries import JobRecord
 from skyscale.jobs.rules import Decision, Step
 from skyscale.jobs.starting import Starter
@@ -26,6 +27,8 @@ log = logging.getLogger(__name__)
 
 GRACE_S = 5.0
 """Between asking a process to end and killing it."""
+STOP_S = 45.0
+"""How long a provider may take, beyond the grace, to confirm that nothing of a job is left."""
 COMMANDS: dict[JobRole, Sequence[str]] = {
     role: (sys.executable, "-m", f"skyscale.{role.value}") for role in JobRole if role is not JobRole.CUSTOM
 }
@@ -90,23 +93,30 @@ class Dispatcher:
 
     async def _lose(self, job: JobRecord, decision: Decision) -> None:
         why = decision.why or ""
-        token = await self.ledger.claim(job, {"status": JobStatus.LOST.value, "reason": why})
+        token = await self.ledger.claim(job, {"status": JobStatus.LOST.value, "reason": why}, LOCK_S + STOP_S)
         if token is None:
             return
         await self.ledger.say(job, "job.lost", f"{name_of(job)} is lost: {why}")
         job = replace(job, facts=replace(job.facts, status=JobStatus.LOST))
-        await self.starter.provider(job).stop(job.view.job_id, job.handle, 0)
-        await self.endings.finish(job, token, rules.on_death(job.facts, None, why))
+        if await self._stopped(job, token, 0.0):
+            await self.endings.finish(job, token, rules.on_death(job.facts, None, why))
 
     async def _end(self, job: JobRecord, decision: Decision) -> None:
-        token = await self.ledger.claim(job, {})
+        token = await self.ledger.claim(job, {}, LOCK_S + STOP_S)
         if token is None:
             return
         if job.facts.status is not JobStatus.QUEUED:
             grace = GRACE_S if decision.graceful else 0.0
-            try:
-                await self.starter.provider(job).stop(job.view.job_id, job.handle, grace)
-            except (SkyscaleError, TimeoutError):
-                await self.ledger.let_go(job, token)  # not lapsed but given back: a stop is tried again at once
-                raise
+            if not await self._stopped(job, token, grace):
+                return
         await self.endings.finish(job, token, decision)
+
+    async def _stopped(self, job: JobRecord, token: str, grace_s: float) -> bool:
+        """Whether its provider confirms that nothing of the job is left; else it is put off, and asked again."""
+        try:
+            async with asyncio.timeout(STOP_S + grace_s):
+                await self.starter.provider(job).stop(job.view.job_id, job.handle, grace_s)
+        except (SkyscaleError, TimeoutError) as error:
+            await self.ledger.put_off(job, token, f"{job.view.provider} does not confirm its end: {told(error)}")
+            return False
+        return True

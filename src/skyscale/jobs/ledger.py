@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from skyscale.errors import SkyscaleError
 from skyscale.events.service import EventLog
 from skyscale.jobs import queries
 from skyscale.jobs.queries import JobRecord
@@ -16,7 +17,9 @@ log = logging.getLogger(__name__)
 
 LOCK_S = 60.0
 """Longer than any action may take beyond its provider's own deadline; only a crash lets a lock lapse."""
-BAD = frozenset({"job.failed", "job.retry", "job.lost", "job.passed_over"})
+AGAIN_S = 2.0
+"""Between two tries of an action whose provider does not answer."""
+BAD = frozenset({"job.failed", "job.retry", "job.lost", "job.passed_over", "job.unanswered"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,10 +47,13 @@ class Ledger:
             await self._record(connection, job, kind, message, data)
         return True
 
-    async def let_go(self, job: JobRecord, token: str) -> None:
-        """Give the claim back with nothing changed."""
+    async def put_off(self, job: JobRecord, token: str, why: str) -> None:
+        """Give the claim back a little later, so that what failed is tried again, but not at once; `why` is shown."""
+        values = {"lock_token": token, "lock_expires_at": self.clock() + timedelta(seconds=AGAIN_S), "reason": why}
         async with self.database.write() as connection:
-            await queries.apply(connection, job.view.job_id, token, {})
+            is_ours = await queries.apply(connection, job.view.job_id, token, values)
+            if is_ours and job.view.reason != why:  # said once, not at every try
+                await self._record(connection, job, "job.unanswered", f"{name_of(job)}: {why}", {})
 
     async def say(self, job: JobRecord, kind: str, message: str) -> None:
         """Record an event that changes no row."""
@@ -68,3 +74,8 @@ class Ledger:
 def name_of(job: JobRecord) -> str:
     """The job in words: `policy`, `worker-1`."""
     return f"worker-{job.view.index}" if job.view.role is JobRole.WORKER else job.view.role.value
+
+
+def told(error: SkyscaleError | TimeoutError) -> str:
+    """What went wrong with a provider, in words."""
+    return error.detail if isinstance(error, SkyscaleError) else "no answer in time"

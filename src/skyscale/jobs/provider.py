@@ -34,6 +34,12 @@ class NoCapacity(Unavailable):
     code, hint = "no_capacity", "Try again later, or name several providers in GPU_PROVIDER_ORDER."
 
 
+class Unreachable(NoCapacity):
+    """No connection to the provider could be made; nothing was sent."""
+
+    code, hint = "provider_unreachable", "Check the provider's address and that it is up."
+
+
 class Refused(Unavailable):
     """The provider refuses this account: credentials, quota or credit; nothing was started."""
 
@@ -56,6 +62,8 @@ class Abilities:
     """Its jobs run outside this network: they need a public URL of the control plane and a shared artifact store."""
     may_queue: bool = False
     """A started job may wait at the provider (`Seen("pending")`) before its process runs."""
+    shares_network: bool = False
+    """Its machines and this one reach each other by their own addresses, on which what must be reached listens."""
     maps_ports: bool = False
     """What listens on a port of `JobLaunch.ports` is reached at another address, which `addresses` tells."""
     python: str | None = None

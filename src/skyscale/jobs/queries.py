@@ -12,7 +12,7 @@ from typing import Any, cast
 from sqlalchemy import RowMapping, Select, case, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from skyscale.jobs.rules import LIVE, Desired, JobFacts, next_place
+from skyscale.jobs.rules import LIVE, Desired, JobFacts
 from skyscale.store.tables.jobs import jobs
 from skyscale.wire.jobs import JobRole, JobStatus, JobView
 
@@ -166,30 +166,15 @@ async def _read(connection: AsyncConnection, statement: Select[Any]) -> list[Job
 def _record(row: RowMapping) -> JobRecord:
     shared = {name: row[name] for name in ("attempt", "started_at")}
     role, status = JobRole(row["role"]), JobStatus(row["status"])
-    names = (
-        "desired",
-        "held",
-        "due_at",
-        "failures",
-        "crashes",
-        "max_attempts",
-        "timeout_s",
-        "heartbeat_at",
-        "asked_at",
-    )
-    facts = {name: row[name] for name in (*names, "finish_asked_at", "lock_expires_at")}
+    names = ("desired", "held", "due_at", "failures", "crashes", "max_attempts", "timeout_s", "heartbeat_at")
+    facts = {name: row[name] for name in (*names, "asked_at", "finish_asked_at", "lock_expires_at")}
     names = ("job_id", "run_id", "index", "reason", "provider", "gpu_model", "detail", "created_at", "ended_at")
     view = {name: row[name] for name in (*names, "exit_code")}
-    places: list[str] = row["places"] or []
-    facts |= {
-        "has_handle": row["handle"] is not None,
-        "has_next_place": next_place(places, row["provider"]) is not None,
-    }
     return JobRecord(
-        facts=JobFacts(role=role, status=status, **shared, **facts),
+        facts=JobFacts(role=role, status=status, has_handle=row["handle"] is not None, **shared, **facts),
         view=JobView(execution_id=f"exec-{row['job_id']}", role=role, status=status, **shared, **view),
         handle=row["handle"],
-        places=places,
+        places=row["places"] or [],
         lock_token=row["lock_token"],
         spec=row.get("spec"),
         request=row["request"],

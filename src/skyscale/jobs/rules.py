@@ -14,6 +14,7 @@
 - A claim raises `attempt`; everything an older attempt says or does is void.
 - A claim also says which provider is asked (`asked_at`): the intent. What became of it is found by name, never guessed.
 - A provider that refuses, has nothing free or keeps a job waiting is passed over: the next place, no failure charged.
+  After the last place it is one failure, and the first place again.
 - A process is stopped, and known to be gone, before its job is queued again: no job runs twice at once.
 - `failures` counts deaths against `max_attempts`; each healthy minute forgives one, `crashes` bounds what is forgiven.
 - Stop wins over everything, finish over run.
@@ -85,8 +86,6 @@ class JobFacts:
     """When the present attempt's provider was asked."""
     has_handle: bool = False
     """The provider has taken the present attempt."""
-    has_next_place: bool = False
-    """Another provider may be asked if this one does not give."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,8 +199,9 @@ def decide(
 def _starting(job: JobFacts, seen: Seen | None, now: datetime, queue_s: float) -> Decision:
     waited = now - job.asked_at if job.asked_at else timedelta(0)
     if not job.has_handle:
-        if job.has_next_place and job.role is not JobRole.CUSTOM and waited > timedelta(seconds=UNKNOWN_S):
+        if job.role is not JobRole.CUSTOM and waited > timedelta(seconds=UNKNOWN_S):
             # It may have been started, but its token is of an older attempt by then: it ends itself, and is reaped.
+            # A custom command does not ask, and may not be repeatable: it waits for the provider's answer.
             return Decision(Step.PASS_OVER, why=f"no answer for {UNKNOWN_S:g} s")
         return Decision(Step.RECOVER)
     if seen is None:

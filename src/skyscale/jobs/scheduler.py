@@ -65,10 +65,10 @@ class Scheduler:
         self._changed = service.changed
         self._clock = clock
         ledger = Ledger(database=database, events=events, clock=clock)
-        endings = Endings(ledger=ledger, providers=providers)
+        endings = Endings(ledger=ledger, metrics=metrics, providers=providers)
         starter = Starter(
-            ledger=ledger, endings=endings, tokens=tokens, metrics=metrics, providers=providers, settings=settings,
-            url=url, commands=commands,
+            ledger=ledger, endings=endings, tokens=tokens, metrics=metrics, places=service.places,
+            settings=settings, url=url, commands=commands,
         )  # fmt: skip
         self._do = Dispatcher(ledger=ledger, endings=endings, starter=starter)
         self._reaper = Reaper(database=database, providers=providers)

@@ -2,7 +2,7 @@
 
     taken           running, or (at a provider that may queue) starting with a handle
     no answer       find it by name: adopt it, or make sure that it is not there, or leave the intent to be asked again
-    refused, full   the next place at once; after the last one a retry with back-off from the first
+    refused, full   the next place at once; after the last one a retry from the first, spread over the queue deadline
 
 The intent (attempt and provider in the row, committed) precedes the call, so a crash anywhere leads back to `recover`.
 """
@@ -17,9 +17,10 @@ from skyscale.auth.tokens import JobTokens
 from skyscale.errors import Invalid, SkyscaleError
 from skyscale.jobs import gpus, rules
 from skyscale.jobs.endings import Endings
-from skyscale.jobs.ledger import LOCK_S, Ledger, name_of
+from skyscale.jobs.ledger import LOCK_S, Ledger, name_of, told
 from skyscale.jobs.loading import unknown_provider
-from skyscale.jobs.provider import DAY_S, JobLaunch, NoCapacity, Provider, Refused
+from skyscale.jobs.places import Places
+from skyscale.jobs.provider import DAY_S, Abilities, JobLaunch, NoCapacity, Provider, Refused
 from skyscale.jobs.queries import JobRecord
 from skyscale.jobs.rules import Decision, Step
 from skyscale.settings import Settings
@@ -49,17 +50,17 @@ class Starter:
     endings: Endings
     tokens: JobTokens
     metrics: Metrics
-    providers: Mapping[str, Provider]
+    places: Places
     settings: Settings
     url: Callable[[], str]
     commands: Mapping[JobRole, Sequence[str]]
 
     def provider(self, job: JobRecord) -> Provider:
         """The job's present provider. Raises Invalid when there is none of that name."""
-        provider = self.providers.get(job.view.provider)
-        if provider is None:
-            raise unknown_provider(job.view.provider, self.providers)
-        return provider
+        providers = self.places.providers
+        if job.view.provider not in providers:
+            raise unknown_provider(job.view.provider, providers)
+        return providers[job.view.provider]
 
     async def start(self, job: JobRecord) -> None:
         """Write the intent, ask the provider, and act on its answer."""
@@ -71,11 +72,10 @@ class Starter:
             return
         job = replace(job, handle=None, facts=replace(job.facts, attempt=attempt, started_at=None))
         try:
-            missing = provider.missing()
-            if missing is not None:
-                raise Refused(missing)
+            launch = self._launch(job, provider)
             async with asyncio.timeout(limit_s):
-                handle = await provider.start(self._launch(job, provider))
+                await self._require_able(job, provider)
+                handle = await provider.start(launch)
         except (SkyscaleError, TimeoutError) as error:
             self._count(job, "failed")
             await self._not_taken(job, token, error)
@@ -92,9 +92,9 @@ class Starter:
             return
         try:
             handle = await self._find(job)
-        except (SkyscaleError, TimeoutError):
-            await self.ledger.let_go(job, token)
-            raise
+        except (SkyscaleError, TimeoutError) as error:
+            await self._unanswered(job, token, error)
+            return
         if handle is not None:
             await self._taken(job, token, handle, "adopted")
             return
@@ -116,41 +116,57 @@ class Starter:
         try:
             async with asyncio.timeout(FIND_S):
                 await self.provider(job).stop(job.view.job_id, job.handle, 0)
-        except (SkyscaleError, TimeoutError):
+        except (SkyscaleError, TimeoutError) as error:
             if job.handle is not None:
-                await self.ledger.let_go(job, token)
-                raise
+                await self._unanswered(job, token, error)
+                return
             # Nobody knows whether it was started: the reaper ends it once the provider answers again.
-        await self._go_on(job, token, why)
+        await self._go_on(job, token, why, is_full=True)
 
     async def _not_taken(self, job: JobRecord, token: str, error: SkyscaleError | TimeoutError) -> None:
-        why = error.detail if isinstance(error, SkyscaleError) else "no answer to a start in time"
+        why = told(error)
         if isinstance(error, Invalid) and not job.places:
             await self.endings.finish(job, token, Decision(Step.END, "failed", f"could not be started: {why}"))
             return
         if not isinstance(error, (Invalid, Refused, NoCapacity)):
             try:
                 handle = await self._find(job)
-            except (SkyscaleError, TimeoutError):
+            except (SkyscaleError, TimeoutError) as silence:
                 # The intent stays on record without a handle: `recover` asks again.
-                await self.ledger.let_go(job, token)
+                await self._unanswered(job, token, silence)
                 return
             if handle is not None:
                 await self._taken(job, token, handle, "adopted")
                 return
-        await self._go_on(job, token, why)
+        await self._go_on(job, token, why, is_full=isinstance(error, NoCapacity))
 
-    async def _go_on(self, job: JobRecord, token: str, why: str) -> None:
+    async def _go_on(self, job: JobRecord, token: str, why: str, *, is_full: bool) -> None:
         place = rules.next_place(job.places, job.view.provider)
         if place is None:
             again = {"provider": job.places[0]} if job.places else {}
+            wait_s = self.settings.gpu_queue_s / job.facts.max_attempts if is_full else None
             decision = Decision(Step.END, "retry", f"could not be started on {job.view.provider}: {why}")
-            await self.endings.finish(replace(job, handle=None), token, decision, again)
+            await self.endings.finish(replace(job, handle=None), token, decision, more=again, wait_s=wait_s)
             return
         values = {"status": JobStatus.QUEUED.value, "provider": place, "handle": None, "due_at": self.ledger.clock()}
         message = f"{job.view.provider} is passed over for {name_of(job)}: {why}; {place} is asked next"
         passed: dict[str, object] = {"provider": job.view.provider, "next": place, "attempt": job.facts.attempt}
         await self.ledger.apply(job, token, values | {"reason": why}, "job.passed_over", message, **passed)
+
+    async def _require_able(self, job: JobRecord, provider: Provider) -> None:
+        """Raise Refused or NoCapacity for what need not be asked of the provider."""
+        missing = self.places.missing(provider.name, is_of_run=job.view.run_id is not None)
+        if missing is not None:
+            raise Refused(missing)
+        gpu = gpus.parse(job.view.gpu_model)
+        if job.places and provider.abilities.gpu_models is None and gpu.model not in (gpus.NONE, gpus.ANY):
+            # It would take the job whatever it has: somebody who lets us choose wants the accelerator more.
+            has = {offer.gpu_model for offer in await provider.inventory()}
+            if gpu.model not in has and not any(name.startswith(f"{gpu.model}-") for name in has):
+                raise NoCapacity(f"it has no {gpu.model}", hint="")
+
+    async def _unanswered(self, job: JobRecord, token: str, error: SkyscaleError | TimeoutError) -> None:
+        await self.ledger.put_off(job, token, f"{job.view.provider} does not say what became of it: {told(error)}")
 
     async def _find(self, job: JobRecord) -> str | None:
         """The attempt's handle; None once it is certain that nothing of it is there."""
@@ -182,8 +198,8 @@ class Starter:
         words = request.get("command") or list(self.commands.get(view.role, ()))
         if able.python and words and words[0] == sys.executable and view.role is not JobRole.CUSTOM:
             words = [able.python, *words[1:]]
-        if able.maps_ports and view.role is JobRole.POLICY:
-            words = [*words, "--host", "0.0.0.0", "--port", str(POLICY_PORT)]
+        if view.role is JobRole.POLICY:
+            words = [*words, *_where_to_listen(able)]
         cores, memory_mb = needs(view.role, view.gpu_model)
         return JobLaunch(
             job_id=view.job_id,
@@ -191,10 +207,10 @@ class Starter:
             attempt=job.facts.attempt,
             command=words,
             env=request.get("env_vars") or {},
-            docker_image=request.get("docker_image") or self.settings.job_image,
+            docker_image=request.get("docker_image"),
             # Workers play over HTTP and have no use for an accelerator.
             gpu_model="cpu" if view.role is JobRole.WORKER else view.gpu_model,
-            url=(self.settings.public_url or self.url()) if able.is_remote else self.url(),
+            url=self.url() if able.is_this_host else (self.settings.public_url or self.url()),
             token=self.tokens.issue(view.job_id, view.run_id, view.role, job.facts.attempt),
             cpus=cores,
             memory_mb=memory_mb,
@@ -217,6 +233,12 @@ def needs(role: JobRole, gpu_model: str) -> tuple[float, int]:
         return 1.0, 1024
     count = gpus.parse(gpu_model).count
     return (1.0, 2048) if count == 0 else (8.0 * count, 65536 * count)
+
+
+def _where_to_listen(able: Abilities) -> list[str]:
+    if able.maps_ports:
+        return ["--host", "0.0.0.0", "--port", str(POLICY_PORT)]
+    return ["--host", "0.0.0.0"] if able.shares_network else []
 
 
 def _attempt(job: JobRecord) -> dict[str, object]:
