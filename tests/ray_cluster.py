@@ -4,6 +4,7 @@ Every process of it is found by the temporary folder in its environment and ende
 Ray of the machine. Object stores are small and the CPUs are declared, not taken.
 """
 
+import atexit
 import contextlib
 import os
 import shutil
@@ -16,10 +17,13 @@ import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import httpx
+import pytest
 
+RAY = Path(sys.executable).parent / "ray"
 STORE_BYTES = 80 * 1024 * 1024
 START_S = 240.0
 
@@ -37,15 +41,26 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+@cache
+def shared() -> RayCluster:
+    """The cluster of this test session, started when it is first asked for and ended with the session."""
+    if not RAY.exists():
+        pytest.skip("Ray is not installed (about 400 MB with what it needs): `make test-ray` installs it")
+    stack = contextlib.ExitStack()
+    cluster = stack.enter_context(two_nodes())
+    atexit.register(stack.close)
+    return cluster
+
+
 @contextmanager
 def two_nodes() -> Generator[RayCluster]:
-    """Start both nodes, wait until they are up, and end all of it."""
+    """Start both nodes of two cores and two accelerators each, wait until they are up, and end all of it."""
     folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))
     gcs, dashboard = free_port(), free_port()
     try:
-        _start(folder, "127.0.0.2", ["--head", f"--port={gcs}", f"--dashboard-port={dashboard}",
-                                     "--dashboard-host=127.0.0.1", '--resources={"head_node": 1}'], 30000)  # fmt: skip
-        _start(folder, "127.0.0.3", [f"--address=127.0.0.2:{gcs}", '--resources={"second_node": 1}'], 31000)
+        listen = [f"--port={gcs}", f"--dashboard-port={dashboard}", "--dashboard-host=127.0.0.1"]
+        _start(folder, "127.0.0.2", ["--head", *listen, '--resources={"accelerator_type:A100": 1}'], 30000)
+        _start(folder, "127.0.0.3", [f"--address=127.0.0.2:{gcs}", '--resources={"accelerator_type:L4": 1}'], 31000)
         address = f"http://127.0.0.1:{dashboard}"
         _wait(address)
         yield RayCluster(address)
@@ -60,7 +75,7 @@ def _start(folder: Path, host: str, more: list[str], ports: int) -> None:
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "RAY_ENABLE_METRICS_COLLECTION": "0",
     }  # fmt: skip
     words = [
-        "ray", "start", f"--node-ip-address={host}", "--num-cpus=8", "--num-gpus=2", "--disable-usage-stats",
+        str(RAY), "start", f"--node-ip-address={host}", "--num-cpus=2", "--num-gpus=2", "--disable-usage-stats",
         f"--object-store-memory={STORE_BYTES}", f"--min-worker-port={ports}", f"--max-worker-port={ports + 900}",
         f"--temp-dir={folder}", *more,
     ]  # fmt: skip

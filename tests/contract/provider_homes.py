@@ -8,8 +8,12 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from skyscale.jobs.loading import load_provider
 from skyscale.jobs.provider import Provider, Setup
+from tests import ray_cluster
+from tests.contract.line import Line
 
 OWNER = "0123456789ab"
 
@@ -40,4 +44,23 @@ async def local(folder: Path) -> AsyncGenerator[Home]:
     yield Home(make=lambda: make("mine"), stranger=lambda: make("other"))
 
 
-HOMES: dict[str, Callable[[Path], AbstractAsyncContextManager[Home]]] = {"local": local}
+@asynccontextmanager
+async def ray(folder: Path) -> AsyncGenerator[Home]:
+    """A Ray cluster of two nodes on this host, through a line that can be made to lose an answer."""
+    with pytest.MonkeyPatch.context() as patch, Line(ray_cluster.shared().address) as line:
+        patch.setenv("RAY_API_SERVER_ADDRESS", line.address)
+
+        def make(owner: str) -> Provider:
+            return load_provider("ray", Setup(jobs_dir=folder, owner=owner))
+
+        yield Home(
+            make=lambda: make(OWNER), within_s=60.0, lose_next_reply=line.lose_next_reply,
+            stranger=lambda: make("ba9876543210"), keeps_all_logs=True,
+        )  # fmt: skip
+        for each in await make(OWNER).owned():
+            await make(OWNER).stop(each.job_id, each.handle, 0)
+
+
+HOMES: dict[str, Callable[[Path], AbstractAsyncContextManager[Home]]] = {"local": local, "ray": ray}
+SLOW = {"ray": pytest.mark.ray}
+"""Marks of those that need more than this host's processes."""

@@ -81,10 +81,9 @@ class Scheduler:
         await self._break_locks()
         self._listening_since = self._last_look = self._clock()
         async with self._db.read() as connection:
-            running = [job for job in await queries.live(connection) if job.facts.status is JobStatus.RUNNING]
-        for job in running:
-            seen = await self._poll(job)
-            if seen is not None and seen.state == "running":
+            taken = [job for job in await queries.live(connection) if job.handle is not None]
+        for job, seen in zip(taken, await asyncio.gather(*(self._poll(job) for job in taken)), strict=True):
+            if seen is not None and seen.state in ("pending", "running"):
                 await self._do.note_adopted(job)
         self._loop = asyncio.create_task(self._run(), name="jobs.scheduler")
         self._reaper.start()
