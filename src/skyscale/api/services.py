@@ -42,6 +42,7 @@ from skyscale.hosts.service import HostService
 from skyscale.jobs.dispatch import COMMANDS
 from skyscale.jobs.inventory import Inventory
 from skyscale.jobs.loading import load_providers
+from skyscale.jobs.outputs import JobOutputs
 from skyscale.jobs.scheduler import Scheduler
 from skyscale.jobs.service import JobService
 from skyscale.problems.service import Bounds, ProblemSetService
@@ -101,6 +102,7 @@ class Services:
     boxes: BoxService
     files: BoxFiles
     jobs: JobService
+    outputs: JobOutputs
     inventory: Inventory
     scheduler: Scheduler
     runs: RunService
@@ -168,7 +170,8 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
         sweeper=Sweeper(database, Retention(settings.rollouts_keep, settings.rollouts_sample_every)),
         problem_sets=problem_sets,
         hosts=hosts, boxes=boxes, files=BoxFiles(boxes), keys=KeyService(database),
-        jobs=jobs, inventory=Inventory(jobs.places), scheduler=scheduler, runs=runs, swaps=swaps,
+        jobs=jobs, outputs=JobOutputs(database, open_store(settings.artifact_root)),
+        inventory=Inventory(jobs.places), scheduler=scheduler, runs=runs, swaps=swaps,
         coordinator=coordinator, http=http,
         views=RunViews(database, events, jobs, buffer, episodes.evaluations, episodes.curricula, settings),
     )  # fmt: skip

@@ -48,6 +48,7 @@ class JobFilter:
     run_id: str | None = None
     role: JobRole | None = None
     status: JobStatus | None = None
+    provider: str | None = None
 
 
 async def insert_job(connection: AsyncConnection, values: Mapping[str, object]) -> None:
@@ -83,6 +84,8 @@ async def page(
         statement = statement.where(jobs.c.role == filters.role.value)
     if filters.status is not None:
         statement = statement.where(jobs.c.status == filters.status.value)
+    if filters.provider is not None:
+        statement = statement.where(jobs.c.provider == filters.provider)
     if before_seq is not None:
         statement = statement.where(jobs.c.seq < before_seq)
     rows = (await connection.execute(statement)).mappings().all()

@@ -155,6 +155,11 @@ class JobService:
             self._wake_after(connection)
         return job.view
 
+    async def view(self, job_id: str) -> JobView:
+        """A job without its log. Raises NotFound."""
+        async with self._db.read() as connection:
+            return (await _existing(connection, job_id)).view
+
     async def detail(self, job_id: str) -> JobDetail:
         """A job with the last 64 KiB of its log."""
         async with self._db.read() as connection:
