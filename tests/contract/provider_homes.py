@@ -3,6 +3,7 @@
 A new provider adds one line to `HOMES`: a name, and an async context manager that yields a `Home`.
 """
 
+import secrets
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -53,12 +54,13 @@ async def ray(folder: Path) -> AsyncGenerator[Home]:
         def make(owner: str) -> Provider:
             return load_provider("ray", Setup(jobs_dir=folder, owner=owner))
 
+        mine = secrets.token_hex(6)  # the cluster remembers the jobs of earlier tests
         yield Home(
-            make=lambda: make(OWNER), within_s=60.0, lose_next_reply=line.lose_next_reply,
-            stranger=lambda: make("ba9876543210"), keeps_all_logs=True,
+            make=lambda: make(mine), within_s=60.0, lose_next_reply=line.lose_next_reply,
+            stranger=lambda: make("ba9876543210"),
         )  # fmt: skip
-        for each in await make(OWNER).owned():
-            await make(OWNER).stop(each.job_id, each.handle, 0)
+        for each in await make(mine).owned():
+            await make(mine).stop(each.job_id, each.handle, 0)
 
 
 HOMES: dict[str, Callable[[Path], AbstractAsyncContextManager[Home]]] = {"local": local, "ray": ray}

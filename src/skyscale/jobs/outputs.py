@@ -42,7 +42,7 @@ class JobOutputs:
         except NotFound as error:
             raise NotFound(f"{job_id} has no artifact {name!r}", code="artifact_not_found") from error
 
-    async def list(self, job_id: str) -> JobArtifacts:
+    async def of_job(self, job_id: str) -> JobArtifacts:
         """A job's files by name."""
         await self._require(job_id)
         return JobArtifacts(

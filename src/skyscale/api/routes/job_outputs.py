@@ -66,7 +66,7 @@ async def put_artifact(job_id: str, name: Name, request: Request, parts: Parts, 
 async def list_artifacts(job_id: str, parts: Parts, caller: Caller) -> Response:
     """By name."""
     await _require_may_read(job_id, parts, caller)
-    return reply(await parts.outputs.list(job_id))
+    return reply(await parts.outputs.of_job(job_id))
 
 
 @router.get(
