@@ -112,8 +112,9 @@ async def test_what_is_submitted_asks_for_what_the_job_needs(cluster: Cluster) -
     assert body["entrypoint_memory"] == 1024**3
     assert body["entrypoint_resources"] == {"accelerator_type:A100": 0.001}
     assert body["metadata"] == {"skyscale": "0123456789ab", "skyscale-job": "job-x", "skyscale-attempt": "2"}
-    assert body["entrypoint"].endswith("""50 0 python -c 'print('"'"'a b'"'"')'""")
-    assert body["runtime_env"]["env_vars"]["SKYSCALE_JOB_TOKEN"] == "secret"
+    env = body["runtime_env"]["env_vars"]
+    assert json.loads(env["SKYSCALE_JOB_COMMAND"]) == ["python", "-c", "print('a b')"]
+    assert (env["SKYSCALE_JOB_TIMEOUT_S"], env["SKYSCALE_JOB_TOKEN"]) == ("50", "secret")
 
 
 @pytest.mark.parametrize(
