@@ -151,11 +151,13 @@ class RayProvider:
             "submission_id": name,
             "metadata": labels(self._owner, launch.job_id, launch.attempt),
             "runtime_env": {"env_vars": defaults | dict(launch.env) | launch.settings() | runner},
-            "entrypoint_num_cpus": launch.cpus,
             "entrypoint_num_gpus": gpu.count,
-            "entrypoint_memory": launch.memory_mb * 1024 * 1024,
+            # Where accelerators are, they are what is scarce: a node with few cores for each must not be shut out.
+            "entrypoint_num_cpus": min(1.0, launch.cpus) if gpu.count else launch.cpus,
         }
-        if gpu.count and gpu.model != ANY:
+        if gpu.count == 0:
+            wanted["entrypoint_memory"] = launch.memory_mb * 1024 * 1024
+        elif gpu.model != ANY:
             wanted["entrypoint_resources"] = {f"{TYPE}{_type_of(gpu.model)}": 0.001}
         return wanted
 
