@@ -5,7 +5,7 @@ from pathlib import Path
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from skyscale.settings import JobSettings, Settings, VmSettings
+from skyscale.settings import JobSettings, S3Settings, Settings, VmSettings
 
 
 def row(field: FieldInfo) -> str:
@@ -21,6 +21,7 @@ def main() -> None:
     for title, model in (
         ("Control plane", Settings),
         ("Virtual-machine sandboxes", VmSettings),
+        ("Artifacts on S3", S3Settings),
         ("Job processes", JobSettings),
     ):
         lines += ["", f"## {title}", "", "| variable | default | meaning |", "|---|---|---|"]

@@ -30,6 +30,8 @@ class Settings(BaseSettings):
     """SQLite file; the default is `skyscale.db` in the data folder."""
     artifact_dir: Annotated[Path | None, Field(alias="ARTIFACT_LOCAL_DIR")] = None
     """Folder of the local artifact store; the default is `artifacts` in the data folder."""
+    s3_bucket: Annotated[str | None, Field(alias="S3_BUCKET", min_length=1)] = None
+    """Keep artifacts in this bucket (or `bucket/folder`) of an S3-compatible service. Excludes ARTIFACT_LOCAL_DIR."""
     dashboard_token: Annotated[SecretStr | None, Field(alias="SKYSCALE_DASHBOARD_TOKEN")] = None
     """When set, every call that changes state needs it (or a job token) as a bearer token."""
     insecure: Annotated[bool, Field(alias="SKYSCALE_INSECURE")] = False
@@ -75,6 +77,8 @@ class Settings(BaseSettings):
     def _combinations_that_cannot_work(self) -> "Settings":
         if self.database_url and self.db_path:
             raise ValueError("DATABASE_URL and DB_PATH exclude each other: unset one")
+        if self.s3_bucket and self.artifact_dir:
+            raise ValueError("S3_BUCKET and ARTIFACT_LOCAL_DIR exclude each other: unset one")
         if self.host not in LOOPBACK and self.dashboard_token is None and not self.insecure:
             raise ValueError(
                 f"HOST={self.host} listens beyond loopback, which needs SKYSCALE_DASHBOARD_TOKEN (or --insecure)"
@@ -91,6 +95,8 @@ class Settings(BaseSettings):
     @property
     def artifact_root(self) -> str:
         """The artifact store's root as a URI."""
+        if self.s3_bucket:
+            return f"s3://{self.s3_bucket.strip('/')}"
         return (self.artifact_dir or self.data_dir / "artifacts").absolute().as_uri()
 
 
@@ -109,6 +115,40 @@ class VmSettings(BaseSettings):
     """Memory of one machine; an episode in it may use what its own limit says."""
     cpu_count: Annotated[int, Field(alias="FAAS_VM_CPU_COUNT", ge=1, le=32)] = 1
     """Virtual processors of one machine."""
+
+
+class S3Settings(BaseSettings):
+    """Settings of artifacts on S3, read wherever they are opened: here, by trainers and by policy servers."""
+
+    model_config = SettingsConfigDict(use_attribute_docstrings=True, frozen=True, populate_by_name=True, extra="ignore")
+
+    endpoint: Annotated[str | None, Field(alias="S3_ENDPOINT", pattern=r"^https?://[^/?#]+/?$")] = None
+    """Address of the service, for example `https://s3.example.com`; AWS when unset."""
+    region: Annotated[str, Field(alias="S3_REGION", min_length=1)] = "us-east-1"
+    """Region that requests are signed for; most other services than AWS take any."""
+    access_key: Annotated[SecretStr | None, Field(alias="S3_ACCESS_KEY")] = None
+    """Access key; trainers and policy servers get it too, so it should open this one bucket and nothing else."""
+    secret_key: Annotated[SecretStr | None, Field(alias="S3_SECRET_KEY")] = None
+    """Its secret; without both, the machine's own credentials are used."""
+    retry_s: Annotated[float, Field(alias="S3_RETRY_S", gt=0)] = 120.0
+    """How long a service that fails or does not answer is tried again."""
+
+    @model_validator(mode="after")
+    def _keys_come_in_pairs(self) -> "S3Settings":
+        if (self.access_key is None) != (self.secret_key is None):
+            raise ValueError("S3_ACCESS_KEY and S3_SECRET_KEY belong together: set both, or neither")
+        return self
+
+    def environment(self) -> dict[str, str]:
+        """The same settings as environment variables of another process; secrets among them."""
+        values = {
+            "S3_ENDPOINT": self.endpoint,
+            "S3_REGION": self.region,
+            "S3_ACCESS_KEY": self.access_key.get_secret_value() if self.access_key else None,
+            "S3_SECRET_KEY": self.secret_key.get_secret_value() if self.secret_key else None,
+            "S3_RETRY_S": str(self.retry_s),
+        }
+        return {name: value for name, value in values.items() if value is not None}
 
 
 class JobSettings(BaseSettings):

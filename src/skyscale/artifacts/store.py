@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from skyscale.errors import Invalid
 
-_LEAVES = {"file": "skyscale.artifacts.stores.local:LocalStore"}
+_LEAVES = {"file": "skyscale.artifacts.stores.local:LocalStore", "s3": "skyscale.artifacts.stores.s3:S3Store"}
 """URI scheme to the class that serves it: `module:class`, called with the root URI."""
 
 _SEGMENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+=@-]{0,199}")
@@ -67,6 +67,14 @@ class ArtifactStore(Protocol):
 
     def uri(self, key: str) -> str:
         """The address of `key` for other processes."""
+        ...
+
+    def download_url(self, key: str, expires_s: float) -> str | None:
+        """A URL that anybody may fetch `key` from until it expires; None where the store has no server of its own."""
+        ...
+
+    def check(self) -> None:
+        """Raise what would be raised later (no bucket, wrong keys, no permission to write); leaves nothing behind."""
         ...
 
 
