@@ -7,7 +7,9 @@
 """
 
 import importlib
+import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, cast
@@ -86,6 +88,11 @@ def open_store(root_uri: str) -> ArtifactStore:
         raise Invalid(f"no artifact store serves {root_uri!r}; schemes that are served: {', '.join(_LEAVES)}")
     module_name, _, class_name = leaf.partition(":")
     return cast("ArtifactStore", getattr(importlib.import_module(module_name), class_name)(root_uri))
+
+
+def adopt_settings(values: Mapping[str, str]) -> None:
+    """From now on open stores in this process with these settings; what they do not name stays as it was."""
+    os.environ.update(values)
 
 
 def open_uri(uri: str) -> tuple[ArtifactStore, str]:

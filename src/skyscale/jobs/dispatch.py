@@ -24,7 +24,6 @@ from skyscale.jobs.loading import unknown_provider
 from skyscale.jobs.provider import JobLaunch, Provider
 from skyscale.jobs.queries import JobRecord
 from skyscale.jobs.rules import Decision, Step
-from skyscale.settings import S3Settings
 from skyscale.store.engine import AsyncConnection, Database
 from skyscale.telemetry import logs
 from skyscale.telemetry.metrics import Metrics
@@ -56,7 +55,6 @@ class Dispatcher:
     """The control plane's URL as jobs dial it; asked at each start, since the port may be found late."""
     clock: Callable[[], datetime]
     commands: Mapping[JobRole, Sequence[str]]
-    artifact_root: str
 
     async def carry_out(self, job: JobRecord, decision: Decision) -> None:
         """Do what was decided; whatever fails is logged and left to the next look at the row."""
@@ -195,17 +193,12 @@ class Dispatcher:
             role=view.role,
             attempt=job.facts.attempt,
             command=request.get("command") or self.commands.get(view.role, ()),
-            env=request.get("env_vars") or self._storage(view.role),
+            env=request.get("env_vars") or {},
             docker_image=request.get("docker_image"),
             gpu_model=view.gpu_model,
             url=self.url(),
             token=self.tokens.issue(view.job_id, view.run_id, view.role, job.facts.attempt),
         )
-
-    def _storage(self, role: JobRole) -> Mapping[str, str]:
-        """What opens the artifact store, for those who write or read weights."""
-        is_user = role in (JobRole.TRAINER, JobRole.POLICY) and self.artifact_root.startswith("s3:")
-        return S3Settings().environment() if is_user else {}
 
     def _provider(self, job: JobRecord) -> Provider:
         provider = self.providers.get(job.view.provider)

@@ -62,7 +62,7 @@ class Scheduler:
         self._clock = clock
         self._do = Dispatcher(
             database=database, events=events, tokens=tokens, metrics=metrics, providers=providers, url=url,
-            clock=clock, commands=commands, artifact_root=settings.artifact_root,
+            clock=clock, commands=commands,
         )  # fmt: skip
         self._busy: dict[str, asyncio.Task[None]] = {}
         self._listening_since = self._last_look = clock()

@@ -19,7 +19,7 @@ from skyscale.jobs.loading import unknown_provider
 from skyscale.jobs.provider import Provider
 from skyscale.jobs.queries import JobFilter, JobRecord
 from skyscale.jobs.rules import Desired
-from skyscale.settings import Settings
+from skyscale.settings import S3Settings, Settings
 from skyscale.store.engine import AsyncConnection, Database
 from skyscale.wire.base import new_id, utc_now
 from skyscale.wire.jobs import (
@@ -175,7 +175,13 @@ class JobService:
             model_path=self._model_path(spec.base_model),
             artifact_root=self._settings.artifact_root,
             heartbeat_s=self._settings.heartbeat_s,
+            artifact_settings=self._artifact_settings(job.view.role),
         )
+
+    def _artifact_settings(self, role: JobRole) -> dict[str, str]:
+        # Over the wire rather than in the process's environment, which providers keep and show.
+        needs_store = role in (JobRole.TRAINER, JobRole.POLICY) and self._settings.artifact_root.startswith("s3:")
+        return S3Settings().environment() if needs_store else {}
 
     async def list(self, filters: JobFilter | None = None, cursor: str | None = None, limit: int = 50) -> JobPage:
         """A page of jobs, newest first. Raises BadRequest for a cursor that is not ours."""

@@ -26,6 +26,7 @@ class Duty:
     def __init__(self, client: JobClient, assignment: JobAssignment, serving: Serving) -> None:
         self._client, self._assignment, self._serving = client, assignment, serving
         self._rates = Rates(time.monotonic)
+        self._catching_up: asyncio.Task[None] | None = None
 
     def first_heartbeat(self) -> HeartbeatReply:
         """Blocking: report the start and learn which version to load. Raises Gone if the job is not wanted."""
@@ -50,7 +51,7 @@ class Duty:
                 heard_at = time.monotonic()
                 if reply.desired == "finish":
                     return
-                await self._catch_up(reply)
+                self._catch_up(reply)
             await asyncio.sleep(self._assignment.heartbeat_s)
         log.error("no word from the control plane for %d s: ending", ORPHANED_AFTER_S)
 
@@ -61,12 +62,17 @@ class Duty:
         detail = f"version {stats.version}: {stats.running} running, {stats.waiting} waiting"
         return Heartbeat(detail=detail, policy_version=stats.version, metrics=self._rates.since_last(stats))
 
-    async def _catch_up(self, reply: HeartbeatReply) -> None:
+    def _catch_up(self, reply: HeartbeatReply) -> None:
         serving = self._serving.version
         if serving is None or reply.manifest_uri is None or reply.policy_version <= serving:
             return
+        if self._catching_up is None or self._catching_up.done():
+            # Beside the heartbeats: a store that does not answer for a minute must not make this process look dead.
+            self._catching_up = asyncio.create_task(self._reload(reply, reply.manifest_uri), name="catch up")
+
+    async def _reload(self, reply: HeartbeatReply, manifest_uri: str) -> None:
         try:
-            await self._serving.reload(reply.policy_version, reply.manifest_uri)
+            await self._serving.reload(reply.policy_version, manifest_uri)
         except SkyscaleError as e:
             log.error("version %d is not activated: %s", reply.policy_version, e.detail)
 
