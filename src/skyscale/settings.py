@@ -75,6 +75,9 @@ class Settings(BaseSettings):
     """Newest groups of a run, of training and of evaluation each, whose completions are kept in full."""
     rollouts_sample_every: Annotated[int, Field(alias="SKYSCALE_ROLLOUTS_SAMPLE_EVERY", ge=0)] = 50
     """Of older training groups every so many keep their completions too; 0 keeps none."""
+    prices: Annotated[str, Field(alias="SKYSCALE_PRICES")] = ""
+    """Changes to the price list, as JSON: `{"local": {"h100": 1.9, "cpu": 0.02, "sandbox": 0.01}}` in dollars per hour
+    of one accelerator, one core, one sandbox at work."""
     loggers: Annotated[
         str, Field(alias="SKYSCALE_LOGGERS", pattern=r"^((wandb|tensorboard)(,(wandb|tensorboard))*)?$")
     ] = ""

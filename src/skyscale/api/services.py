@@ -20,7 +20,7 @@ from importlib.util import find_spec
 import httpx
 
 from skyscale.api.notices import Notices
-from skyscale.artifacts.store import open_store
+from skyscale.artifacts.store import open_store, require_store
 from skyscale.auth.service import KeyService
 from skyscale.auth.tokens import JobTokens, load_secret
 from skyscale.boxes.files import BoxFiles
@@ -43,6 +43,9 @@ from skyscale.jobs.dispatch import COMMANDS
 from skyscale.jobs.loading import load_providers
 from skyscale.jobs.scheduler import Scheduler
 from skyscale.jobs.service import JobService
+from skyscale.money.meter import Meter
+from skyscale.money.prices import Prices
+from skyscale.money.service import MoneyService
 from skyscale.problems.service import Bounds, ProblemSetService
 from skyscale.rollouts.notes import VerdictNotes
 from skyscale.rollouts.rules import Retention
@@ -50,6 +53,7 @@ from skyscale.rollouts.service import RolloutService
 from skyscale.rollouts.sweeper import Sweeper
 from skyscale.runs.base_models import require_model
 from skyscale.runs.cards import Cards
+from skyscale.runs.checkpoints import Checkpoints
 from skyscale.runs.coordinator import Coordinator, World
 from skyscale.runs.endings import Parts
 from skyscale.runs.service import RunService
@@ -101,8 +105,10 @@ class Services:
     files: BoxFiles
     jobs: JobService
     scheduler: Scheduler
+    meter: Meter
     runs: RunService
     views: RunViews
+    checkpoints: Checkpoints
     swaps: Swaps
     coordinator: Coordinator
     http: httpx.AsyncClient
@@ -123,7 +129,9 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
     hosts = HostService(database, token=settings.host_token.get_secret_value() if settings.host_token else None)
     backend = load_backend(slots=settings.sandbox_slots, allow_weak=settings.may_lack_layers)
     judge = Judge(backend, concurrency=settings.sandbox_slots)
-    judging = Judging(SpreadJudge(hosts, judge), settings.verdict_cache_entries, metrics)
+    providers = load_providers(settings.data_dir)
+    money, meter = _money(settings, database, events, metrics, list(providers))
+    judging = Judging(SpreadJudge(hosts, judge), settings.verdict_cache_entries, metrics, meter.sandboxes.add)
     problem_sets = _problem_sets(database, judge, settings)
     library = problem_sets.library
     notes = VerdictNotes(database)
@@ -137,7 +145,6 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
         await require_model(spec, http)
         await turns.check(spec)
 
-    providers = load_providers(settings.data_dir)
     jobs = JobService(database, events, providers=providers, settings=settings)
     scheduler = Scheduler(
         database, events, service=jobs, tokens=tokens, metrics=metrics, providers=providers, settings=settings,
@@ -145,14 +152,23 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
     )  # fmt: skip
     runs = RunService(
         database, events, jobs, buffer, metrics,
-        providers=set(providers), problems=problem_sets, check_model=check_parts,
+        providers=set(providers), problems=problem_sets, money=money, check_model=check_parts,
         default_loggers=settings.loggers.split(",") if settings.loggers else (),
         notices=Notices(judge, hosts, library).of,
     )  # fmt: skip
     swaps = Swaps(database, events, http, utc_now, tokens)
     cards = Cards(database, episodes.evaluations, settings.artifact_root)
     world = World(
-        database, Parts(jobs, buffer, events), episodes.evaluations, cards, swaps, http, metrics, utc_now, turns.fatal
+        database,
+        Parts(jobs, buffer, events),
+        episodes.evaluations,
+        cards,
+        swaps,
+        money,
+        http,
+        metrics,
+        utc_now,
+        turns.fatal,
     )
     coordinator = Coordinator(world, settings.reconcile_s)
     runs.on_change = coordinator.wake
@@ -166,8 +182,9 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
         sweeper=Sweeper(database, Retention(settings.rollouts_keep, settings.rollouts_sample_every)),
         problem_sets=problem_sets,
         hosts=hosts, boxes=boxes, files=BoxFiles(boxes), keys=KeyService(database),
-        jobs=jobs, scheduler=scheduler, runs=runs, swaps=swaps, coordinator=coordinator, http=http,
-        views=RunViews(database, events, jobs, buffer, episodes.evaluations, episodes.curricula, settings),
+        jobs=jobs, scheduler=scheduler, meter=meter, runs=runs, swaps=swaps, coordinator=coordinator, http=http,
+        checkpoints=Checkpoints(database, episodes.evaluations, settings.artifact_root),
+        views=RunViews(database, events, jobs, buffer, episodes.evaluations, episodes.curricula, money, settings),
     )  # fmt: skip
 
 
@@ -178,6 +195,7 @@ async def running(parts: Services) -> AsyncGenerator[None]:
         stack.push_async_callback(parts.database.close)
         stack.push_async_callback(parts.http.aclose)
         await upgrade(parts.database)
+        await asyncio.to_thread(require_store, parts.settings.artifact_root)
         await parts.problem_sets.start()
         stack.push_async_callback(parts.judge.stop)
         await parts.judge.start()
@@ -191,6 +209,8 @@ async def running(parts: Services) -> AsyncGenerator[None]:
         await parts.notes.start()
         stack.push_async_callback(parts.sweeper.stop)
         await parts.sweeper.start()
+        stack.push_async_callback(parts.meter.stop)
+        await parts.meter.start()
         stack.push_async_callback(parts.swaps.close)
         stack.push_async_callback(parts.scheduler.shutdown)
         await parts.scheduler.start()
@@ -213,6 +233,14 @@ def _boxes(settings: Settings, database: Database, hosts: HostService) -> BoxSer
         database, {name: load_workspaces(name, label=_label(settings)) for name in WORKSPACES},
         HostPlaces(hosts), max_open=settings.sandbox_max_open, max_total=settings.sandbox_max_total,
     )  # fmt: skip
+
+
+def _money(
+    settings: Settings, database: Database, events: EventLog, metrics: Metrics, providers: Sequence[str]
+) -> tuple[MoneyService, Meter]:
+    prices = Prices.parse(settings.prices)
+    money = MoneyService(database, prices, sandbox_slots=settings.sandbox_slots, providers=providers)
+    return money, Meter(database, events, metrics, prices)
 
 
 def _watch(metrics: Metrics, buffer: BufferService, judge: Judge, boxes: BoxService) -> None:

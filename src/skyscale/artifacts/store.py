@@ -7,6 +7,7 @@
 """
 
 import importlib
+import logging
 import os
 import re
 from collections.abc import Mapping
@@ -15,7 +16,9 @@ from pathlib import Path
 from typing import Protocol, cast
 from urllib.parse import urlsplit
 
-from skyscale.errors import Invalid
+from skyscale.errors import Invalid, Unavailable
+
+log = logging.getLogger(__name__)
 
 _LEAVES = {"file": "skyscale.artifacts.stores.local:LocalStore", "s3": "skyscale.artifacts.stores.s3:S3Store"}
 """URI scheme to the class that serves it: `module:class`, called with the root URI."""
@@ -93,6 +96,14 @@ def open_store(root_uri: str) -> ArtifactStore:
 def adopt_settings(values: Mapping[str, str]) -> None:
     """From now on open stores in this process with these settings; what they do not name stays as it was."""
     os.environ.update(values)
+
+
+def require_store(root_uri: str) -> None:
+    """Raise what makes the store unusable for good (no bucket, wrong keys); warn of one that does not answer now."""
+    try:
+        open_store(root_uri).check()
+    except Unavailable as error:
+        log.warning("%s; what needs it waits and tries again", error.detail)
 
 
 def open_uri(uri: str) -> tuple[ArtifactStore, str]:

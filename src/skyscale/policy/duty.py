@@ -85,7 +85,10 @@ class Rates:
         self._last: tuple[float, EngineStats] | None = None
 
     def since_last(self, stats: EngineStats) -> dict[str, float]:
-        """tokens_per_s, idle_share (0..1), running, waiting, swaps; rates cover the time since the call before."""
+        """tokens_per_s, idle_share (0..1), running, waiting, swaps; rates cover the time since the call before.
+
+        generated_tokens is a count since this process began.
+        """
         now = self._clock()
         result = {"running": float(stats.running), "waiting": float(stats.waiting), "swaps": float(stats.swaps)}
         if self._last is not None and now > self._last[0]:
@@ -93,5 +96,6 @@ class Rates:
             before = self._last[1]
             result["tokens_per_s"] = (stats.generated_tokens - before.generated_tokens) / seconds
             result["idle_share"] = min(1.0, (stats.idle_s - before.idle_s) / seconds)
+        result["generated_tokens"] = float(stats.generated_tokens)
         self._last = now, stats
         return result

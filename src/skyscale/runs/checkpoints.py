@@ -49,7 +49,7 @@ class Checkpoints:
         self._artifact_root = artifact_root
         self._clock = clock
 
-    async def list(self, run_id: str) -> CheckpointList:
+    async def kept(self, run_id: str) -> CheckpointList:
         """All that are kept, newest first. Raises NotFound, and Unavailable while the store does not answer."""
         manifests = await self._manifests(run_id, None)
         return CheckpointList(run_id=run_id, checkpoints=await self._described(run_id, manifests))
@@ -91,9 +91,7 @@ class Checkpoints:
             await existing(connection, run_id)
         return await asyncio.to_thread(_read, self._artifact_root, run_id, version)
 
-    async def _described(
-        self, run_id: str, manifests: Sequence[tuple[Manifest, Sequence[str]]]
-    ) -> "list[Checkpoint]":
+    async def _described(self, run_id: str, manifests: Sequence[tuple[Manifest, Sequence[str]]]) -> list[Checkpoint]:
         async with self._database.read() as connection:
             run = await existing(connection, run_id)
             published = {each.version for each in await queries.policies_of(connection, run_id, 0, run.newest_version)}
@@ -134,8 +132,6 @@ def _manifest(store: ArtifactStore, folder: str) -> Manifest | None:
 
 
 def _files(manifest: Manifest, names: Sequence[str]) -> list[CheckpointFile]:
-    known = [
-        CheckpointFile(name=file.name, size_bytes=file.size_bytes, sha256=file.sha256) for file in manifest.files
-    ]
+    known = [CheckpointFile(name=file.name, size_bytes=file.size_bytes, sha256=file.sha256) for file in manifest.files]
     listed = {file.name for file in known} | {MANIFEST}
     return known + [CheckpointFile(name=name, size_bytes=None, sha256=None) for name in names if name not in listed]

@@ -16,7 +16,7 @@ from skyscale.errors import Conflict, NotFound
 from skyscale.events.service import EventLog
 from skyscale.runs import addresses, endings, queries, resolve, rules
 from skyscale.runs.notices import Notice
-from skyscale.runs.ports import Buffer, Jobs, Problems
+from skyscale.runs.ports import Buffer, Jobs, Money, Problems
 from skyscale.runs.queries import RunRecord
 from skyscale.store.engine import AsyncConnection, Database
 from skyscale.telemetry.metrics import Metrics
@@ -49,6 +49,7 @@ class RunService:
         *,
         providers: Collection[str],
         problems: Problems,
+        money: Money,
         check_model: Callable[[RunSpec], Awaitable[None]],
         notices: Callable[[RunSpec], Sequence[Notice]],
         default_loggers: Sequence[str] = (),
@@ -65,6 +66,7 @@ class RunService:
         self._metrics = metrics
         self._providers = providers
         self._problems = problems
+        self._money = money
         self._check_model = check_model
         self._notices = notices
         self._default_loggers = default_loggers
@@ -76,10 +78,12 @@ class RunService:
         """The run, new or the one that the same request made before. Raises Invalid or Conflict."""
         spec = resolve.resolve(request, request.run_id or new_id("rl"), self._default_loggers)
         resolve.check(spec, self._providers)
+        self._money.check(spec)
         await self._check_model(spec)
         spec = await self._problems.resolve(spec)
         if request.dry_run:
-            return RunCreated(run_id=spec.run_id, status=RunStatus.STARTING, spec=spec)
+            estimate = await self._money.estimate(spec)
+            return RunCreated(run_id=spec.run_id, status=RunStatus.STARTING, spec=spec, estimate=estimate)
         notices = self._notices(spec)
         digest = hashlib.sha256(request.model_dump_json().encode()).hexdigest()
         now = self._clock()
@@ -94,6 +98,7 @@ class RunService:
                 return await self._earlier(connection, spec.run_id, key, digest)
             await self._problems.hold(connection, spec)
             await self._buffer.open(connection, spec, is_prepared=False)
+            await self._money.open(connection, spec.run_id, now)
             message = f"run of {spec.base_model} with {spec.num_workers} worker(s) on {spec.provider}"
             await self._record(connection, spec.run_id, "coordinator", "run.created", message)
             for notice in notices:

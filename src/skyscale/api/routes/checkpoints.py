@@ -27,7 +27,7 @@ Name = Annotated[str, Path(max_length=200, pattern=r"^[A-Za-z0-9_][A-Za-z0-9._+=
 async def list_checkpoints(run_id: RunId, parts: Parts, caller: Caller) -> Response:
     """What is there."""
     require_reader(caller, run_id)
-    return reply(await parts.checkpoints.list(run_id))
+    return reply(await parts.checkpoints.kept(run_id))
 
 
 @router.get(
@@ -55,9 +55,7 @@ async def get_checkpoint(run_id: RunId, version: Version, parts: Parts, caller: 
         307: {"description": "The file is at `Location`."},
     },
 )
-async def get_checkpoint_file(
-    run_id: RunId, version: Version, name: Name, parts: Parts, caller: Caller
-) -> Response:
+async def get_checkpoint_file(run_id: RunId, version: Version, name: Name, parts: Parts, caller: Caller) -> Response:
     """The bytes, or where they are."""
     require_reader(caller, run_id)
     found = await parts.checkpoints.file(run_id, version, name)
