@@ -40,7 +40,7 @@ def test_a_run_on_s3_survives_an_outage_and_its_best_version_is_pulled(
 ) -> None:
     request = RunCreate(max_steps=8, keep_versions=2, evaluation=Evaluation(num_problems=8, samples_per_problem=2))
     run_id = plane.client.create_run(request).run_id
-    wait_for(lambda: plane.client.get_run(run_id).policy_version >= 2, 90, "two versions")
+    wait_for_versions(plane, run_id, 2)
     outage(s3, seconds=6.0)
     view = plane.wait_for_end(run_id, 150)
     assert view.status == RunStatus.COMPLETED, plane.story(run_id)
@@ -76,6 +76,14 @@ def test_wrong_keys_stop_the_control_plane_at_its_start(
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
     assert "S3_ACCESS_KEY" in done.stderr and "Traceback" not in done.stderr
+
+
+def wait_for_versions(plane: ControlPlane, run_id: str, versions: int) -> None:
+    """Until so many are published; a failure tells the run's story."""
+    deadline = time.monotonic() + 90
+    while plane.client.get_run(run_id).policy_version < versions:
+        assert time.monotonic() < deadline, plane.story(run_id)
+        time.sleep(0.1)
 
 
 def outage(s3: S3Server, seconds: float) -> None:

@@ -93,7 +93,7 @@ async def get(connection: AsyncConnection, run_id: str) -> CostRecord | None:
 async def costs_of(connection: AsyncConnection, run_ids: Sequence[str]) -> dict[str, float]:
     """Dollars of each of these runs that has a meter."""
     statement = select(run_costs.c.run_id, run_costs.c.usd).where(run_costs.c.run_id.in_(run_ids))
-    return dict((await connection.execute(statement)).tuples().all())
+    return {row["run_id"]: row["usd"] for row in (await connection.execute(statement)).mappings()}
 
 
 async def opened(connection: AsyncConnection, *, lock: bool = False) -> list[Open]:
