@@ -19,7 +19,9 @@ from skyscale.errors import Forbidden, Invalid, ProtocolError, Unauthorized, Una
 from skyscale.sdk.client import AsyncClient
 from skyscale.settings import Settings
 from skyscale.store.migrate import upgrade
-from tests.contract.s3_server import BUCKET, S3Server, environment, s3_server
+from skyscale.wire.jobs import JobRole
+from skyscale.wire.runs import RunCreated
+from tests.contract.s3_server import BUCKET, SECRET_KEY, S3Server, environment, s3_server
 from tests.service.hub_server import TOKEN, Hub, hub_server
 
 RUN = "rl-kept"
@@ -107,6 +109,20 @@ async def test_versions_are_listed_and_their_files_fetched(
         assert answer.status_code == 307
         async with httpx.AsyncClient(trust_env=False) as stranger:
             assert (await stranger.get(answer.headers["location"])).content == b"weights of 2"
+
+
+async def test_keys_of_the_store_go_to_those_who_need_them_and_to_nobody_else(
+    client: httpx.AsyncClient, settings: Settings, parts: Services
+) -> None:
+    made = RunCreated.model_validate((await client.post("/api/rl/runs", json={"run_id": RUN})).json())
+    for role in (JobRole.POLICY, JobRole.TRAINER, JobRole.WORKER):
+        async with parts.database.write() as connection:
+            job_id = await parts.jobs.create_for_run(connection, made.spec, role, 0, held=False)
+        path, token = f"/api/jobs/{job_id}/assignment", parts.tokens.issue(job_id, RUN, role, 0)
+        answer = await client.get(path, headers={"Authorization": f"Bearer {token}"})
+        is_told = settings.s3_bucket is not None and role is not JobRole.WORKER
+        assert (answer.json()["artifact_settings"].get("S3_SECRET_KEY") == SECRET_KEY) == is_told
+        assert SECRET_KEY not in (await client.get(path)).text, "an operator is no job"
 
 
 async def test_what_is_not_there_is_told(client: httpx.AsyncClient, settings: Settings, tmp_path: Path) -> None:

@@ -39,8 +39,8 @@ def job(**changes: object) -> JobSpan:
 
 def nothing() -> CostRecord:
     return CostRecord(
-        run_id="rl-a", gpu_s=0, cpu_s=0, sandbox_s=0, tokens=0, usd=0, usd_per_hour=0, unpriced=[], counters={},
-        told_percent=0, version=0, active_at=NOON, metered_at=NOON, is_closed=False,
+        run_id="rl-a", gpu_s=0, cpu_s=0, sandbox_s=0, tokens=0, usd=0, usd_per_hour=0, max_cost_usd=None,
+        unpriced=[], counters={}, told_percent=0, version=0, active_at=NOON, metered_at=NOON, is_closed=False,
     )  # fmt: skip
 
 
@@ -72,7 +72,7 @@ def test_a_worker_of_an_accelerated_run_is_charged_for_its_core():
         ({"started_at": None, "status": "starting"}, 0),
         ({"status": "queued"}, 0),
         ({"status": "lost"}, 10),
-        ({"started_at": after(20)}, 0),
+        ({"started_at": after(20)}, 10),
         ({"ended_at": after(-5), "started_at": after(-9), "status": "succeeded"}, 0),
     ],
 )

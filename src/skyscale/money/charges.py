@@ -37,7 +37,10 @@ def charge(jobs: Sequence[JobSpan], prices: Prices, since: datetime, until: date
         is_running = job.status in RUNS and job.ended_at is None
         if not is_running and job.ended_at is None:
             continue  # queued: whatever ran before has ended
-        seconds = overlap_s(since, until, job.started_at, job.ended_at)
+        began = job.started_at
+        if is_running and began is not None and began > until:
+            began = since  # the wall clock was set back; the job runs all the same
+        seconds = overlap_s(since, until, began, job.ended_at)
         has, model = machine(job.role, job.gpu_model), billed_model(job.role, job.gpu_model)
         gpu_s += seconds * has.accelerators
         cpu_s += seconds * has.cores

@@ -36,6 +36,7 @@ class _Tick:
 
     run_id: str
     values: dict[str, object]
+    at: datetime
     sandbox_s: float
 
 
@@ -62,8 +63,6 @@ class Meter:
         self._mine: dict[str, tuple[datetime, float]] = {}
         """Run -> when this process ticked it last, by both clocks."""
         self._task: asyncio.Task[None] | None = None
-        self.on_spent: Callable[[str], None] = lambda run_id: None
-        """Called after a tick at which a run with a cap should be looked at."""
 
     async def start(self) -> None:
         """Tick until `stop`."""
@@ -86,34 +85,40 @@ class Meter:
         async with self._database.read() as connection:
             if not await queries.opened(connection):
                 return
-        now, steady = self._clock(), self._steady()
         async with self._database.write() as connection:
             found = await queries.opened(connection, lock=True)
+            now, steady = self._clock(), self._steady()
             jobs = await queries.spans(connection, [each.cost.run_id for each in found])
             ticks = [self._ticked(each, jobs[each.cost.run_id], now, steady) for each in found]
             for each, tick in zip(found, ticks, strict=True):
                 told = await self._tell(connection, each, tick)
                 await queries.change(connection, tick.run_id, tick.values | told)
-            self._database.after_commit(connection, lambda: self._written(ticks, now, steady))
+            self._database.after_commit(connection, lambda: self._written(ticks, steady))
 
     def _ticked(self, each: Open, jobs: list[JobSpan], now: datetime, steady: float) -> _Tick:
         run_id = each.cost.run_id
         sandbox_s = self.sandboxes.peek(run_id)
+        is_mine = self._is_mine(each.cost)
         values = advance(
             each.cost, jobs, self._prices, sandbox_s=sandbox_s, version=each.version,
             elapsed=self._elapsed(each.cost, now, steady), now=now, has_ended=each.has_ended,
         )  # fmt: skip
-        return _Tick(run_id, values, sandbox_s)
+        # Another process's clock may be ahead of ours: time that it has charged is not charged again.
+        at = now if is_mine else max(now, each.cost.metered_at)
+        return _Tick(run_id, values | {"metered_at": at}, at, sandbox_s)
 
     def _elapsed(self, cost: CostRecord, now: datetime, steady: float) -> timedelta:
-        mine = self._mine.get(cost.run_id)
-        if mine is not None and mine[0] == cost.metered_at:
-            return timedelta(seconds=max(0.0, steady - mine[1]))
+        if self._is_mine(cost):
+            return timedelta(seconds=max(0.0, steady - self._mine[cost.run_id][1]))
         return max(timedelta(0), now - cost.metered_at)
+
+    def _is_mine(self, cost: CostRecord) -> bool:
+        """Whether this process made the tick before."""
+        return self._mine.get(cost.run_id, (None, 0.0))[0] == cost.metered_at
 
     async def _tell(self, connection: AsyncConnection, each: Open, tick: _Tick) -> dict[str, object]:
         """Record milestones and the final bill in the run's events; columns that change by it."""
-        usd, cap = float(str(tick.values["usd"])), each.max_cost_usd
+        usd, cap = float(str(tick.values["usd"])), each.cost.max_cost_usd
         data = {name: tick.values[name] for name in ("usd", "gpu_s", "cpu_s", "sandbox_s", "tokens", "unpriced")}
         data["max_cost_usd"] = cap
         if each.has_ended:
@@ -134,15 +139,13 @@ class Meter:
             connection, run_id=run_id, component="meter", kind=kind, message=message, level=level, data=data
         )
 
-    def _written(self, ticks: list[_Tick], now: datetime, steady: float) -> None:
+    def _written(self, ticks: list[_Tick], steady: float) -> None:
         for tick in ticks:
             self.sandboxes.settle(tick.run_id, tick.sandbox_s)
-            self._mine[tick.run_id] = (now, steady)
+            self._mine[tick.run_id] = (tick.at, steady)
             self._metrics.note_cost(tick.run_id, tick.values)
             if tick.values["is_closed"]:
                 del self._mine[tick.run_id]
-            else:
-                self.on_spent(tick.run_id)
 
     async def _run(self) -> None:
         while True:

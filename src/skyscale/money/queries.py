@@ -28,6 +28,7 @@ class CostRecord:
     tokens: int
     usd: float
     usd_per_hour: float
+    max_cost_usd: float | None
     unpriced: list[str]
     counters: dict[str, list[int]]
     told_percent: int
@@ -61,7 +62,6 @@ class Open:
     cost: CostRecord
     version: int
     has_ended: bool
-    max_cost_usd: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,10 +75,11 @@ class Past:
 _COLUMNS = [run_costs.c[field.name] for field in fields(CostRecord)]
 
 
-async def open_meter(connection: AsyncConnection, run_id: str, now: datetime) -> None:
+async def open_meter(connection: AsyncConnection, run_id: str, cap: float | None, now: datetime) -> None:
     """Begin a run's costs at nothing."""
     values: dict[str, object] = {
         "run_id": run_id, "gpu_s": 0.0, "cpu_s": 0.0, "sandbox_s": 0.0, "tokens": 0, "usd": 0.0, "usd_per_hour": 0.0,
+        "max_cost_usd": cap,
         "unpriced": [], "counters": {}, "told_percent": 0, "version": 0, "active_at": now, "metered_at": now,
     }  # fmt: skip
     await connection.execute(insert(run_costs).values(**values))
@@ -99,7 +100,7 @@ async def costs_of(connection: AsyncConnection, run_ids: Sequence[str]) -> dict[
 async def opened(connection: AsyncConnection, *, lock: bool = False) -> list[Open]:
     """Every run whose meter runs; with `lock`, nobody else moves them until the transaction ends."""
     statement = (
-        select(*_COLUMNS, runs.c.newest_version, runs.c.status, runs.c.spec)
+        select(*_COLUMNS, runs.c.newest_version, runs.c.status)
         .join(runs, runs.c.run_id == run_costs.c.run_id)
         .where(run_costs.c.is_closed.is_(False))
         .order_by(run_costs.c.run_id)
@@ -107,15 +108,8 @@ async def opened(connection: AsyncConnection, *, lock: bool = False) -> list[Ope
     found: list[Open] = []
     for row in (await connection.execute(statement.with_for_update(of=run_costs) if lock else statement)).mappings():
         values: dict[str, Any] = dict(row)
-        version, status, spec = values.pop("newest_version"), values.pop("status"), values.pop("spec")
-        found.append(
-            Open(
-                cost=CostRecord(**values),
-                version=version,
-                has_ended=status in ENDED,
-                max_cost_usd=spec.get("max_cost_usd"),
-            )
-        )
+        version, status = values.pop("newest_version"), values.pop("status")
+        found.append(Open(cost=CostRecord(**values), version=version, has_ended=status in ENDED))
     return found
 
 

@@ -53,18 +53,18 @@ class MoneyService:
             past = await queries.past_runs(connection, spec, PAST_RUNS)
         return estimate(spec, self._prices, past, sandbox_slots=self._sandbox_slots, providers=self._providers)
 
-    async def open(self, connection: AsyncConnection, run_id: str, now: datetime) -> None:
+    async def open(self, connection: AsyncConnection, spec: RunSpec, now: datetime) -> None:
         """Begin a run's meter, in the transaction that makes the run."""
-        await queries.open_meter(connection, run_id, now)
+        await queries.open_meter(connection, spec.run_id, spec.max_cost_usd, now)
 
-    async def cost(self, connection: AsyncConnection, spec: RunSpec) -> RunCost | None:
+    async def cost(self, connection: AsyncConnection, run_id: str) -> RunCost | None:
         """What the run has cost; None for one that is older than its meter."""
-        found = await queries.get(connection, spec.run_id)
+        found = await queries.get(connection, run_id)
         if found is None:
             return None
         return RunCost(
             gpu_s=found.gpu_s, cpu_s=found.cpu_s, sandbox_s=found.sandbox_s, tokens=found.tokens, usd=found.usd,
-            usd_per_hour=found.usd_per_hour, max_cost_usd=spec.max_cost_usd, unpriced=found.unpriced,
+            usd_per_hour=found.usd_per_hour, max_cost_usd=found.max_cost_usd, unpriced=found.unpriced,
             metered_at=found.metered_at,
         )  # fmt: skip
 

@@ -119,11 +119,11 @@ class Money(Protocol):
         """What the run will probably cost."""
         ...
 
-    async def open(self, connection: AsyncConnection, run_id: str, now: datetime) -> None:
+    async def open(self, connection: AsyncConnection, spec: RunSpec, now: datetime) -> None:
         """Begin a new run's meter."""
         ...
 
-    async def cost(self, connection: AsyncConnection, spec: RunSpec) -> RunCost | None:
+    async def cost(self, connection: AsyncConnection, run_id: str) -> RunCost | None:
         """What the run has cost so far; None without a meter."""
         ...
 

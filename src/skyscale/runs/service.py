@@ -98,7 +98,7 @@ class RunService:
                 return await self._earlier(connection, spec.run_id, key, digest)
             await self._problems.hold(connection, spec)
             await self._buffer.open(connection, spec, is_prepared=False)
-            await self._money.open(connection, spec.run_id, now)
+            await self._money.open(connection, spec, now)
             message = f"run of {spec.base_model} with {spec.num_workers} worker(s) on {spec.provider}"
             await self._record(connection, spec.run_id, "coordinator", "run.created", message)
             for notice in notices:

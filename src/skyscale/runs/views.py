@@ -68,7 +68,7 @@ class RunViews:
             points = await queries.newest_metrics(connection, run_id, METRICS_SHOWN)
             evaluations = await self._evaluations.results(connection, run_id)
             pools = await self._curricula.counts(connection, run.spec)
-            cost = await self._money.cost(connection, run.spec)
+            cost = await self._money.cost(connection, run_id)
             event_count = await self._events.count(connection, run_id)
             newest = await queries.policy(connection, run_id, run.newest_version)
             best = await queries.policy(connection, run_id, run.best_version or 0)

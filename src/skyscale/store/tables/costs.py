@@ -14,6 +14,7 @@ run_costs = Table(
     Column("tokens", BigInteger, nullable=False),
     Column("usd", Float, nullable=False),
     Column("usd_per_hour", Float, nullable=False),
+    Column("max_cost_usd", Float),
     Column("unpriced", Json, nullable=False),
     # Job -> [attempt, tokens it had sampled when it was last asked].
     Column("counters", Json, nullable=False),

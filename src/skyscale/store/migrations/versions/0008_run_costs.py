@@ -21,6 +21,7 @@ def upgrade() -> None:
         sa.Column("tokens", sa.BigInteger(), nullable=False),
         sa.Column("usd", sa.Float(), nullable=False),
         sa.Column("usd_per_hour", sa.Float(), nullable=False),
+        sa.Column("max_cost_usd", sa.Float(), nullable=True),
         sa.Column("unpriced", json, nullable=False),
         sa.Column("counters", json, nullable=False),
         sa.Column("told_percent", sa.Integer(), nullable=False),
