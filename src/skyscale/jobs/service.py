@@ -158,8 +158,11 @@ class JobService:
         provider = self._providers.get(job.view.provider)
         return JobDetail(job=job.view, logs=await provider.logs(job_id, LOG_BYTES) if provider else "")
 
-    async def assignment(self, job_id: str) -> JobAssignment:
-        """What the job's process must know. Raises Conflict for a custom job, which has none."""
+    async def assignment(self, job_id: str, *, with_secrets: bool = False) -> JobAssignment:
+        """What the job's process must know, and, for nobody else, the keys that it needs.
+
+        Raises Conflict for a custom job, which has no assignment.
+        """
         async with self._db.read() as connection:
             job = await _existing(connection, job_id)
         if job.spec is None or job.view.run_id is None:
@@ -175,7 +178,7 @@ class JobService:
             model_path=self._model_path(spec.base_model),
             artifact_root=self._settings.artifact_root,
             heartbeat_s=self._settings.heartbeat_s,
-            artifact_settings=self._artifact_settings(job.view.role),
+            artifact_settings=self._artifact_settings(job.view.role) if with_secrets else {},
         )
 
     def _artifact_settings(self, role: JobRole) -> dict[str, str]:
