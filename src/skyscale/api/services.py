@@ -12,7 +12,7 @@ import contextlib
 import hashlib
 import logging
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -139,12 +139,6 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
     environments = _environments(backend, settings)
     sessions, troubles = Sessions(settings.environment_sessions), Troubles(database, events, time.monotonic)
     turns = TurnService(buffer, judging, environments, sessions, troubles, library, notes.note)
-
-    async def check_parts(spec: RunSpec) -> None:
-        check_extras(spec)
-        await require_model(spec, http)
-        await turns.check(spec)
-
     jobs = JobService(database, events, providers=providers, settings=settings)
     scheduler = Scheduler(
         database, events, service=jobs, tokens=tokens, metrics=metrics, providers=providers, settings=settings,
@@ -152,24 +146,16 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
     )  # fmt: skip
     runs = RunService(
         database, events, jobs, buffer, metrics,
-        providers=set(providers), problems=problem_sets, money=money, check_model=check_parts,
+        providers=set(providers), problems=problem_sets, money=money, check_model=_check_of(http, turns),
         default_loggers=settings.loggers.split(",") if settings.loggers else (),
         notices=Notices(judge, hosts, library).of,
     )  # fmt: skip
     swaps = Swaps(database, events, http, utc_now, tokens)
     cards = Cards(database, episodes.evaluations, settings.artifact_root)
     world = World(
-        database,
-        Parts(jobs, buffer, events),
-        episodes.evaluations,
-        cards,
-        swaps,
-        money,
-        http,
-        metrics,
-        utc_now,
+        database, Parts(jobs, buffer, events), episodes.evaluations, cards, swaps, money, http, metrics, utc_now,
         turns.fatal,
-    )
+    )  # fmt: skip
     coordinator = Coordinator(world, settings.reconcile_s)
     runs.on_change = coordinator.wake
     boxes = _boxes(settings, database, hosts)
@@ -253,6 +239,15 @@ def _watch(metrics: Metrics, buffer: BufferService, judge: Judge, boxes: BoxServ
 def _label(settings: Settings) -> str:
     """Marks processes of whoever keeps its data in this folder."""
     return hashlib.sha256(str(settings.data_dir.resolve()).encode()).hexdigest()[:16]
+
+
+def _check_of(http: httpx.AsyncClient, turns: TurnService) -> Callable[[RunSpec], Awaitable[None]]:
+    async def check_parts(spec: RunSpec) -> None:
+        check_extras(spec)
+        await require_model(spec, http)
+        await turns.check(spec)
+
+    return check_parts
 
 
 def check_extras(spec: RunSpec) -> None:
