@@ -35,13 +35,14 @@ def plane(s3: S3Server, tmp_path: Path) -> Generator[ControlPlane]:
     wait_for(lambda: not plane.everything(), 15, "all job processes to end")
 
 
-def test_a_run_on_s3_survives_an_outage_and_its_best_version_is_pulled(
-    plane: ControlPlane, s3: S3Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("outage_s", [6.0, pytest.param(60.0, marks=pytest.mark.slow)])
+def test_a_run_on_s3_survives_an_outage_and_its_newest_version_is_pulled(
+    plane: ControlPlane, s3: S3Server, tmp_path: Path, capsys: pytest.CaptureFixture[str], outage_s: float
 ) -> None:
     request = RunCreate(max_steps=8, keep_versions=2, evaluation=Evaluation(num_problems=8, samples_per_problem=2))
     run_id = plane.client.create_run(request).run_id
     wait_for_versions(plane, run_id, 2)
-    outage(s3, seconds=6.0)
+    outage(s3, outage_s)
     view = plane.wait_for_end(run_id, 150)
     assert view.status == RunStatus.COMPLETED, plane.story(run_id)
     assert view.policy_version == view.serving_version == 8
