@@ -129,8 +129,7 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
     hosts = HostService(database, token=settings.host_token.get_secret_value() if settings.host_token else None)
     backend = load_backend(slots=settings.sandbox_slots, allow_weak=settings.may_lack_layers)
     judge = Judge(backend, concurrency=settings.sandbox_slots)
-    providers = load_providers(settings.data_dir)
-    money, meter = _money(settings, database, events, metrics, list(providers))
+    money, meter = _money(settings, database, events, metrics)
     judging = Judging(SpreadJudge(hosts, judge), settings.verdict_cache_entries, metrics, meter.sandboxes.add)
     problem_sets = _problem_sets(database, judge, settings)
     library = problem_sets.library
@@ -139,6 +138,7 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
     environments = _environments(backend, settings)
     sessions, troubles = Sessions(settings.environment_sessions), Troubles(database, events, time.monotonic)
     turns = TurnService(buffer, judging, environments, sessions, troubles, library, notes.note)
+    providers = load_providers(settings.data_dir)
     jobs = JobService(database, events, providers=providers, settings=settings)
     scheduler = Scheduler(
         database, events, service=jobs, tokens=tokens, metrics=metrics, providers=providers, settings=settings,
@@ -221,11 +221,9 @@ def _boxes(settings: Settings, database: Database, hosts: HostService) -> BoxSer
     )  # fmt: skip
 
 
-def _money(
-    settings: Settings, database: Database, events: EventLog, metrics: Metrics, providers: Sequence[str]
-) -> tuple[MoneyService, Meter]:
+def _money(settings: Settings, database: Database, events: EventLog, metrics: Metrics) -> tuple[MoneyService, Meter]:
     prices = Prices.parse(settings.prices)
-    money = MoneyService(database, prices, sandbox_slots=settings.sandbox_slots, providers=providers)
+    money = MoneyService(database, prices, sandbox_slots=settings.sandbox_slots)
     return money, Meter(database, events, metrics, prices)
 
 

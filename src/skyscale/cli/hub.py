@@ -26,7 +26,7 @@ def push(folder: Path, repo_id: str, *, message: str, private: bool) -> str:
         raise Invalid(
             "the Hugging Face Hub needs the package huggingface_hub",
             code="extra_missing",
-            hint="pip install 'skyscale[hf]'",
+            hint="pip install 'skyscale[huggingface]'",
         ) from error
     api = HfApi()
     try:

@@ -34,7 +34,7 @@ class MoneyService:
         prices: Prices,
         *,
         sandbox_slots: int,
-        providers: Sequence[str],
+        providers: Sequence[str] = ("local",),
     ) -> None:
         """`providers` are those that a run may be given to when it names none."""
         self._database = database
