@@ -20,6 +20,7 @@ from sqlalchemy import (
     cast,
     func,
     insert,
+    null,
     or_,
     select,
     update,
@@ -202,7 +203,7 @@ _TOLD = ("state", "pushed_at", "kept", "dropped", "min_version", "reward_sum", "
 _STORE = (
     update(groups)
     .where(groups.c.group_id == bindparam("id_"))
-    .values({name: bindparam(name) for name in (*_TOLD, "truncated", "passed")})
+    .values({name: bindparam(name) for name in (*_TOLD, "truncated", "passed")} | {"judged": null()})
 )
 
 

@@ -68,9 +68,13 @@ class Scheduler:
         self._listening_since = self._last_look = clock()
         self._loop: asyncio.Task[None] | None = None
 
-    async def start(self) -> None:
-        """Take over what an earlier scheduler left, and begin to look after it."""
-        await self._break_locks()
+    async def start(self, *, is_alone: bool = True) -> None:
+        """Take over what an earlier scheduler left, and begin to look after it.
+
+        `is_alone`: whoever held locks is known to be dead. Otherwise they lapse: he may still be in the middle of it.
+        """
+        if is_alone:
+            await self._break_locks()
         self._listening_since = self._last_look = self._clock()
         async with self._db.read() as connection:
             running = [job for job in await queries.live(connection) if job.facts.status is JobStatus.RUNNING]
@@ -121,10 +125,8 @@ class Scheduler:
                 task.add_done_callback(lambda _, job_id=job.view.job_id: self._done(job_id))
 
     async def _break_locks(self) -> None:
-        if self._db.is_sqlite:
-            # One process owns a SQLite file, so whoever held these locks is dead; on PostgreSQL they lapse.
-            async with self._db.write() as connection:
-                await queries.break_locks(connection)
+        async with self._db.write() as connection:
+            await queries.break_locks(connection)
 
     async def _run(self) -> None:
         while True:

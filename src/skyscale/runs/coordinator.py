@@ -10,7 +10,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -47,7 +47,7 @@ class World:
     http: httpx.AsyncClient
     metrics: Metrics
     clock: Callable[[], datetime]
-    fatal: Callable[[str], str | None] = lambda run_id: None
+    fatal: Callable[[str], Awaitable[str | None]]
     """Why a run's own environment leaves it no future, if so."""
 
 
@@ -111,7 +111,7 @@ class Coordinator:
             reason = f"{failed.job_id} gave up after {failed.attempt} attempts: {failed.reason or 'no reason given'}"
             await self._end(run, RunStatus.FAILED, f"{reason}; its log: GET /api/training/jobs/{failed.job_id}")
             return
-        hopeless = world.fatal(run.run_id)
+        hopeless = await world.fatal(run.run_id)
         if hopeless is not None:
             await self._end(run, RunStatus.FAILED, hopeless)
             return
