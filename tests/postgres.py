@@ -1,4 +1,4 @@
-"""A PostgreSQL server of a test's own: started in a temporary folder, killed, started again on the same data, removed."""
+"""A PostgreSQL server of a test's own: started in a temporary folder, killed, started again on its data, removed."""
 
 import os
 import secrets

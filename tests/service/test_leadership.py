@@ -150,7 +150,7 @@ async def test_a_term_whose_begin_fails_is_begun_again(database: Database, monke
         await only.look()
     assert only.terms == ["ended"]
     await only.look()
-    assert (only.terms, only.part.token) == (["ended", "began beside a predecessor"], 2), "locks of whoever led before lapse"
+    assert (only.terms, only.part.token) == (["ended", "began beside a predecessor"], 2), "old locks lapse"
 
 
 def test_a_name_of_another_process_is_dead_only_when_it_can_be_known() -> None:

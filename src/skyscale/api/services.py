@@ -130,8 +130,9 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
     notes = VerdictNotes(database)
     episodes = EpisodeService(database, buffer, judging, settings.ticket_ttl_s, library, events, metrics, notes.note)
     environments = _environments(backend, settings)
-    sessions, troubles = Sessions(settings.environment_sessions), Troubles(
-        database, events, time.monotonic, buffer.give_up
+    sessions, troubles = (
+        Sessions(settings.environment_sessions),
+        Troubles(database, events, time.monotonic, buffer.give_up),
     )
     turns = TurnService(buffer, judging, environments, sessions, troubles, library, notes.note)
 
@@ -143,8 +144,8 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
     providers = load_providers(settings.data_dir)
     jobs = JobService(database, events, providers=providers, settings=settings)
     scheduler = Scheduler(
-        leadership.fenced(), events, service=jobs, tokens=tokens, metrics=metrics, providers=providers, settings=settings,
-        url=lambda: settings.job_url or address.url, commands=commands,
+        leadership.fenced(), events, service=jobs, tokens=tokens, metrics=metrics, providers=providers,
+        settings=settings, url=lambda: settings.job_url or address.url, commands=commands,
     )  # fmt: skip
     runs = RunService(
         database, events, jobs, buffer, metrics,
@@ -155,7 +156,15 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
     swaps = Swaps(database, events, http, utc_now, tokens)
     cards = Cards(database, episodes.evaluations, settings.artifact_root)
     world = World(
-        leadership.fenced(), Parts(jobs, buffer, events), episodes.evaluations, cards, swaps, http, metrics, utc_now, turns.fatal
+        leadership.fenced(),
+        Parts(jobs, buffer, events),
+        episodes.evaluations,
+        cards,
+        swaps,
+        http,
+        metrics,
+        utc_now,
+        turns.fatal,
     )
     coordinator = Coordinator(world, settings.reconcile_s)
     runs.on_change = coordinator.wake
@@ -268,4 +277,3 @@ def _bounds(settings: Settings) -> Bounds:
 def _http() -> httpx.AsyncClient:
     # No proxies from the environment: policy servers are dialled directly.
     return httpx.AsyncClient(trust_env=False, follow_redirects=False, timeout=10.0)
-

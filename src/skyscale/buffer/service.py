@@ -68,9 +68,10 @@ class BufferService:
         self._ring(connection, run_id)
 
     async def close(self, connection: "AsyncConnection", run_id: str) -> None:
-        """Refuse everything from now on; what is stored can still be read."""
+        """Refuse everything from now on, and end every lease; what is stored can still be read."""
         await self.load(connection, run_id, lock=True)
         await queries.update_run(connection, run_id, state=RunState.CLOSED)
+        await queries.release_all(connection, run_id)
         self._ring(connection, run_id)
 
     async def published(
@@ -100,9 +101,11 @@ class BufferService:
         return await self._writer.write(ParsedPush(groups=[group], has_own_rewards=False))
 
     async def judged(self, group_id: str, rewards: Mapping[str, float]) -> None:
-        """Keep what was judged of a group, by `verdicts.key_of_program` or episode; a later verdict replaces another."""
+        """Keep what was judged of a group, by `verdicts.key_of_program` or episode; a later verdict counts."""
         if rewards:
-            await self._database.write_at_once(lambda connection: judged_queries.add_judged(connection, group_id, rewards))
+            await self._database.write_at_once(
+                lambda connection: judged_queries.add_judged(connection, group_id, rewards)
+            )
 
     async def give_up(self, run_id: str, reason: str, since: datetime) -> None:
         """Note that nothing more can be played, unless a group with an episode to learn from was pushed since then."""

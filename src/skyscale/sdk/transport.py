@@ -70,7 +70,7 @@ class _Options:
         self.trust_env = any(urlsplit(address).hostname not in LOOPBACK for address in self._addresses)
 
     def move_on(self, failed: str, error: SkyscaleError) -> None:
-        """Use the next address from now on, if this one did not answer or cannot work now and nobody moved on before."""
+        """Use the next address from now on, if this one could not work and nobody has moved on before."""
         if error.status == 503 and failed == self.base_url:
             self.base_url = self._addresses[(self._addresses.index(failed) + 1) % len(self._addresses)]
 

@@ -49,9 +49,7 @@ async def _no_start(_: bool) -> None:
 class Leadership:
     """This control plane's part in it."""
 
-    def __init__(
-        self, database: Database, url: Callable[[], str], clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, database: Database, url: Callable[[], str], clock: Callable[[], float] = time.monotonic) -> None:
         """`url` is where the others reach this one. `clock` is monotonic, in seconds."""
         self.name = replica.own_name()
         self.token: int | None = None
