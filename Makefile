@@ -6,8 +6,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO_FLAGS ?=
 PYTEST_FLAGS ?=
+CHAOS_FLAGS ?= --faults 20 --seed 0
 
-.PHONY: demo test test-dashboard test-sandboxes check unit lint lock bench clean dashboard up
+.PHONY: demo test test-dashboard test-sandboxes check unit lint lock bench chaos clean dashboard up
 
 demo: $(VENV)/.ready
 	@$(BIN)/skyscale demo $(DEMO_FLAGS)
@@ -40,6 +41,10 @@ unit: $(VENV)/.ready
 # What takes minutes: the whole hostile corpus and the whole contract of interactive sandboxes on gVisor and QEMU.
 test-sandboxes: $(VENV)/.ready
 	$(BIN)/python -m pytest -m slow tests/contract $(PYTEST_FLAGS)
+
+# Kills everything that a run consists of, at random, and looks at the books: about five minutes, needs PostgreSQL.
+chaos: $(VENV)/.ready
+	$(BIN)/python -m tests.chaos $(CHAOS_FLAGS)
 
 # Everything a benchmark against other libraries needs on top.
 bench: $(VENV)/.ready
