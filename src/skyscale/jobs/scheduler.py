@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from skyscale.auth.tokens import JobTokens
-from skyscale.errors import SkyscaleError
+from skyscale.errors import SkyscaleError, Unavailable
 from skyscale.events.service import EventLog
 from skyscale.jobs import queries, rules
 from skyscale.jobs.dispatch import COMMANDS, Dispatcher
@@ -133,6 +133,8 @@ class Scheduler:
             self._changed.clear()
             try:
                 await to_its_end(self.look())
+            except Unavailable as error:
+                log.warning("looking after jobs waits: %s", error.detail)
             except Exception:
                 log.exception("looking after jobs failed; trying again")
             with contextlib.suppress(TimeoutError):

@@ -16,6 +16,7 @@ from datetime import datetime
 
 import httpx
 
+from skyscale.errors import Unavailable
 from skyscale.runs import endings, limits, queries, rules
 from skyscale.runs.cards import Cards
 from skyscale.runs.no_signal import SignalWatch
@@ -82,13 +83,17 @@ class Coordinator:
             async with self._world.database.read() as connection:
                 live = await queries.live(connection)
             results = await asyncio.gather(*(self.reconcile(run) for run in live), return_exceptions=True)
+        except Unavailable as error:
+            log.warning("the round over all runs waits: %s", error.detail)
+            return
         except Exception:
             log.exception("the round over all runs failed; the next one tries again")
             return
         for run, result in zip(live, results, strict=True):
             if isinstance(result, Exception):
+                trace = None if isinstance(result, Unavailable) else result
                 with logs.about(run_id=run.run_id):
-                    log.error("reconciling %s failed; the next round tries again", run.run_id, exc_info=result)
+                    log.error("reconciling %s failed (%s); it is tried again", run.run_id, result, exc_info=trace)
 
     async def reconcile(self, run: RunRecord) -> None:
         """Take a run's next step, if there is one."""

@@ -17,6 +17,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from skyscale.errors import Unavailable
 from skyscale.store import replica, replica_rows
 from skyscale.store.engine import AsyncConnection, Database
 from skyscale.store.fenced import FencedDatabase
@@ -117,6 +118,8 @@ class Leadership:
             await asyncio.sleep(LOOK_S)
             try:
                 await to_its_end(self._look())
+            except Unavailable as error:
+                log.warning("the other control planes cannot be seen: %s", error.detail)
             except Exception:
                 # Whoever leads goes on: without the database nobody else can take over, and writes are fenced.
                 log.exception("the other control planes could not be looked at; trying again")
