@@ -50,6 +50,7 @@ from tests.postgres import PostgresServer, find_binaries
 
 RUN = "rl-load"
 GROUP_SIZE, TOKENS = 8, 32
+JSON = {"content-type": "application/json"}
 LATE_S = 0.1
 """The goal for the 99th percentile, and what the ceiling is measured against."""
 CALL_S = 30.0
@@ -94,7 +95,7 @@ class Fleet:
         self._url, self._session = url, session
         names = [job_id("worker", index) for index in range(workers)]
         self._jobs = [
-            (name, {"authorization": f"Bearer {tokens.issue(name, RUN, JobRole.WORKER, 1)}"}) for name in names
+            (name, {"authorization": f"Bearer {tokens.issue(name, RUN, JobRole.WORKER, 1)}", **JSON}) for name in names
         ]
         self._next = 0
         self._held: list[dict[str, object]] = []

@@ -11,6 +11,7 @@
 import asyncio
 import contextlib
 import logging
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -131,6 +132,7 @@ class Scheduler:
     async def _run(self) -> None:
         while True:
             self._changed.clear()
+            began = time.monotonic()
             try:
                 await to_its_end(self.look())
             except Unavailable as error:
@@ -138,8 +140,12 @@ class Scheduler:
             except Exception:
                 log.exception("looking after jobs failed; trying again")
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._settings.reconcile_s):
+                async with asyncio.timeout(self._pause_s(time.monotonic() - began)):
                     await self._changed.wait()
+
+    def _pause_s(self, took_s: float) -> float:
+        # A thousand jobs take longer to look at than ten: looking never takes more than a tenth of the time.
+        return max(self._settings.reconcile_s, min(9 * took_s, self._settings.heartbeat_s / 2))
 
     async def _poll(self, job: JobRecord) -> Seen | None:
         provider = self._providers.get(job.view.provider)

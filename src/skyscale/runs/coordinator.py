@@ -17,6 +17,7 @@ from datetime import datetime
 import httpx
 
 from skyscale.errors import Unavailable
+from skyscale.jobs.rules import JobBrief
 from skyscale.runs import endings, limits, queries, rules
 from skyscale.runs.cards import Cards
 from skyscale.runs.no_signal import SignalWatch
@@ -28,7 +29,7 @@ from skyscale.store.uninterrupted import to_its_end
 from skyscale.telemetry import logs
 from skyscale.telemetry.metrics import Metrics
 from skyscale.wire.jobs import JobRole, JobStatus
-from skyscale.wire.runs import ProcessHealth, RunStatus
+from skyscale.wire.runs import RunStatus
 
 log = logging.getLogger(__name__)
 HEALTH_TIMEOUT_S = 2.0
@@ -103,7 +104,7 @@ class Coordinator:
     async def _reconcile(self, run: RunRecord) -> None:
         world = self._world
         async with world.database.read() as connection:
-            processes = await world.parts.jobs.list_for_run(connection, run.run_id)
+            processes = await world.parts.jobs.brief_for_run(connection, run.run_id)
             failed = await world.parts.jobs.failed_job(connection, run.run_id)
         if run.status is RunStatus.RUNNING:
             is_served = run.policy_healthy_at is not None
@@ -184,7 +185,7 @@ class Coordinator:
             message = "the policy server's process ended; workers wait until its successor has registered"
             await self._tell(connection, run, "policy.lost", message, level="warning")
 
-    async def _running(self, run: RunRecord, processes: Sequence[ProcessHealth]) -> None:
+    async def _running(self, run: RunRecord, processes: Sequence[JobBrief]) -> None:
         world = self._world
         if run.serving_version != run.version_to_serve:
             world.swaps.wake(run.run_id)
@@ -204,7 +205,7 @@ class Coordinator:
         else:
             await self._towards_the_end(run, processes)
 
-    async def _towards_the_end(self, run: RunRecord, processes: Sequence[ProcessHealth]) -> None:
+    async def _towards_the_end(self, run: RunRecord, processes: Sequence[JobBrief]) -> None:
         if run.spec.mode == "evaluate":
             if not await self._evaluate_if_due(run):
                 await self._end(run, RunStatus.COMPLETED, "the evaluation is complete")
@@ -239,7 +240,7 @@ class Coordinator:
         self._world.swaps.wake(run.run_id)
         return True
 
-    async def _stopping(self, run: RunRecord, processes: Sequence[ProcessHealth]) -> None:
+    async def _stopping(self, run: RunRecord, processes: Sequence[JobBrief]) -> None:
         world = self._world
         if any(process.status not in OVER for process in processes):
             if rules.stopping_overdue(run.stopping_since, world.clock()):
@@ -282,5 +283,5 @@ def _policy_of(run: RunRecord) -> tuple[str | None, int | None]:
     return run.policy_url, run.policy_attempt
 
 
-def _is_alive(run: RunRecord, processes: Sequence[ProcessHealth]) -> bool:
+def _is_alive(run: RunRecord, processes: Sequence[JobBrief]) -> bool:
     return any(p.id == run.policy_job_id and p.attempt == run.policy_attempt and p.status in ALIVE for p in processes)

@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Literal, Protocol
 
+from skyscale.jobs.rules import JobBrief
 from skyscale.store.engine import AsyncConnection
 from skyscale.wire.batches import BufferStats
 from skyscale.wire.jobs import JobRole, JobView
@@ -35,6 +36,10 @@ class Jobs(Protocol):
 
     async def list_for_run(self, connection: AsyncConnection, run_id: str) -> list[ProcessHealth]:
         """Every job of the run and what it last said of itself."""
+        ...
+
+    async def brief_for_run(self, connection: AsyncConnection, run_id: str) -> list[JobBrief]:
+        """Where the run's jobs stand: all but its workers, and one worker that lives, if any does."""
         ...
 
     async def failed_job(self, connection: AsyncConnection, run_id: str) -> JobView | None:
