@@ -23,6 +23,10 @@ BRIEF = [column for column in jobs.c if column.name != "spec"]
 """What is read several times a second leaves out the one large document."""
 
 
+PAGE = 100
+"""Jobs that are read at once by whoever reads all."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobRecord:
     """A row, read."""
@@ -59,9 +63,19 @@ async def get(connection: AsyncConnection, job_id: str) -> JobRecord | None:
 
 
 async def live(connection: AsyncConnection) -> list[JobRecord]:
-    """Jobs that are not in a final state, oldest first: what the scheduler looks at."""
-    statement = select(*BRIEF).where(jobs.c.status.in_([status.value for status in LIVE])).order_by(jobs.c.seq)
-    return await _read(connection, statement)
+    """Jobs that are not in a final state, oldest first: what the scheduler looks at.
+
+    Read page by page, so that a thousand of them never hold up the loop for as long as reading them takes.
+    """
+    is_live, last = jobs.c.status.in_([status.value for status in LIVE]), 0
+    found: list[JobRecord] = []
+    while True:
+        statement = select(*BRIEF).where(is_live, jobs.c.seq > last).order_by(jobs.c.seq).limit(PAGE)
+        rows = (await connection.execute(statement)).mappings().all()
+        found += [_record(row) for row in rows]
+        if len(rows) < PAGE:
+            return found
+        last = rows[-1]["seq"]
 
 
 async def of_run(connection: AsyncConnection, run_id: str) -> list[JobRecord]:

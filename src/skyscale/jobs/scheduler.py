@@ -115,7 +115,9 @@ class Scheduler:
             jobs = await queries.live(connection)
         self._metrics.note_jobs(Counter((job.facts.role, job.facts.status) for job in jobs))
         jobs = [job for job in jobs if job.view.job_id not in self._busy]
-        seen = await asyncio.gather(*(self._poll(job) for job in jobs))
+        seen = list[Seen | None]()
+        for start in range(0, len(jobs), queries.PAGE):
+            seen += await asyncio.gather(*(self._poll(job) for job in jobs[start : start + queries.PAGE]))
         for job, view in zip(jobs, seen, strict=True):
             decision = rules.decide(
                 job.facts, view, now, heartbeat_s=self._settings.heartbeat_s, listening_since=self._listening_since

@@ -1,7 +1,7 @@
 """Many small writes of concurrent calls as one transaction and one fsync.
 
-What arrives while a transaction is being written waits together for the next one; nothing waits for a timer. A caller is
-answered after the commit that holds its write; a transaction that fails fails everyone in it.
+What arrives while a transaction is being written waits together for the next one; nothing waits for a timer. A caller
+is answered after the commit that holds its write; a transaction that fails fails everyone in it.
 """
 
 import asyncio
