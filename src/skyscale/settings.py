@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 MIN_TOKEN_CHARS = 16
+ADDRESSES = r"^https?://[^\s,]+(,https?://[^\s,]+)*$"
 MissingLayers = Literal["refuse", "warn"]
 
 
@@ -28,6 +29,14 @@ class Settings(BaseSettings):
     """Port to listen on; 0 takes a free one."""
     database_url: Annotated[str | None, Field(alias="DATABASE_URL")] = None
     """PostgreSQL, as `postgresql+asyncpg://...`; the default is a SQLite file. Excludes DB_PATH."""
+    job_url: Annotated[str | None, Field(alias="SKYSCALE_JOB_URL", pattern=ADDRESSES)] = None
+    """Where jobs reach the control plane: the URL of a balancer, or those of all replicas with commas between them. By
+    default the address that this one listens on."""
+    replica_url: Annotated[str | None, Field(alias="SKYSCALE_REPLICA_URL", pattern=r"^https?://[^\s,]+$")] = None
+    """Where other control planes on the same database reach this one; by default the address that it listens on."""
+    secret: Annotated[SecretStr | None, Field(alias="SKYSCALE_SECRET", min_length=32)] = None
+    """Signs the tokens of jobs: the same on all control planes that share a database but no data folder. By default one
+    is made and kept in the data folder."""
     db_path: Annotated[Path | None, Field(alias="DB_PATH")] = None
     """SQLite file; the default is `skyscale.db` in the data folder."""
     artifact_dir: Annotated[Path | None, Field(alias="ARTIFACT_LOCAL_DIR")] = None

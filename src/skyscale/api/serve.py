@@ -50,7 +50,7 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._parts.closing.set()
         # While we still answer: jobs hold calls open, and would hold us up for as long.
-        await self._parts.scheduler.shutdown()
+        await self._parts.reconcilers.shutdown()
         # What is left are held calls of ended jobs; cancelling them is no error worth telling.
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
         await super().shutdown(sockets)
