@@ -5,7 +5,7 @@ from pathlib import Path
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from skyscale.settings import JobSettings, Settings, VmSettings
+from skyscale.settings import HostSettings, JobSettings, Settings, VmSettings
 
 
 def row(field: FieldInfo) -> str:
@@ -20,6 +20,7 @@ def main() -> None:
     lines = ["# Settings", "", "Environment variables; this page is generated from `src/skyscale/settings.py`."]
     for title, model in (
         ("Control plane", Settings),
+        ("Sandbox host", HostSettings),
         ("Virtual-machine sandboxes", VmSettings),
         ("Job processes", JobSettings),
     ):

@@ -29,7 +29,8 @@ def create_app(settings: Settings, parts: services.Services | None = None) -> Fa
     app.state.services = parts
     errors.install(app)
     openapi.install(app)
-    app.add_middleware(Boundary, metrics=parts.metrics, max_body_bytes=settings.max_body_bytes)
+    larger = {("POST", "/api/rl/problem-sets"): settings.problem_set_max_bytes}
+    app.add_middleware(Boundary, metrics=parts.metrics, max_body_bytes=settings.max_body_bytes, larger=larger)
     for router in all_routers():
         app.include_router(router)
     return app

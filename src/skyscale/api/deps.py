@@ -13,19 +13,19 @@ Returning a `Response` skips FastAPI's second validation; `response_model` is st
 
 import hmac
 import ipaddress
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from fastapi import Depends, Path, Request, Response
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from fastapi import Depends, Path, Request
+from pydantic import BaseModel
 
-from skyscale.api.errors import invalid
+from skyscale.api.bodies import read_body, reply
 from skyscale.api.services import Services
 from skyscale.auth.principal import ANONYMOUS, OPERATOR, Principal
-from skyscale.errors import BadRequest, Unauthorized
+from skyscale.errors import Unauthorized
 from skyscale.settings import LOOPBACK
 
-T = TypeVar("T", bound=BaseModel)
+__all__ = ["Caller", "Parts", "RunId", "body_of", "principal_of", "read_body", "reply"]
 
 
 async def services_of(request: Request) -> Services:
@@ -54,26 +54,6 @@ async def principal_of(request: Request) -> Principal:
 Parts = Annotated[Services, Depends(services_of)]
 Caller = Annotated[Principal, Depends(principal_of)]
 RunId = Annotated[str, Path(max_length=60, pattern=r"^[A-Za-z0-9_.-]+$", description="The run's id, `rl-...`")]
-
-
-async def read_body(request: Request, model: type[T] | TypeAdapter[T]) -> T:
-    """The JSON body as this model; an empty body counts as `{}`. Errors become 400 or 422 as everywhere."""
-    media = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
-    if media != "application/json" and not media.endswith("+json"):
-        # Also keeps web pages of other origins out: they cannot send JSON without asking first.
-        raise BadRequest(f"the body must be application/json, not {media!r}", code="unsupported_media_type")
-    raw = await request.body() or b"{}"
-    try:
-        if isinstance(model, TypeAdapter):
-            return model.validate_json(raw)
-        return model.model_validate_json(raw)
-    except ValidationError as error:
-        raise invalid([dict(item) for item in error.errors()]) from error
-
-
-def reply(model: BaseModel, status: int = 200) -> Response:
-    """The reply as JSON, serialised once."""
-    return Response(model.__pydantic_serializer__.to_json(model), status, media_type="application/json")
 
 
 def body_of(*models: type[BaseModel]) -> dict[str, Any]:

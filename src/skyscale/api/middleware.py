@@ -6,6 +6,7 @@ Plain ASGI: the reply streams through untouched, and a request costs microsecond
 import logging
 import re
 import secrets
+from collections.abc import Mapping
 from time import perf_counter
 
 from starlette.requests import ClientDisconnect
@@ -22,8 +23,12 @@ REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 class Boundary:
     """The outermost layer of the app."""
 
-    def __init__(self, app: ASGIApp, *, metrics: Metrics, max_body_bytes: int) -> None:
+    def __init__(
+        self, app: ASGIApp, *, metrics: Metrics, max_body_bytes: int, larger: Mapping[tuple[str, str], int]
+    ) -> None:
+        """`larger` are the methods and paths whose bodies are streamed and have a limit of their own."""
         self._app = app
+        self._larger = larger
         self._metrics = metrics
         self._max_body_bytes = max_body_bytes
 
@@ -44,7 +49,7 @@ class Boundary:
 
     async def _answer(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, reply: "_Reply") -> None:
         try:
-            limit = self._max_body_bytes
+            limit = self._larger.get((scope["method"], scope["path"]), self._max_body_bytes)
             await self._app(scope, _limited(headers, receive, limit), reply.send)
         except ClientDisconnect:
             return  # it went away in the middle of its request: nobody is there to be answered
@@ -99,10 +104,11 @@ def _limited(headers: dict[bytes, bytes], receive: Receive, limit: int) -> Recei
 
     async def read() -> Message:
         nonlocal received
-        message = await receive()
-        received += len(message.get("body", b""))
-        if max(received, announced) > limit:
-            raise TooLarge(f"the body exceeds {limit} bytes")
-        return message
+        if announced <= limit:
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received <= limit:
+                return message
+        raise TooLarge(f"the body exceeds {limit} bytes")
 
     return read

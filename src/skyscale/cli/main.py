@@ -16,9 +16,10 @@ TABLE = {
     "algorithms": ("skyscale.cli.algorithms:algorithms", "Look at the training algorithms."),
     "eval": ("skyscale.cli.evaluate:evaluate", "Measure a model or a checkpoint on held-out problems."),
     "rollouts": ("skyscale.cli.rollouts:rollouts", "Read what the model wrote, and what came of it."),
-    "problems": ("skyscale.cli.problems:problems", "Look at what is trained on."),
+    "problems": ("skyscale.cli.problems:problems", "Upload what is trained on, and look at it."),
     "buffer": ("skyscale.cli.buffer:buffer", "Look into a run's experience buffer."),
     "sandbox": ("skyscale.cli.sandbox:sandbox", "Make isolated places to run code, and use them."),
+    "sandboxd": ("skyscale.cli.sandboxd:sandboxd", "Run untrusted code for a control plane on another machine."),
     "doctor": ("skyscale.cli.doctor:doctor", "Say what isolates untrusted code on this host."),
     "jobs": ("skyscale.cli.jobs:jobs", "Look at the processes of runs, and their logs."),
 }

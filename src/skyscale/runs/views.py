@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from skyscale.errors import BadRequest
 from skyscale.events.service import EventLog
 from skyscale.runs import queries, rules
-from skyscale.runs.ports import Buffer, Evaluations, Jobs
+from skyscale.runs.ports import Buffer, Curricula, Evaluations, Jobs
 from skyscale.runs.queries import RunRecord
 from skyscale.runs.service import existing
 from skyscale.settings import Settings
@@ -41,6 +41,7 @@ class RunViews:
         jobs: Jobs,
         buffer: Buffer,
         evaluations: Evaluations,
+        curricula: Curricula,
         settings: Settings,
     ) -> None:
         self._db = database
@@ -48,6 +49,7 @@ class RunViews:
         self._jobs = jobs
         self._buffer = buffer
         self._evaluations = evaluations
+        self._curricula = curricula
         self._grafana_url = _grafana_url(settings)
 
     async def require(self, run_id: str) -> RunRecord:
@@ -62,12 +64,14 @@ class RunViews:
             processes = await self._jobs.list_for_run(connection, run_id)
             points = await queries.newest_metrics(connection, run_id, METRICS_SHOWN)
             evaluations = await self._evaluations.results(connection, run_id)
+            pools = await self._curricula.counts(connection, run.spec)
             event_count = await self._events.count(connection, run_id)
             newest = await queries.policy(connection, run_id, run.newest_version)
             best = await queries.policy(connection, run_id, run.best_version or 0)
         stats = await self._buffer.stats(run_id)
         uris = [found[0].manifest_uri if found else None for found in (newest, best)]
-        return self._view(run, processes, points, evaluations, event_count, stats, uris)
+        view = self._view(run, processes, points, evaluations, event_count, stats, uris)
+        return view.model_copy(update={"curriculum": pools})
 
     async def page(self, cursor: str | None, limit: int, status: RunStatus | None) -> RunPage:
         """Runs, newest first. Raises BadRequest for a cursor that is not ours."""

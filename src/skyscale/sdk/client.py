@@ -4,12 +4,13 @@
 `.hint` saying what to do. Passing failures are repeated for `retry_for_s` before they are raised.
 """
 
-from collections.abc import AsyncGenerator, Generator
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Generator
 from pathlib import Path
 from types import TracebackType
 from typing import Self, Unpack
 
-from skyscale.sdk import downloads, rollout_calls
+from skyscale.sdk import downloads, problem_set_calls, rollout_calls
 from skyscale.sdk import operator_calls as calls
 from skyscale.sdk.following import follow, follow_async
 from skyscale.sdk.rollout_calls import RolloutFilters
@@ -18,6 +19,13 @@ from skyscale.wire.batches import BufferStats
 from skyscale.wire.episodes import EvaluationSample
 from skyscale.wire.jobs import JobCreated, JobDetail, JobPage, TrainingJobCreate
 from skyscale.wire.policies import PolicyPage
+from skyscale.wire.problem_sets import (
+    ProblemSample,
+    ProblemSetList,
+    ProblemSetUpload,
+    ProblemSetUploaded,
+    ProblemSetView,
+)
 from skyscale.wire.problems import ProblemPage, PublicProblem
 from skyscale.wire.rollouts import RolloutDetail, RolloutPage
 from skyscale.wire.runs import Event, EventPage, RunCreate, RunCreated, RunPage, RunView
@@ -96,6 +104,39 @@ class Client:
     def problem(self, problem_id: str) -> PublicProblem:
         """One problem, without its hidden tests."""
         return self.transport.send(calls.get_problem(problem_id))
+
+    def problem_sets(self) -> ProblemSetList:
+        """Every problem set with its current version."""
+        return self.transport.send(problem_set_calls.listing())
+
+    def problem_set(self, ref: str) -> ProblemSetView:
+        """A problem set (`name` or `name@version`) with its versions."""
+        return self.transport.send(problem_set_calls.show(ref))
+
+    def sample_problems(
+        self,
+        ref: str,
+        split: str | None = None,
+        difficulty: str | None = None,
+        tag: str | None = None,
+        cursor: str | None = None,
+        limit: int | None = None,
+    ) -> ProblemSample:
+        """A page of a set's problems, without their hidden tests."""
+        return self.transport.send(problem_set_calls.sample(ref, split, difficulty, tag, cursor, limit))
+
+    def delete_problem_set(self, ref: str) -> None:
+        """Remove a set, or one version of it; Conflict while a live run plays it."""
+        self.transport.send(problem_set_calls.delete(ref))
+
+    def upload_problem_set(
+        self,
+        path: str | Path,
+        options: ProblemSetUpload,
+        tell: Callable[[str, int, int], None] = lambda phase, done, total: None,
+    ) -> ProblemSetUploaded:
+        """Send a JSONL file; `tell` hears of the progress. The same content again is the same version."""
+        return problem_set_calls.upload(self.transport, Path(path), options, tell)
 
     def buffer_stats(self, run_id: str) -> BufferStats:
         """A run's trajectories by what became of them."""
@@ -203,6 +244,44 @@ class AsyncClient:
     async def problem(self, problem_id: str) -> PublicProblem:
         """One problem, without its hidden tests."""
         return await self.transport.send(calls.get_problem(problem_id))
+
+    async def problem_sets(self) -> ProblemSetList:
+        """Every problem set with its current version."""
+        return await self.transport.send(problem_set_calls.listing())
+
+    async def problem_set(self, ref: str) -> ProblemSetView:
+        """A problem set (`name` or `name@version`) with its versions."""
+        return await self.transport.send(problem_set_calls.show(ref))
+
+    async def sample_problems(
+        self,
+        ref: str,
+        split: str | None = None,
+        difficulty: str | None = None,
+        tag: str | None = None,
+        cursor: str | None = None,
+        limit: int | None = None,
+    ) -> ProblemSample:
+        """A page of a set's problems, without their hidden tests."""
+        return await self.transport.send(problem_set_calls.sample(ref, split, difficulty, tag, cursor, limit))
+
+    async def delete_problem_set(self, ref: str) -> None:
+        """Remove a set, or one version of it; Conflict while a live run plays it."""
+        await self.transport.send(problem_set_calls.delete(ref))
+
+    async def upload_problem_set(
+        self,
+        path: str | Path,
+        options: ProblemSetUpload,
+        tell: Callable[[str, int, int], None] = lambda phase, done, total: None,
+    ) -> ProblemSetUploaded:
+        """Send a JSONL file from a thread, where `tell` is called too. The same content again is the same version."""
+        options_ = self.transport.options
+        transport = Transport(options_.base_url, options_.token, options_.timeout_s, 0.0)
+        try:
+            return await asyncio.to_thread(problem_set_calls.upload, transport, Path(path), options, tell)
+        finally:
+            transport.close()
 
     async def buffer_stats(self, run_id: str) -> BufferStats:
         """A run's trajectories by what became of them."""

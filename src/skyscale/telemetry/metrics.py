@@ -23,6 +23,9 @@ class Metrics:
         self.rl_policy_version = self._gauge("rl_policy_version", "Newest published policy version", run)
         self.rl_trajectories_pushed = self._counter("rl_trajectories_pushed", "Trajectories stored", run)
         self.rl_trajectories_sampled = self._counter("rl_trajectories_sampled", "Trajectories handed out", run)
+        self.rl_curriculum_problems = self._gauge(
+            "rl_curriculum_problems", "Train problems by what the curriculum makes of them", [*run, "pool"]
+        )
         job = ["role", "gpu_model", "provider"]
         self.job_dispatch = self._counter("job_dispatch", "Starts of jobs", [*job, "status"])
         self.job_dispatch_failures = self._counter("job_dispatch_failures", "Starts of jobs that failed", job)
@@ -56,6 +59,7 @@ class Metrics:
             self.training_step,
             self.rl_buffer_size,
             self.rl_policy_version,
+            self.rl_curriculum_problems,
         ):
             gauge.remove_by_labels({"run_id": run_id})
 

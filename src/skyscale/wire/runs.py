@@ -73,6 +73,37 @@ class Evaluation(Request):
         return self
 
 
+class Curriculum(Request):
+    """Train less on what is solved or hopeless; a group of equal rewards teaches nothing.
+
+    A problem's estimate is the mean reward of its groups in this run, each older one counting `decay` as much as the
+    next. With `after_groups` groups and an estimate outside [hopeless_below, solved_above] the problem is retired: it
+    is drawn `recheck` as often as the others, so that it comes back when its estimate does.
+    """
+
+    solved_above: Annotated[float, Field(gt=0, le=1)] = 0.95
+    hopeless_below: Annotated[float, Field(ge=0, lt=1)] = 0.02
+    after_groups: Annotated[int, Field(ge=1, le=8)] = 2
+    decay: Annotated[float, Field(gt=0, le=1)] = 0.7
+    recheck: Annotated[float, Field(gt=0, le=1)] = 0.1
+
+    @model_validator(mode="after")
+    def _bounds_are_in_order(self) -> "Curriculum":
+        if self.hopeless_below >= self.solved_above:
+            raise ValueError("curriculum.hopeless_below must be less than curriculum.solved_above")
+        return self
+
+
+class CurriculumCounts(Reply):
+    """The run's train problems by what its curriculum makes of them."""
+
+    unplayed: int
+    """Fewer than `after_groups` groups so far; drawn as often as `learning` ones."""
+    learning: int
+    solved: int
+    hopeless: int
+
+
 class RunCreate(Request):
     """The body of `POST /api/rl/runs`; `{}` is a valid one."""
 
@@ -85,8 +116,13 @@ class RunCreate(Request):
     gpu_model: Annotated[str, Field(min_length=1, max_length=40)] = "cpu"
     provider: Annotated[str, Field(min_length=1, max_length=40)] = "local"
     problem_set: Annotated[str, Field(min_length=1, max_length=200)] = "embedded"
+    """`embedded`, an uploaded set (`name` or `name@version`), or the path of a JSONL file on the server's host."""
     difficulty: Difficulty | None = None
     """Train only on problems of this difficulty."""
+    curriculum: Curriculum | None = None
+    """Off by default: every train problem is drawn equally often."""
+    allow_weak_trust: bool = False
+    """Train also on problems of `trust: weak`, whose tests a cheating program could pass."""
     algorithm: Algorithm = Algorithm()
     sampling: Sampling = Sampling()
     evaluation: Evaluation = Evaluation()
@@ -144,7 +180,10 @@ class RunSpec(Reply):
     gpu_model: str
     provider: str
     problem_set: str
+    """With the version of an uploaded set."""
     difficulty: Difficulty | None
+    curriculum: Curriculum | None = None
+    allow_weak_trust: bool = False
     algorithm: Algorithm
     """With `learning_rate` set, and, in synchronous mode, `max_staleness` 0 and `dynamic_sampling` true."""
     sampling: Sampling
@@ -300,6 +339,8 @@ class RunView(Reply):
     metrics: list[MetricsPoint]
     """The newest 200 reports, oldest first."""
     evaluations: list[EvaluationResult]
+    curriculum: CurriculumCounts | None = None
+    """Null when it is off."""
     event_count: int
     checkpoint: str | None
     """Where the newest published weights lie."""
