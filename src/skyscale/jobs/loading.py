@@ -8,7 +8,10 @@ from typing import cast
 from skyscale.errors import Invalid
 from skyscale.jobs.provider import Provider, Setup
 
-PROVIDERS = {"local": "skyscale.jobs.providers.local:LocalProvider"}
+PROVIDERS = {
+    "local": "skyscale.jobs.providers.local:LocalProvider",
+    "huggingface": "skyscale.jobs.providers.huggingface:HuggingFaceProvider",
+}
 """Name -> class, whose one argument is a `Setup`."""
 
 
