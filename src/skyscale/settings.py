@@ -11,6 +11,7 @@ from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+MIN_TOKEN_CHARS = 16
 MissingLayers = Literal["refuse", "warn"]
 
 
@@ -32,7 +33,9 @@ class Settings(BaseSettings):
     artifact_dir: Annotated[Path | None, Field(alias="ARTIFACT_LOCAL_DIR")] = None
     """Folder of the local artifact store; the default is `artifacts` in the data folder."""
     dashboard_token: Annotated[SecretStr | None, Field(alias="SKYSCALE_DASHBOARD_TOKEN")] = None
-    """When set, every call that changes state needs it (or a job token) as a bearer token."""
+    """When set, every call that changes state needs it, an API key or a job's token; the dashboard needs the same."""
+    reads: Annotated[Literal["local", "open", "guarded"], Field(alias="SKYSCALE_READS")] = "local"
+    """Who may read without credentials: calls from this machine by its own name, anyone, or nobody."""
     insecure: Annotated[bool, Field(alias="SKYSCALE_INSECURE")] = False
     """Insist on listening beyond loopback without authentication."""
     heartbeat_s: Annotated[float, Field(alias="SKYSCALE_HEARTBEAT_S", gt=0)] = 2.0
@@ -89,7 +92,16 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"HOST={self.host} listens beyond loopback, which needs SKYSCALE_DASHBOARD_TOKEN (or --insecure)"
             )
+        if self.host not in LOOPBACK and self.dashboard_token is not None:
+            self._refuse_weak(self.dashboard_token.get_secret_value())
         return self
+
+    def _refuse_weak(self, token: str) -> None:
+        if len(token) < MIN_TOKEN_CHARS:
+            raise ValueError(
+                f"HOST={self.host} listens beyond loopback, where a SKYSCALE_DASHBOARD_TOKEN of less than "
+                f"{MIN_TOKEN_CHARS} characters can be guessed: use the output of `openssl rand -hex 32`"
+            )
 
     @property
     def may_lack_layers(self) -> bool:
@@ -194,6 +206,15 @@ class CloudSettings(BaseSettings):
     """Modal app that sandboxes belong to; created when it does not exist."""
     modal_secrets: Annotated[str, Field(alias="SKYSCALE_MODAL_SECRETS")] = ""
     """Names of Modal secrets (separated by commas) that runs' processes get, for example one with HF_TOKEN."""
+
+
+class LogSettings(BaseSettings):
+    """How a process writes its log; jobs on this host inherit it."""
+
+    model_config = SettingsConfigDict(use_attribute_docstrings=True, frozen=True, populate_by_name=True, extra="ignore")
+
+    log_format: Annotated[Literal["text", "json"], Field(alias="SKYSCALE_LOG_FORMAT")] = "text"
+    """`json` writes an object a line, with `run_id` and `job_id` where there is one."""
 
 
 class JobSettings(BaseSettings):

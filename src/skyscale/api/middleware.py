@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Mapping
 from time import perf_counter
 
+from prometheus_client import Counter, Histogram
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -31,6 +32,8 @@ class Boundary:
         self._larger = larger
         self._metrics = metrics
         self._max_body_bytes = max_body_bytes
+        self._series: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+        """Labelled metrics that were looked up before: routes, methods and statuses are few."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -64,9 +67,14 @@ class Boundary:
     def _count(self, scope: Scope, reply: "_Reply", seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "(none)")
         method = scope["method"] if scope["method"] in _METHODS else "other"
-        self._metrics.http_requests.labels(method, route, str(reply.status or 499)).inc()
+        key = (method, route, reply.status or 499)
+        series = self._series.get(key)
+        if series is None:
+            requests = self._metrics.http_requests.labels(method, route, str(key[2]))
+            series = self._series[key] = requests, self._metrics.http_request_duration_seconds.labels(method, route)
+        series[0].inc()
         if not reply.is_stream:
-            self._metrics.http_request_duration_seconds.labels(method, route).observe(seconds)
+            series[1].observe(seconds)
 
 
 _STREAMS = (b"text/event-stream", b"application/x-ndjson")

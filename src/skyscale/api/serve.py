@@ -15,11 +15,13 @@ from collections.abc import Callable, Generator
 
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.config import LOGGING_CONFIG
 
 from skyscale.api.app import create_app
 from skyscale.api.listening import listen, url_of
 from skyscale.api.services import Services
 from skyscale.settings import Settings
+from skyscale.telemetry import logs
 
 SWITCH_S = 0.001
 """The interpreter lock changes hands after this long: the loop waits for the writer thread, and it for the loop."""
@@ -62,6 +64,8 @@ def run_server(settings: Settings, *, log_level: str = "warning", on_ready: Call
         SkyscaleError: a part could not start, for example no sandbox on this host.
     """
     sys.setswitchinterval(SWITCH_S)
+    if logs.is_json():
+        logs.start()
     app = create_app(settings)
     parts: Services = app.state.services
     listener = listen(settings.host, settings.port)
@@ -78,6 +82,7 @@ def _serve(
     config = uvicorn.Config(
         app,
         log_level=log_level,
+        log_config=None if logs.is_json() else LOGGING_CONFIG,
         access_log=False,
         server_header=False,
         lifespan="off",

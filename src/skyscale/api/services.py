@@ -21,6 +21,7 @@ import httpx
 
 from skyscale.api.notices import Notices
 from skyscale.artifacts.store import open_store
+from skyscale.auth.service import KeyService
 from skyscale.auth.tokens import JobTokens, load_secret
 from skyscale.boxes.files import BoxFiles
 from skyscale.boxes.service import BoxService
@@ -56,6 +57,7 @@ from skyscale.runs.swaps import Swaps
 from skyscale.runs.views import RunViews
 from skyscale.sandboxes.layers import missing_needed
 from skyscale.sandboxes.loading import WORKSPACES, load_backend, load_workspaces
+from skyscale.sandboxes.sandbox import SandboxBackend
 from skyscale.settings import Settings
 from skyscale.store.engine import Database
 from skyscale.store.migrate import upgrade
@@ -83,6 +85,7 @@ class Services:
     database: Database
     metrics: Metrics
     tokens: JobTokens
+    keys: KeyService
     events: EventLog
     buffer: BufferService
     judge: Judge
@@ -120,14 +123,12 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
     hosts = HostService(database, token=settings.host_token.get_secret_value() if settings.host_token else None)
     backend = load_backend(slots=settings.sandbox_slots, allow_weak=settings.may_lack_layers)
     judge = Judge(backend, concurrency=settings.sandbox_slots)
-    judging = Judging(SpreadJudge(hosts, judge), settings.verdict_cache_entries)
-    problem_sets = ProblemSetService(
-        database, open_store(settings.artifact_root), judge, settings.data_dir / "problem-uploads", _bounds(settings)
-    )
+    judging = Judging(SpreadJudge(hosts, judge), settings.verdict_cache_entries, metrics)
+    problem_sets = _problem_sets(database, judge, settings)
     library = problem_sets.library
     notes = VerdictNotes(database)
     episodes = EpisodeService(database, buffer, judging, settings.ticket_ttl_s, library, events, metrics, notes.note)
-    environments = Environments(backend, concurrency=settings.sandbox_slots, origins=_origins(settings))
+    environments = _environments(backend, settings)
     sessions, troubles = Sessions(settings.environment_sessions), Troubles(database, events, time.monotonic)
     turns = TurnService(buffer, judging, environments, sessions, troubles, library, notes.note)
 
@@ -143,17 +144,11 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
         url=lambda: address.url, commands=commands,
     )  # fmt: skip
     runs = RunService(
-        database,
-        events,
-        jobs,
-        buffer,
-        metrics,
-        providers=set(providers),
-        problems=problem_sets,
-        check_model=check_parts,
+        database, events, jobs, buffer, metrics,
+        providers=set(providers), problems=problem_sets, check_model=check_parts,
         default_loggers=settings.loggers.split(",") if settings.loggers else (),
         notices=Notices(judge, hosts, library).of,
-    )
+    )  # fmt: skip
     swaps = Swaps(database, events, http, utc_now, tokens)
     cards = Cards(database, episodes.evaluations, settings.artifact_root)
     world = World(
@@ -162,6 +157,7 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
     coordinator = Coordinator(world, settings.reconcile_s)
     runs.on_change = coordinator.wake
     boxes = _boxes(settings, database, hosts)
+    _watch(metrics, buffer, judge, boxes)
     return Services(
         settings=settings, address=address, database=database, metrics=metrics, tokens=tokens, events=events,
         buffer=buffer, judge=judge, episodes=episodes, turns=turns,
@@ -169,7 +165,7 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
         notes=notes, rollouts=RolloutService(database, notes, settings.artifact_root, library),
         sweeper=Sweeper(database, Retention(settings.rollouts_keep, settings.rollouts_sample_every)),
         problem_sets=problem_sets,
-        hosts=hosts, boxes=boxes, files=BoxFiles(boxes),
+        hosts=hosts, boxes=boxes, files=BoxFiles(boxes), keys=KeyService(database),
         jobs=jobs, scheduler=scheduler, runs=runs, swaps=swaps, coordinator=coordinator, http=http,
         views=RunViews(database, events, jobs, buffer, episodes.evaluations, episodes.curricula, settings),
     )  # fmt: skip
@@ -212,15 +208,18 @@ def _warn_of_layers(judge: Judge) -> None:
         )  # fmt: skip
 
 
-def _origins(settings: Settings) -> list[str]:
-    return [origin.strip() for origin in settings.environment_origins.split(",") if origin.strip()]
-
-
 def _boxes(settings: Settings, database: Database, hosts: HostService) -> BoxService:
     return BoxService(
         database, {name: load_workspaces(name, label=_label(settings)) for name in WORKSPACES},
         HostPlaces(hosts), max_open=settings.sandbox_max_open, max_total=settings.sandbox_max_total,
     )  # fmt: skip
+
+
+def _watch(metrics: Metrics, buffer: BufferService, judge: Judge, boxes: BoxService) -> None:
+    """Join what is read at each scrape, and what is told."""
+    metrics.sandbox_pool_size.set_function(lambda: judge.num_ready)
+    metrics.sandbox_interactive_open.set_function(lambda: boxes.num_open)
+    buffer.handed_out = lambda run_id, count: metrics.rl_trajectories_sampled.labels(run_id).inc(count)
 
 
 def _label(settings: Settings) -> str:
@@ -237,6 +236,16 @@ def check_extras(spec: RunSpec) -> None:
                 code="extra_missing",
                 hint=f"pip install 'skyscale[{name}]'",
             )
+
+
+def _environments(backend: SandboxBackend, settings: Settings) -> Environments:
+    origins = [origin.strip() for origin in settings.environment_origins.split(",") if origin.strip()]
+    return Environments(backend, concurrency=settings.sandbox_slots, origins=origins)
+
+
+def _problem_sets(database: Database, judge: Judge, settings: Settings) -> ProblemSetService:
+    store = open_store(settings.artifact_root)
+    return ProblemSetService(database, store, judge, settings.data_dir / "problem-uploads", _bounds(settings))
 
 
 def _bounds(settings: Settings) -> Bounds:

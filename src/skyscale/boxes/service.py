@@ -69,8 +69,7 @@ class BoxService:
         self._database = database
         self._backends = backends
         self._places = places
-        self._max_open, self._max_total = max_open, max_total
-        self._now = now
+        self._max_open, self._max_total, self._now = max_open, max_total, now
         self._holder = own_name()
         self._boxes: dict[str, Box] = {}
         self._in_making: dict[str, str] = {}
@@ -80,6 +79,11 @@ class BoxService:
         self._loop: asyncio.Task[None] | None = None
         self._work: set[asyncio.Task[Any]] = set()
         """What uses the database; ended before it is closed."""
+
+    @property
+    def num_open(self) -> int:
+        """Sandboxes that this control plane holds."""
+        return len(self._boxes)
 
     # -- life ----------------------------------------------------------------------------------------------------
 

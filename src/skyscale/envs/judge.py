@@ -18,7 +18,16 @@ from skyscale.envs.answers import is_right
 from skyscale.envs.assertions import Assertion, parse_assertion
 from skyscale.envs.test_code import TestPlan, plan_for
 from skyscale.errors import SandboxFailure
-from skyscale.sandboxes.sandbox import CallResult, CallStatus, Execution, Limits, ManyRuns, Sandbox, SandboxBackend
+from skyscale.sandboxes.sandbox import (
+    CallResult,
+    CallStatus,
+    Execution,
+    Limits,
+    ManyRuns,
+    Pooled,
+    Sandbox,
+    SandboxBackend,
+)
 from skyscale.wire.episodes import MAX_CODE_CHARS, Outcome, TestResult, Verdict
 from skyscale.wire.problems import Problem, StdinTest, Trust
 
@@ -56,6 +65,11 @@ class Judge:
         """End every sandbox."""
         await asyncio.gather(*self._closing, return_exceptions=True)
         await self._backend.stop()
+
+    @property
+    def num_ready(self) -> int:
+        """Sandboxes that wait to be used; 0 where the backend keeps none."""
+        return self._backend.num_ready if isinstance(self._backend, Pooled) else 0
 
     def report(self) -> dict[str, str]:
         """The backend's layers of isolation."""

@@ -7,9 +7,11 @@
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from time import perf_counter
 from typing import Protocol
 
 from skyscale.episodes import rules
+from skyscale.telemetry.metrics import Metrics
 from skyscale.wire.episodes import Outcome, Verdict
 from skyscale.wire.problems import Problem
 
@@ -28,8 +30,9 @@ class Judge(Protocol):
 class Judging:
     """The judge with a memory."""
 
-    def __init__(self, judge: Judge, cache_entries: int) -> None:
+    def __init__(self, judge: Judge, cache_entries: int, metrics: Metrics) -> None:
         self._judge = judge
+        self._metrics = metrics
         self._cache_entries = cache_entries
         self._cache: OrderedDict[bytes, Verdict] = OrderedDict()
 
@@ -40,14 +43,21 @@ class Judging:
         for _ in range(ATTEMPTS):
             left = [code for code in keys if code not in found or found[code].outcome is BROKEN]
             if left:
-                found |= zip(left, await self._judge.judge_all(problem, left), strict=True)
+                found |= zip(left, await self._judged(problem, left), strict=True)
                 self._remember({keys[code]: found[code] for code in left})
         return [found[code] for code in codes]
+
+    async def _judged(self, problem: Problem, codes: Sequence[str]) -> list[Verdict]:
+        began = perf_counter()
+        verdicts = await self._judge.judge_all(problem, codes)
+        self._metrics.judged([verdict.outcome for verdict in verdicts], perf_counter() - began)
+        return verdicts
 
     def _known(self, key: bytes) -> Verdict | None:
         verdict = self._cache.get(key)
         if verdict is not None:
             self._cache.move_to_end(key)
+            self._metrics.sandbox_cached_verdicts.inc()
         return verdict
 
     def _remember(self, verdicts: Mapping[bytes, Verdict]) -> None:

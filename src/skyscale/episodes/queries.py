@@ -86,6 +86,7 @@ async def played_groups(connection: AsyncConnection, run_id: str, since: datetim
     return [PlayedGroup(row.sequence, row.problem_id, row.reward_sum / row.kept, row.pushed_at) for row in rows]
 
 
+@dataclass(frozen=True, slots=True)
 class EvaluatedProblem:
     """What came of one held-out problem in one evaluation."""
 

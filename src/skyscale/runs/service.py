@@ -266,6 +266,7 @@ class RunService:
             self._metrics.training_episode_reward.labels(run_id).set(body.episode_reward)
         if body.gpu_util is not None:
             self._metrics.training_gpu_util.labels(run_id).set(body.gpu_util)
+        self._metrics.reported.trained(run_id, body.metrics)
 
 
 async def existing(connection: AsyncConnection, run_id: str, *, lock: bool = False) -> RunRecord:

@@ -19,6 +19,7 @@ from skyscale.wire.jobs import JobRole
 from skyscale.wire.policies import PolicyPage
 from skyscale.wire.runs import (
     EvaluationResult,
+    MetricsColumns,
     MetricsPoint,
     ProcessHealth,
     RunPage,
@@ -88,6 +89,13 @@ class RunViews:
             versions = await queries.policies_of(connection, run_id, after_version, limit)
         return PolicyPage(run_id=run_id, policies=versions)
 
+    async def metrics(self, run_id: str, after: int, limit: int, keys: frozenset[str]) -> MetricsColumns:
+        """Reports after a cursor as columns; no keys means all metrics. Raises NotFound."""
+        async with self._db.read() as connection:
+            await existing(connection, run_id)
+            last, points = await queries.metrics_after(connection, run_id, after, limit)
+        return _columns(run_id, last, points, keys)
+
     def _view(
         self,
         run: RunRecord,
@@ -125,6 +133,21 @@ class RunViews:
             rollouts_started_at=run.rollouts_started_at,
             ended_at=run.ended_at,
         )
+
+
+def _columns(run_id: str, last: int, points: list[MetricsPoint], keys: frozenset[str]) -> MetricsColumns:
+    reports = [
+        {"episode_reward": point.episode_reward, "loss": point.loss, "gpu_util": point.gpu_util} | point.metrics
+        for point in points
+    ]
+    names = keys or {name for report in reports for name in report}
+    return MetricsColumns(
+        run_id=run_id,
+        after=last,
+        step=[point.step for point in points],
+        timestamp=[point.timestamp for point in points],
+        series={name: [report.get(name) for report in reports] for name in sorted(names)},
+    )
 
 
 def _stage(run: RunRecord) -> RunStage | None:

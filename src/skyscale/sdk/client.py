@@ -12,6 +12,7 @@ from typing import Self, Unpack
 
 from skyscale.sdk import downloads, problem_set_calls, rollout_calls
 from skyscale.sdk import operator_calls as calls
+from skyscale.sdk.credentials import credential_for, environment_url
 from skyscale.sdk.following import follow, follow_async
 from skyscale.sdk.rollout_calls import RolloutFilters
 from skyscale.sdk.transport import AsyncTransport, Transport
@@ -38,6 +39,12 @@ class Client:
         self, base_url: str, token: str | None = None, timeout_s: float = 30.0, retry_for_s: float = 10.0
     ) -> None:
         self.transport = Transport(base_url, token, timeout_s, retry_for_s)
+
+    @classmethod
+    def from_environment(cls, url: str | None = None) -> Self:
+        """A client of `url` or SKYSCALE_URL, with SKYSCALE_API_KEY or the key that `skyscale login` keeps for it."""
+        base_url = url or environment_url()
+        return cls(base_url, credential_for(base_url))
 
     def create_run(self, body: RunCreate) -> RunCreated:
         """Start a run (or, with `dry_run`, only validate and resolve it)."""
@@ -178,6 +185,12 @@ class AsyncClient:
         self, base_url: str, token: str | None = None, timeout_s: float = 30.0, retry_for_s: float = 10.0
     ) -> None:
         self.transport = AsyncTransport(base_url, token, timeout_s, retry_for_s)
+
+    @classmethod
+    def from_environment(cls, url: str | None = None) -> Self:
+        """A client of `url` or SKYSCALE_URL, with SKYSCALE_API_KEY or the key that `skyscale login` keeps for it."""
+        base_url = url or environment_url()
+        return cls(base_url, credential_for(base_url))
 
     async def create_run(self, body: RunCreate) -> RunCreated:
         """Start a run (or, with `dry_run`, only validate and resolve it)."""

@@ -12,8 +12,10 @@ from pydantic import Field, field_validator, model_validator
 
 from skyscale.wire.algorithms import Algorithm
 from skyscale.wire.base import Reply, Request
+from skyscale.wire.curriculum import Curriculum, CurriculumCounts
 from skyscale.wire.environments import MAX_TURNS, CodeEnvironment, Environment
 from skyscale.wire.problems import Difficulty
+from skyscale.wire.training import Training
 
 RUN_ID_PATTERN = r"^rl-[a-z0-9][a-z0-9-]{2,47}$"
 
@@ -73,37 +75,6 @@ class Evaluation(Request):
         return self
 
 
-class Curriculum(Request):
-    """Train less on what is solved or hopeless; a group of equal rewards teaches nothing.
-
-    A problem's estimate is the mean reward of its groups in this run, each older one counting `decay` as much as the
-    next. With `after_groups` groups and an estimate outside [hopeless_below, solved_above] the problem is retired: it
-    is drawn `recheck` as often as the others, so that it comes back when its estimate does.
-    """
-
-    solved_above: Annotated[float, Field(gt=0, le=1)] = 0.95
-    hopeless_below: Annotated[float, Field(ge=0, lt=1)] = 0.02
-    after_groups: Annotated[int, Field(ge=1, le=8)] = 2
-    decay: Annotated[float, Field(gt=0, le=1)] = 0.7
-    recheck: Annotated[float, Field(gt=0, le=1)] = 0.1
-
-    @model_validator(mode="after")
-    def _bounds_are_in_order(self) -> "Curriculum":
-        if self.hopeless_below >= self.solved_above:
-            raise ValueError("curriculum.hopeless_below must be less than curriculum.solved_above")
-        return self
-
-
-class CurriculumCounts(Reply):
-    """The run's train problems by what its curriculum makes of them."""
-
-    unplayed: int
-    """Fewer than `after_groups` groups so far; drawn as often as `learning` ones."""
-    learning: int
-    solved: int
-    hopeless: int
-
-
 class RunCreate(Request):
     """The body of `POST /api/rl/runs`; `{}` is a valid one."""
 
@@ -124,6 +95,10 @@ class RunCreate(Request):
     allow_weak_trust: bool = False
     """Train also on problems of `trust: weak`, whose tests a cheating program could pass."""
     algorithm: Algorithm = Algorithm()
+    training: Training = Training()
+    """`method` `full` (default) or `lora`, and its sizes."""
+    trainer_processes: Annotated[int, Field(ge=1, le=64)] = 1
+    """Processes of the trainer's job that share each batch, group by group; on a GPU machine one per GPU."""
     sampling: Sampling = Sampling()
     evaluation: Evaluation = Evaluation()
     environment: Environment = CodeEnvironment()
@@ -186,6 +161,8 @@ class RunSpec(Reply):
     allow_weak_trust: bool = False
     algorithm: Algorithm
     """With `learning_rate` set, and, in synchronous mode, `max_staleness` 0 and `dynamic_sampling` true."""
+    training: Training = Training()
+    trainer_processes: int = 1
     sampling: Sampling
     """With `max_new_tokens` set."""
     evaluation: Evaluation
@@ -275,6 +252,18 @@ class MetricsPoint(Reply):
     gpu_util: float | None
     timestamp: int
     metrics: dict[str, float]
+
+
+class MetricsColumns(Reply):
+    """`GET /api/rl/runs/{id}/metrics`: reports after a cursor as columns, oldest first, all of one length."""
+
+    run_id: str
+    after: int
+    """Cursor of the last report here: pass it as `after` to get what came later."""
+    step: list[int]
+    timestamp: list[int]
+    series: dict[str, list[float | None]]
+    """One column per metric, `episode_reward`, `loss` and `gpu_util` among them; null where a report lacks it."""
 
 
 class PassAtK(Reply):

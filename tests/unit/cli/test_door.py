@@ -23,6 +23,7 @@ OPTIONS = {
     "algorithms show": {"--json"},
     "": {"--version"},
     "demo": {"--seconds", "--seed", "--workers", "--port", "--data-dir", "--keep-serving", "--json"},
+    "up": {"--host", "--port", "--dashboard-host", "--dashboard-port", "--data-dir", "--insecure"},
     "serve": {"--host", "--port", "--data-dir", "--insecure"},
     "runs create": {
         URL, "--json", "--base-model", "--num-workers", "--gpu-model", "--provider", "--problem-set", "--difficulty",
@@ -62,6 +63,12 @@ OPTIONS = {
         "--url", "--host", "--port", "--public-url", "--name", "--data-dir", "--backend", "--slots", "--missing-layers",
     },
     "doctor": {"--backend", "--json"},
+    "login": {URL, "--key-stdin"},
+    "logout": {URL, "--revoke"},
+    "whoami": {URL, "--json"},
+    "keys create": {URL, "--json", "--scope", "--days", "--forever"},
+    "keys list": {URL, "--json", "--limit", "--cursor"},
+    "keys revoke": {URL},
     "jobs list": {URL, "--json", "--run", "--limit", "--cursor"},
     "jobs logs": {URL, "--json"},
 }  # fmt: skip

@@ -96,6 +96,11 @@ class ProcessBackend:
     def _has(self, layer: str) -> bool:
         return self._layers.get(layer) == "yes"
 
+    @property
+    def num_ready(self) -> int:
+        """Warm sandboxes."""
+        return len(self._warm)
+
     async def acquire(self) -> ProcessSandbox:
         """A fresh sandbox, from the warm pool when one is ready.
 
