@@ -182,8 +182,6 @@ class CloudSettings(BaseSettings):
 
     model_config = SettingsConfigDict(use_attribute_docstrings=True, frozen=True, populate_by_name=True, extra="ignore")
 
-    job_image: Annotated[str | None, Field(alias="SKYSCALE_JOB_IMAGE")] = None
-    """Container image of runs' processes on clouds: one with Python and `skyscale[train]` that the cloud can pull."""
     hf_token: Annotated[SecretStr | None, Field(alias="HF_TOKEN")] = None
     """Hugging Face token that may start Jobs in the namespace; runs' processes get it too, for gated models."""
     hf_namespace: Annotated[str | None, Field(alias="SKYSCALE_HF_NAMESPACE")] = None

@@ -8,10 +8,14 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from skyscale.jobs.loading import load_provider
 from skyscale.jobs.provider import Provider, Setup
+from tests.contract.clouds import hub
+from tests.contract.clouds.loopback import serving
 
-OWNER = "0123456789ab"
+OWNER, STRANGER = "0123456789ab", "ba9876543210"
 
 
 @dataclass(frozen=True)
@@ -40,4 +44,27 @@ async def local(folder: Path) -> AsyncGenerator[Home]:
     yield Home(make=lambda: make("mine"), stranger=lambda: make("other"))
 
 
-HOMES: dict[str, Callable[[Path], AbstractAsyncContextManager[Home]]] = {"local": local}
+@asynccontextmanager
+async def huggingface(folder: Path) -> AsyncGenerator[Home]:
+    """The Hub's Jobs on loopback, asked through the real client."""
+    there = hub.Hub()
+    async with serving(there.app()) as url:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("HF_ENDPOINT", url)
+            patch.setenv("HF_TOKEN", hub.TOKEN)
+            patch.setenv("SKYSCALE_HF_NAMESPACE", hub.NAMESPACE)
+
+            def make(owner: str) -> Provider:
+                return load_provider("huggingface", Setup(jobs_dir=folder, owner=owner))
+
+            def lose() -> None:
+                there.faults.lose_next_reply = True
+
+            yield Home(make=lambda: make(OWNER), lose_next_reply=lose, stranger=lambda: make(STRANGER))
+        await there.close()
+
+
+HOMES: dict[str, Callable[[Path], AbstractAsyncContextManager[Home]]] = {
+    "local": local,
+    "huggingface": huggingface,
+}

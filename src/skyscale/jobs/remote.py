@@ -55,16 +55,15 @@ def sdk_missing(module: str, extra: str) -> str | None:
     return None if find_spec(module) else f"pip install 'skyscale[{extra}]'"
 
 
-def image_of(launch: JobLaunch, default: str | None) -> str:
-    """The image to run. Raises Invalid when neither the job nor the settings name one."""
-    image = launch.docker_image or default
-    if image is None:
+def image_of(launch: JobLaunch) -> str:
+    """The image to run. Raises Invalid when there is none."""
+    if launch.docker_image is None:
         raise Invalid(
             "this provider runs container images and none is named",
             code="image_missing",
             hint="Set SKYSCALE_JOB_IMAGE to an image with skyscale[train] in it, or give `docker_image`.",
         )
-    return image
+    return launch.docker_image
 
 
 def attempt_log(attempt: int | str, lines: Sequence[str]) -> str:

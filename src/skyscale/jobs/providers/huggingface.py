@@ -74,7 +74,7 @@ class HuggingFaceProvider:
     async def start(self, launch: JobLaunch) -> str:
         """Create the attempt's Job, or adopt the one that an unheard call made; its id."""
         flavor = flavor_of(launch)
-        image = remote.image_of(launch, self._settings.job_image)
+        image = remote.image_of(launch)
         if not launch.command:
             raise Invalid("a Job needs a command: the Hub does not use an image's own", code="command_missing")
         return await self._creations.run(launch.job_id, lambda: self._create(launch, image, flavor))
