@@ -192,6 +192,8 @@ class CloudSettings(BaseSettings):
     """API key of the Akash Console account (managed wallet) that pays."""
     akash_api_url: Annotated[str, Field(alias="AKASH_API_URL")] = "https://console-api.akash.network"
     """The Console API's address."""
+    akash_proxy_url: Annotated[str, Field(alias="AKASH_PROXY_URL")] = "wss://console-provider-proxy.akash.network/ws"
+    """The proxy that reaches providers, checks their certificates, and streams logs."""
     akash_max_usd_per_hour: Annotated[float, Field(alias="AKASH_MAX_USD_PER_HOUR", gt=0)] = 4.0
     """Bids above this price for one accelerator (or for a job without one) are not taken."""
     akash_bid_wait_s: Annotated[float, Field(alias="AKASH_BID_WAIT_S", gt=0, le=90)] = 60.0

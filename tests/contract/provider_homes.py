@@ -12,6 +12,7 @@ import pytest
 
 from skyscale.jobs.loading import load_provider
 from skyscale.jobs.provider import Provider, Setup
+from tests.contract.clouds import akash as network
 from tests.contract.clouds import hub
 from tests.contract.clouds.loopback import serving
 
@@ -32,6 +33,8 @@ class Home:
     """A provider of another owner on the same account."""
     keeps_all_logs: bool = True
     """Whether `logs` has the output of earlier attempts too."""
+    holds_ended: bool = False
+    """Whether what has ended is held, and billed, until it is stopped."""
 
 
 @asynccontextmanager
@@ -64,7 +67,32 @@ async def huggingface(folder: Path) -> AsyncGenerator[Home]:
         await there.close()
 
 
+@asynccontextmanager
+async def akash(folder: Path) -> AsyncGenerator[Home]:
+    """A network with three providers on loopback, behind the Console API."""
+    there = network.Akash()
+    async with serving(there.app()) as url:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("AKASH_API_URL", url)
+            patch.setenv("AKASH_PROXY_URL", f"{url}/ws")
+            patch.setenv("AKASH_API_KEY", network.KEY)
+            patch.setattr("skyscale.jobs.providers.akash.provider.AkashProvider.pace_s", 0.05)
+            patch.setattr("skyscale.jobs.providers.akash.provider.AkashProvider.look_s", 0.05)
+
+            def make(owner: str) -> Provider:
+                return load_provider("akash", Setup(jobs_dir=folder, owner=owner))
+
+            def lose() -> None:
+                there.faults.deaf_after_lease = 3  # the lease's answer, the look at what became of it, the way back
+
+            yield Home(
+                make=lambda: make(OWNER), lose_next_reply=lose, stranger=lambda: make(STRANGER), holds_ended=True
+            )
+        await there.close()
+
+
 HOMES: dict[str, Callable[[Path], AbstractAsyncContextManager[Home]]] = {
     "local": local,
     "huggingface": huggingface,
+    "akash": akash,
 }

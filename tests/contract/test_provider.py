@@ -169,6 +169,8 @@ async def test_an_attempt_ends_at_its_hard_timeout_without_a_control_plane(home:
     handle = await provider.start(replace(launch(SLEEP), timeout_s=2.0))
     seen = await ended(provider, handle)
     assert seen.code != 0
+    assert bool(await provider.owned()) == home.holds_ended
+    await provider.stop(JOB, handle, 0)
     assert await provider.owned() == []
 
 

@@ -10,6 +10,7 @@ from skyscale.jobs.provider import Provider, Setup
 
 PROVIDERS = {
     "local": "skyscale.jobs.providers.local:LocalProvider",
+    "akash": "skyscale.jobs.providers.akash.provider:AkashProvider",
     "huggingface": "skyscale.jobs.providers.huggingface:HuggingFaceProvider",
 }
 """Name -> class, whose one argument is a `Setup`."""

@@ -99,6 +99,7 @@ class Faults:
     lose_next_reply: bool = False
     answer_next_post: tuple[int, str] | None = None
     answer_all: int | None = None
+    slow_post_s: float = 0.0
     never_schedules: bool = False
     hold_s: float = HOLD_S
 
@@ -155,6 +156,7 @@ class Hub:
         except jsonschema.ValidationError as error:
             return _error(400, f"{'.'.join(map(str, error.absolute_path))}: {error.message}")
         job = Job(spec)
+        await asyncio.sleep(self.faults.slow_post_s)
         self.jobs[job.id] = job
         task = asyncio.create_task(self._run(job))
         self._tasks.add(task)
