@@ -13,7 +13,7 @@ import pytest
 from skyscale.jobs.loading import load_provider
 from skyscale.jobs.provider import Provider, Setup
 from tests.contract.clouds import akash as network
-from tests.contract.clouds import hub
+from tests.contract.clouds import hub, modal_cloud
 from tests.contract.clouds.loopback import serving
 
 OWNER, STRANGER = "0123456789ab", "ba9876543210"
@@ -91,8 +91,32 @@ async def akash(folder: Path) -> AsyncGenerator[Home]:
         await there.close()
 
 
+@asynccontextmanager
+async def modal(folder: Path) -> AsyncGenerator[Home]:
+    """Modal's control plane on loopback, asked through the real client."""
+    there = modal_cloud.Modal()
+    await there.start()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MODAL_SERVER_URL", there.url)
+        patch.setenv("MODAL_CONFIG_PATH", str(folder / "none.toml"))
+        patch.setenv("MODAL_TOKEN_ID", modal_cloud.TOKEN_ID)
+        patch.setenv("MODAL_TOKEN_SECRET", modal_cloud.TOKEN_SECRET)
+
+        def make(owner: str) -> Provider:
+            return load_provider("modal", Setup(jobs_dir=folder, owner=owner))
+
+        def lose() -> None:
+            there.faults.lose_replies = 4  # the call and the client's own repetitions of it
+
+        yield Home(
+            make=lambda: make(OWNER), lose_next_reply=lose, stranger=lambda: make(STRANGER), keeps_all_logs=False
+        )
+    await there.close()
+
+
 HOMES: dict[str, Callable[[Path], AbstractAsyncContextManager[Home]]] = {
     "local": local,
     "huggingface": huggingface,
     "akash": akash,
+    "modal": modal,
 }

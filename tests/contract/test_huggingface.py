@@ -67,7 +67,15 @@ async def test_a_custom_job_is_not_given_the_account_s_token(hub: Hub, tmp_path:
 
 @pytest.mark.parametrize(
     ("status", "error"),
-    [(401, Refused), (402, Refused), (403, Refused), (404, Refused), (429, NoCapacity), (400, Invalid), (503, Unavailable)],
+    [
+        (401, Refused),
+        (402, Refused),
+        (403, Refused),
+        (404, Refused),
+        (429, NoCapacity),
+        (400, Invalid),
+        (503, Unavailable),
+    ],
 )
 async def test_each_refusal_has_its_own_error_and_leaves_nothing(
     hub: Hub, tmp_path: Path, status: int, error: type[Exception]
@@ -119,9 +127,7 @@ def test_without_the_client_it_says_what_to_install(tmp_path: Path, monkeypatch:
         ({"docker_image": "No Such Name"}, "dockerImage"),
     ],
 )
-async def test_what_can_never_work_is_invalid(
-    hub: Hub, tmp_path: Path, changes: dict[str, object], words: str
-) -> None:
+async def test_what_can_never_work_is_invalid(hub: Hub, tmp_path: Path, changes: dict[str, object], words: str) -> None:
     with pytest.raises(Invalid, match=words):
         await provider(tmp_path).start(launch(**changes))
     assert hub.jobs == {}

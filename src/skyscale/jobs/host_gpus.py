@@ -16,7 +16,7 @@ IDLE_MB = 512
 def inventory() -> list[Offer]:
     """One offer for each model that is here."""
     try:
-        answer = subprocess.run(QUERY, capture_output=True, text=True, timeout=QUERY_S, check=True).stdout  # noqa: S603
+        answer = subprocess.run(QUERY, capture_output=True, text=True, timeout=QUERY_S, check=True).stdout
     except (OSError, subprocess.SubprocessError):
         return []
     return parse(answer)

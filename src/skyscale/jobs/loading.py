@@ -12,6 +12,7 @@ PROVIDERS = {
     "local": "skyscale.jobs.providers.local:LocalProvider",
     "akash": "skyscale.jobs.providers.akash.provider:AkashProvider",
     "huggingface": "skyscale.jobs.providers.huggingface:HuggingFaceProvider",
+    "modal": "skyscale.jobs.providers.modal:ModalProvider",
 }
 """Name -> class, whose one argument is a `Setup`."""
 

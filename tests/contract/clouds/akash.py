@@ -16,7 +16,7 @@ import yaml
 from aiohttp import WSMsgType, web
 
 from tests.contract.clouds.container import Container
-from tests.contract.clouds.described import Description
+from tests.contract.clouds.described import DATA, Description
 
 KEY, WALLET = "ac.sk.contract", "akash1" + "w" * 38
 PROVIDERS = {"akash1" + letter * 38: amount for letter, amount in (("a", 900), ("b", 400), ("c", 9_000_000))}
@@ -24,52 +24,7 @@ PROVIDERS = {"akash1" + letter * 38: amount for letter, amount in (("a", 900), (
 NO_IMAGE = "registry.example/none:1"
 KILL_AFTER_S = 1.0
 TAIL = 100
-STRING = {"type": "string"}
-SDL_SCHEMA: dict[str, Any] = {
-    "type": "object", "required": ["version", "services", "profiles", "deployment"], "additionalProperties": False,
-    "properties": {
-        "version": {"enum": ["2.0", "2.1"]},
-        "services": {"type": "object", "minProperties": 1, "propertyNames": {"pattern": "^[a-z]([-a-z0-9]*[a-z0-9])?$"},
-            "additionalProperties": {
-                "type": "object", "required": ["image", "expose"], "additionalProperties": False,
-                "properties": {
-                    "image": {"type": "string", "pattern": r"^[a-z0-9][a-z0-9._/:@-]*$"},
-                    "command": {"type": "array", "items": STRING}, "args": {"type": "array", "items": STRING},
-                    "env": {"type": "array", "items": {"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_]*="}},
-                    "expose": {"type": "array", "minItems": 1, "items": {
-                        "type": "object", "required": ["port", "to"], "additionalProperties": False,
-                        "properties": {
-                            "port": {"type": "integer", "minimum": 1, "maximum": 65535},
-                            "as": {"type": "integer", "minimum": 1, "maximum": 65535}, "proto": {"enum": ["tcp", "udp", "http"]},
-                            "to": {"type": "array", "contains": {"properties": {"global": {"const": True}}, "required": ["global"]}},
-                        }}},
-                }}},
-        "profiles": {"type": "object", "required": ["compute", "placement"], "additionalProperties": False,
-            "properties": {
-                "compute": {"type": "object", "additionalProperties": {
-                    "type": "object", "required": ["resources"], "properties": {"resources": {
-                        "type": "object", "required": ["cpu", "memory", "storage"], "additionalProperties": False,
-                        "properties": {
-                            "cpu": {"required": ["units"], "properties": {"units": {"type": "number", "exclusiveMinimum": 0}}},
-                            "memory": {"required": ["size"], "properties": {"size": {"pattern": "^[0-9]+[KMGT]i$"}}},
-                            "storage": {"items": {"required": ["size"], "properties": {"size": {"pattern": "^[0-9]+[MGT]i$"}}}},
-                            "gpu": {"required": ["units", "attributes"], "properties": {
-                                "units": {"type": "integer", "minimum": 1},
-                                "attributes": {"required": ["vendor"], "properties": {"vendor": {
-                                    "additionalProperties": False, "required": ["nvidia"], "properties": {"nvidia": {
-                                        "type": "array", "minItems": 1, "items": {
-                                            "required": ["model"], "additionalProperties": False,
-                                            "properties": {"model": {"pattern": "^[a-z0-9]+$"}, "ram": {"pattern": "^[0-9]+Gi$"},
-                                                           "interface": {"enum": ["pcie", "sxm"]}}}}}}}}}},
-                        }}}}},
-                "placement": {"type": "object", "additionalProperties": {
-                    "type": "object", "required": ["pricing"], "properties": {"pricing": {"additionalProperties": {
-                        "required": ["denom", "amount"],
-                        "properties": {"denom": {"const": "uact"}, "amount": {"type": "number", "exclusiveMinimum": 0}}}}}}},
-            }},
-        "deployment": {"type": "object", "minProperties": 1},
-    },
-}  # fmt: skip
+SDL_SCHEMA: dict[str, Any] = yaml.safe_load((DATA / "akash-sdl.yaml").read_text(encoding="utf-8"))
 PRICES = {
     "availability": {"total": 20, "available": 7},
     "models": [
@@ -211,20 +166,32 @@ class Akash:
             return _error(422, "The owner holds more active deployments than a search spans")
         state, skip, limit = request.query.get("state", "active"), int(request.query.get("skip", "0")), 2
         found = [
-            each for each in self.deployments.values() if each.state == state and text.lower() in (each.name or "").lower()
+            each
+            for each in self.deployments.values()
+            if each.state == state and text.lower() in (each.name or "").lower()
         ]
         found.sort(key=lambda each: each.dseq, reverse=request.query.get("reverse") == "true")
         page = [
             self._view(each, with_status=False)
             | {
                 "groups": [],
-                "settings": {"name": each.name, "runtimeLimitHours": each.hours, "runtimeEndsAt": None, "closed": False},
+                "settings": {
+                    "name": each.name,
+                    "runtimeLimitHours": each.hours,
+                    "runtimeEndsAt": None,
+                    "closed": False,
+                },
             }
             for each in found[skip : skip + limit]
         ]
         more = len(found) > skip + limit
         return _json(
-            {"data": {"deployments": page, "pagination": {"total": None, "skip": skip, "limit": limit, "hasMore": more}}}
+            {
+                "data": {
+                    "deployments": page,
+                    "pagination": {"total": None, "skip": skip, "limit": limit, "hasMore": more},
+                }
+            }
         )
 
     async def _get(self, request: web.Request) -> web.StreamResponse:
@@ -325,7 +292,12 @@ class Akash:
         up = int(bool(found.containers) and found.containers[-1].code is None)
         ((name, service),) = found.sdl["services"].items()
         ports = [
-            {"port": each["port"], "externalPort": 30000 + each["port"] % 1000, "host": "gateway.example", "available": up}
+            {
+                "port": each["port"],
+                "externalPort": 30000 + each["port"] % 1000,
+                "host": "gateway.example",
+                "available": up,
+            }
             for each in service["expose"]
         ]
         counts = dict.fromkeys(("observed_generation", "replicas", "updated_replicas"), 1)

@@ -18,7 +18,7 @@ class Container:
         self.lines: list[tuple[float, str]] = []
         self.code: int | None = None
         self.timed_out = False
-        self.changed = asyncio.Event()
+        self._over = asyncio.Event()
         self._process: asyncio.subprocess.Process | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -41,21 +41,26 @@ class Container:
     def say(self, line: str) -> None:
         """A line of output."""
         self.lines.append((time.time(), line))
-        self.changed.set()
 
     async def stop(self, grace_s: float) -> None:
-        """SIGTERM, then SIGKILL; returns when nothing of it is left."""
+        """SIGTERM to its first process, then SIGKILL to all; returns when nothing of it is left."""
         if self.code is None and self._process is not None:
-            self._signal(signal.SIGTERM)
+            self.ask_to_end()
             await self.ended(grace_s)
-            self._signal(signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
             await self.ended(10.0)
+
+    def ask_to_end(self) -> None:
+        """SIGTERM to its first process, which is all that engines send."""
+        if self.code is None and self._process is not None:
+            with suppress(ProcessLookupError):
+                self._process.send_signal(signal.SIGTERM)
 
     async def ended(self, within_s: float) -> bool:
         """Wait for its end; whether it came."""
-        deadline = time.monotonic() + within_s
-        while self.code is None and time.monotonic() < deadline:
-            await asyncio.sleep(0.01)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._over.wait(), within_s)
         return self.code is not None
 
     async def close(self) -> None:
@@ -78,14 +83,9 @@ class Container:
         self.timed_out = self.code is None
         await self.stop(0.5)
 
-    def _signal(self, number: int) -> None:
-        assert self._process is not None
-        with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, number)
-
     def _end(self, code: int) -> None:
         self.code = code
-        self.changed.set()
+        self._over.set()
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         self._tasks.add(asyncio.create_task(work))

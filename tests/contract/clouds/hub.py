@@ -35,7 +35,7 @@ JOB_SCHEMA: dict[str, Any] = {
         "arguments": {"type": "array", "items": {"type": "string"}},
         "environment": STRINGS,
         "secrets": STRINGS,
-        "flavor": {"enum": ["cpu-basic", "cpu-upgrade", "t4-small", "l4x1", "a10g-small", "a100-large", "h200", "h200x2"]},
+        "flavor": {"enum": ["cpu-basic", "cpu-upgrade", "t4-small", "l4x1", "a100-large", "h200", "h200x2"]},
         "timeoutSeconds": {"type": "integer", "minimum": 1},
         "labels": {
             "type": "object", "propertyNames": {"pattern": LABEL},
@@ -80,7 +80,8 @@ class Job:
         return {
             "id": self.id, "createdAt": f"{self.created:%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z", "startedAt": None,
             "finishedAt": None, "dockerImage": self.spec["dockerImage"], "command": self.spec["command"],
-            "arguments": [], "environment": self.spec["environment"], "secrets": dict.fromkeys(self.spec["secrets"], ""),
+            "arguments": [], "environment": self.spec["environment"],
+            "secrets": dict.fromkeys(self.spec["secrets"], ""),
             "flavor": self.spec["flavor"], "labels": self.spec.get("labels", {}),
             "status": {
                 "stage": self.stage, "message": self.message,
@@ -194,7 +195,9 @@ class Hub:
             job
             for job in sorted(self.jobs.values(), key=lambda job: job.created, reverse=True)
             if (not stages or job.stage in stages)
-            and all(job.spec.get("labels", {}).get(key) == value for key, value in (each.split("=", 1) for each in marks))
+            and all(
+                job.spec.get("labels", {}).get(key) == value for key, value in (each.split("=", 1) for each in marks)
+            )
         ]
         start = int(request.query.get("cursor", "0"))
         reply = await _json([job.view() for job in found[start : start + PAGE]])

@@ -94,7 +94,9 @@ class HuggingFaceProvider:
     async def stop(self, job_id: str, handle: str | None, grace_s: float) -> None:
         """Cancel every live Job of it; how long its process has then to end is the Hub's choice, not `grace_s`'s."""
         await self._creations.settled(job_id)
-        left = {job.id for job in await self._jobs({"skyscale-job": job_id}, live=True)} | ({handle} if handle else set())
+        left = {job.id for job in await self._jobs({"skyscale-job": job_id}, live=True)} | (
+            {handle} if handle else set()
+        )
         try:
             async with asyncio.timeout(STOP_S):
                 await asyncio.gather(*(self._cancel(each) for each in left))
@@ -189,7 +191,7 @@ class HuggingFaceProvider:
             await self._ask(lambda api, space: api.cancel_job(job_id=handle, namespace=space))
         except (_Gone, Invalid):
             pass  # it ended between the two calls; the stage decides
-        while (await self.poll(handle)).state in ("pending", "running"):
+        while (await self.poll(handle)).state in ("pending", "running"):  # noqa: ASYNC110 - it is the Hub that knows
             await asyncio.sleep(0.2)
 
     async def _lines(self, handle: str) -> list[str]:
@@ -206,8 +208,8 @@ class HuggingFaceProvider:
         missing = self.missing()
         if missing is not None:
             raise Refused(f"Hugging Face Jobs cannot be used: {missing}")
-        from huggingface_hub.errors import HfHubHTTPError
         from httpx2 import HTTPError, InvalidURL
+        from huggingface_hub.errors import HfHubHTTPError
 
         try:
             return await asyncio.to_thread(lambda: call(self._api(), self._settings.hf_namespace or ""))
@@ -249,9 +251,7 @@ def flavor_of(launch: JobLaunch) -> str:
     flavor = SEVERAL.get((gpu.model, gpu.count))
     if flavor is None:
         counts = ", ".join(["1", *(str(count) for model, count in SEVERAL if model == gpu.model)])
-        raise Invalid(
-            f"gpu_model: huggingface sells {gpu.model} by {counts}, not {gpu.count}", code="gpu_count"
-        )
+        raise Invalid(f"gpu_model: huggingface sells {gpu.model} by {counts}, not {gpu.count}", code="gpu_count")
     return flavor
 
 

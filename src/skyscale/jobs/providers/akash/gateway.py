@@ -40,7 +40,7 @@ class Gateway:
         found: list[str] = []
         with suppress(TimeoutError):  # a gateway that does not end a stream: what came is what there is
             async with asyncio.timeout(READ_S):
-                await self._read(lease, f"logs?follow=false&tail={TAIL}", lambda line: found.append(line))
+                await self._read(lease, f"logs?follow=false&tail={TAIL}", found.append)
         return [_message(line) for line in found]
 
     async def follow(self, lease: LeaseId, into: list[str], opened: asyncio.Event) -> None:
@@ -62,7 +62,7 @@ class Gateway:
         found: list[str] = []
         with suppress(TimeoutError):
             async with asyncio.timeout(READ_S):
-                await self._read(lease, "kubeevents?follow=false", lambda line: found.append(line))
+                await self._read(lease, "kubeevents?follow=false", found.append)
         events = [event for event in map(_object, found) if event]
         return [f"{event.get('reason', '')}: {event.get('note', '')}" for event in events]
 

@@ -2,8 +2,6 @@
 
     create -> bids -> lease (from here on it costs money) -> status, logs -> close
 
-- A deployment is adopted only with a lease; one without is closed, since its manifest is lost with the reply.
-- A bid above the price limit is never taken; a provider that failed a job is not asked again for that job.
 - What has ended is billed until it is closed, so `owned` has it; Akash's own runtime limit (whole hours, at most two
   days) closes what no control plane closes. The time limit itself is applied in the container.
 - A closed lease shows nothing: how it ended and its last lines are kept in the job's folder when it is closed.
@@ -15,12 +13,13 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from skyscale.errors import Conflict, Invalid, SkyscaleError, Unavailable
+from skyscale.errors import SkyscaleError, Unavailable
 from skyscale.jobs import remote
 from skyscale.jobs.gpus import MEMORY_GB
-from skyscale.jobs.provider import Abilities, JobLaunch, NoCapacity, Offer, Owned, Refused, Setup
+from skyscale.jobs.provider import Abilities, JobLaunch, Offer, Owned, Refused, Setup
 from skyscale.jobs.providers.akash import kept, sdl
-from skyscale.jobs.providers.akash.console import Bid, Console, Deployment, LeaseId
+from skyscale.jobs.providers.akash.bidding import Bidding
+from skyscale.jobs.providers.akash.console import Console, Deployment, LeaseId
 from skyscale.jobs.providers.akash.gateway import Gateway
 from skyscale.jobs.rules import Seen
 from skyscale.settings import CloudSettings
@@ -53,7 +52,7 @@ class AkashProvider:
         self._console = Console(self._settings.akash_api_url, key.get_secret_value() if key else "")
         self._gateway = Gateway(self._console, self._settings.akash_proxy_url, monotonic=monotonic)
         self._looked: dict[str, tuple[float, Seen]] = {}
-        self._shunned: dict[str, set[str]] = {}
+        self._bidding = Bidding(self._console, self._settings.akash_max_usd_per_hour, self._settings.akash_bid_wait_s)
 
     def missing(self) -> str | None:
         """The API key."""
@@ -64,8 +63,7 @@ class AkashProvider:
     async def start(self, launch: JobLaunch) -> str:
         """Deploy the attempt with the cheapest acceptable bid, or adopt what an unheard call deployed."""
         self._require_key()
-        most = self._settings.akash_max_usd_per_hour
-        text = sdl.sdl_of(launch, remote.image_of(launch), most)
+        text = sdl.sdl_of(launch, remote.image_of(launch), self._settings.akash_max_usd_per_hour)
         return await self._creations.run(launch.job_id, lambda: self._create(launch, text))
 
     async def find(self, job_id: str, attempt: int) -> str | None:
@@ -91,7 +89,7 @@ class AkashProvider:
             return Seen("unknown")
         lease = there.lease
         if not there.is_active or lease is None:
-            self._shun(job_id, there.leases[0].id.provider)
+            self._bidding.shun(job_id, there.leases[0].id.provider)
             return Seen("exited", remote.KILLED)
         status = lease.status
         if status is None:
@@ -168,64 +166,8 @@ class AkashProvider:
 
     async def _create(self, launch: JobLaunch, text: str) -> str:
         name = sdl.name_of(self._owner, launch.job_id, launch.attempt)
-        for each in await self._console.deployments(name):
-            if each.name == name and each.lease is not None:
-                return _handle(each.dseq, launch.job_id, launch.attempt)
-            if each.name == name:
-                await self._console.close(each.dseq)
-        dseq, manifest = await self._console.create(text, name, sdl.hours_of(launch))
-        try:
-            await self._take_a_bid(launch, dseq, manifest)
-        except SkyscaleError:
-            # Nothing runs yet, but it holds a deposit; should this fail too, the Console closes it in ten minutes.
-            await self._console.close(dseq)
-            raise
+        dseq = await self._bidding.deploy(launch, name, text, self.pace_s)
         return _handle(dseq, launch.job_id, launch.attempt)
-
-    async def _take_a_bid(self, launch: JobLaunch, dseq: str, manifest: str) -> None:
-        bids = await self._bids(launch, dseq)
-        refusals: list[str] = []
-        for bid in bids:
-            try:
-                await self._console.lease(manifest, bid.id)
-                return
-            except (Invalid, Conflict) as error:
-                refusals.append(str(error))
-            except Refused:
-                raise
-            except Unavailable:
-                there = await self._console.deployment(dseq)
-                if there is not None and there.lease is not None:
-                    await self._console.lease(manifest, there.lease.id)  # sends the manifest again
-                    return
-                refusals.append(f"{bid.id.provider} does not answer")
-            self._shun(launch.job_id, bid.id.provider)
-        raise NoCapacity(f"Akash: no bid for {launch.gpu_model} could be taken: {'; '.join(refusals)}")
-
-    async def _bids(self, launch: JobLaunch, dseq: str) -> list[Bid]:
-        """Acceptable bids, cheapest first; the first one is given two more rounds of company."""
-        until, found, rounds = self._now() + self._settings.akash_bid_wait_s, list[Bid](), 0
-        most = self._settings.akash_max_usd_per_hour
-        dear = 0
-        while rounds < 2 and self._now() < until:
-            bids = await self._console.bids(dseq)
-            found = [bid for bid in bids if self._would_do(launch, bid)]
-            dear = len(bids) - len(found)
-            rounds += bool(found)
-            await asyncio.sleep(self.pace_s)
-        if not found:
-            above = f"; {dear} were above {most:g} $/h or not to be had" if dear else ""
-            raise NoCapacity(f"Akash: nobody bid for {launch.gpu_model}{above}")
-        return sorted(found, key=lambda bid: (float(bid.price["amount"]), bid.id.provider))
-
-    def _would_do(self, launch: JobLaunch, bid: Bid) -> bool:
-        price, count = sdl.usd_per_hour(bid.price), max(sdl.parse(launch.gpu_model).count, 1)
-        return (
-            bid.state == "open"
-            and price is not None
-            and price <= self._settings.akash_max_usd_per_hour * count
-            and bid.id.provider not in self._shunned.get(launch.job_id, ())
-        )
 
     async def _look(self, dseq: str, lease: LeaseId, *, is_up: bool) -> Seen:
         """Whether it is at work, from its log; from time to time only, since each look is a stream of its own."""
@@ -260,7 +202,7 @@ class AkashProvider:
         lines: list[str] = []
         following = await self._follow(there, lines)
         await self._console.close(dseq)
-        while (there := await self._console.deployment(dseq)) is not None and there.is_active:
+        while (there := await self._console.deployment(dseq)) is not None and there.is_active:  # noqa: ASYNC110
             await asyncio.sleep(self.pace_s)
         if following is not None:
             await asyncio.wait([following], timeout=grace_s + self.pace_s)
@@ -279,7 +221,9 @@ class AkashProvider:
             return None
         opened = asyncio.Event()
         task = asyncio.create_task(self._gateway.follow(lease.id, lines, opened))
-        await asyncio.wait([asyncio.ensure_future(opened.wait()), task], timeout=self.pace_s, return_when="FIRST_COMPLETED")
+        await asyncio.wait(
+            [asyncio.ensure_future(opened.wait()), task], timeout=self.pace_s, return_when="FIRST_COMPLETED"
+        )
         return task
 
     async def _quietly(self, lease: LeaseId) -> list[str]:
@@ -298,9 +242,6 @@ class AkashProvider:
             code = before.code if before.state == "exited" and before.code is not None else remote.KILLED
         ended = kept.Ended(int(found[3]), code, sdl.without_mark(lines))
         await asyncio.to_thread(kept.keep, self._dir, job_id, dseq, ended)
-
-    def _shun(self, job_id: str, provider: str) -> None:
-        self._shunned.setdefault(job_id, set()).add(provider)
 
     def _require_key(self) -> None:
         missing = self.missing()

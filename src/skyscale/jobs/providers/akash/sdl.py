@@ -34,10 +34,10 @@ RAM = {"a100-40": "40Gi", "a100-80": "80Gi"}
 RUNNER = """limit=$1; shift
 "$@" &
 child=$!
-trap 'kill -TERM $child 2>/dev/null' TERM INT
 began=$(date +%s)
 ( sleep "$limit"; kill -TERM $child; sleep 10; kill -KILL $child ) >/dev/null 2>&1 &
 watch=$!
+trap 'kill -TERM $child 2>/dev/null' TERM INT
 wait $child; code=$?
 while kill -0 $child 2>/dev/null; do wait $child; code=$?; done
 kill $watch 2>/dev/null
