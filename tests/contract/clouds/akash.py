@@ -280,7 +280,8 @@ class Akash:
         coins = {"owner": WALLET, "state": "open", "transferred": [], "settled_at": "1", "funds": [], "deposits": []}
         return {
             "deployment": {
-                "id": {"owner": WALLET, "dseq": found.dseq}, "state": found.state, "hash": "aGFzaA==", "created_at": "1",
+                "id": {"owner": WALLET, "dseq": found.dseq}, "state": found.state, "hash": "aGFzaA==",
+                "created_at": "1",
             },
             "leases": leases, "name": found.name,
             "escrow_account": {"id": {"scope": "deployment", "xid": f"{WALLET}/{found.dseq}"}, "state": coins},

@@ -141,9 +141,9 @@ class Modal:
             box = self._answered[key]
         else:
             self._refuse_bad(wanted)
+            await asyncio.sleep(self.faults.slow_create_s)
             if wanted.name and self.named(wanted.name, ended_too=False):
                 raise GRPCError(Status.ALREADY_EXISTS, f"Sandbox with name {wanted.name!r} already exists")
-            await asyncio.sleep(self.faults.slow_create_s)
             self.creations += 1
             box_id = "sb-" + "".join(secrets.choice(LETTERS) for _ in range(22))
             if not is_first_kind:
