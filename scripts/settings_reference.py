@@ -5,7 +5,15 @@ from pathlib import Path
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from skyscale.settings import CloudSettings, HostSettings, JobSettings, LogSettings, Settings, VmSettings
+from skyscale.settings import (
+    CloudSettings,
+    HostSettings,
+    JobSettings,
+    LogSettings,
+    RaySettings,
+    Settings,
+    VmSettings,
+)
 
 
 def row(field: FieldInfo) -> str:
@@ -22,6 +30,7 @@ def main() -> None:
         ("Control plane", Settings),
         ("Sandbox host", HostSettings),
         ("Virtual-machine sandboxes", VmSettings),
+        ("Ray", RaySettings),
         ("Clouds", CloudSettings),
         ("Job processes", JobSettings),
         ("Logs of all of them", LogSettings),

@@ -3,38 +3,19 @@
 A new provider adds one line to `HOMES`: a name, and an async context manager that yields a `Home`.
 """
 
+import secrets
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from skyscale.jobs.loading import load_provider
 from skyscale.jobs.provider import Provider, Setup
-from tests.contract.clouds import akash as network
-from tests.contract.clouds import hub, modal_cloud
-from tests.contract.clouds.loopback import serving
-
-OWNER, STRANGER = "0123456789ab", "ba9876543210"
-
-
-@dataclass(frozen=True)
-class Home:
-    """A place to try a provider in."""
-
-    make: Callable[[], Provider]
-    """A provider as each control plane makes its own; all of one home see the same jobs."""
-    within_s: float = 10.0
-    """How long a job may take to start or to end here."""
-    lose_next_reply: Callable[[], None] | None = None
-    """The next start takes effect while its caller never hears of it; None where that cannot happen."""
-    stranger: Callable[[], Provider] | None = None
-    """A provider of another owner on the same account."""
-    keeps_all_logs: bool = True
-    """Whether `logs` has the output of earlier attempts too."""
-    holds_ended: bool = False
-    """Whether what has ended is held, and billed, until it is stopped."""
+from tests import ray_cluster
+from tests.contract import cloud_homes
+from tests.contract.home import OWNER, STRANGER, Home
+from tests.contract.line import Line
 
 
 @asynccontextmanager
@@ -48,75 +29,27 @@ async def local(folder: Path) -> AsyncGenerator[Home]:
 
 
 @asynccontextmanager
-async def huggingface(folder: Path) -> AsyncGenerator[Home]:
-    """The Hub's Jobs on loopback, asked through the real client."""
-    there = hub.Hub()
-    async with serving(there.app()) as url:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("HF_ENDPOINT", url)
-            patch.setenv("HF_TOKEN", hub.TOKEN)
-            patch.setenv("SKYSCALE_HF_NAMESPACE", hub.NAMESPACE)
-
-            def make(owner: str) -> Provider:
-                return load_provider("huggingface", Setup(jobs_dir=folder, owner=owner))
-
-            def lose() -> None:
-                there.faults.lose_next_reply = True
-
-            yield Home(make=lambda: make(OWNER), lose_next_reply=lose, stranger=lambda: make(STRANGER))
-        await there.close()
-
-
-@asynccontextmanager
-async def akash(folder: Path) -> AsyncGenerator[Home]:
-    """A network with three providers on loopback, behind the Console API."""
-    there = network.Akash()
-    async with serving(there.app()) as url:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("AKASH_API_URL", url)
-            patch.setenv("AKASH_PROXY_URL", f"{url}/ws")
-            patch.setenv("AKASH_API_KEY", network.KEY)
-            patch.setattr("skyscale.jobs.providers.akash.provider.AkashProvider.pace_s", 0.05)
-            patch.setattr("skyscale.jobs.providers.akash.provider.AkashProvider.look_s", 0.05)
-
-            def make(owner: str) -> Provider:
-                return load_provider("akash", Setup(jobs_dir=folder, owner=owner))
-
-            def lose() -> None:
-                there.faults.deaf_after_lease = 3  # the lease's answer, the look at what became of it, the way back
-
-            yield Home(
-                make=lambda: make(OWNER), lose_next_reply=lose, stranger=lambda: make(STRANGER), holds_ended=True
-            )
-        await there.close()
-
-
-@asynccontextmanager
-async def modal(folder: Path) -> AsyncGenerator[Home]:
-    """Modal's control plane on loopback, asked through the real client."""
-    there = modal_cloud.Modal()
-    await there.start()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MODAL_SERVER_URL", there.url)
-        patch.setenv("MODAL_CONFIG_PATH", str(folder / "none.toml"))
-        patch.setenv("MODAL_TOKEN_ID", modal_cloud.TOKEN_ID)
-        patch.setenv("MODAL_TOKEN_SECRET", modal_cloud.TOKEN_SECRET)
+async def ray(folder: Path) -> AsyncGenerator[Home]:
+    """A Ray cluster of two nodes on this host, through a line that can be made to lose an answer."""
+    with pytest.MonkeyPatch.context() as patch, Line(ray_cluster.shared().address) as line:
+        patch.setenv("RAY_API_SERVER_ADDRESS", line.address)
 
         def make(owner: str) -> Provider:
-            return load_provider("modal", Setup(jobs_dir=folder, owner=owner))
+            return load_provider("ray", Setup(jobs_dir=folder, owner=owner))
 
-        def lose() -> None:
-            there.faults.lose_replies = 4  # the call and the client's own repetitions of it
-
+        mine = secrets.token_hex(6)  # the cluster remembers the jobs of earlier tests
         yield Home(
-            make=lambda: make(OWNER), lose_next_reply=lose, stranger=lambda: make(STRANGER), keeps_all_logs=False
-        )
-    await there.close()
+            make=lambda: make(mine), within_s=60.0, lose_next_reply=line.lose_next_reply,
+            stranger=lambda: make(STRANGER),
+        )  # fmt: skip
+        for each in await make(mine).owned():
+            await make(mine).stop(each.job_id, each.handle, 0)
 
 
 HOMES: dict[str, Callable[[Path], AbstractAsyncContextManager[Home]]] = {
     "local": local,
-    "huggingface": huggingface,
-    "akash": akash,
-    "modal": modal,
+    "ray": ray,
+    **cloud_homes.HOMES,
 }
+SLOW = {"ray": pytest.mark.ray}
+"""Marks of those that need more than this host's processes."""

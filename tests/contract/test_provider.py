@@ -14,7 +14,7 @@ from skyscale.jobs.loading import PROVIDERS, load_provider
 from skyscale.jobs.provider import JobLaunch, Provider, Setup
 from skyscale.jobs.rules import Seen
 from skyscale.wire.jobs import JobRole
-from tests.contract.provider_homes import HOMES, OWNER, Home
+from tests.contract.provider_homes import HOMES, OWNER, SLOW, Home
 
 JOB = "job-under-test"
 IMAGE = "skyscale/jobs:1"
@@ -57,7 +57,7 @@ async def printed(provider: Provider, handle: str, text: str) -> None:
     await until(has_printed)
 
 
-@pytest.fixture(params=sorted(HOMES))
+@pytest.fixture(params=[pytest.param(name, marks=SLOW.get(name, ())) for name in sorted(HOMES)])
 async def home(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncGenerator[Home]:
     async with HOMES[request.param](tmp_path) as found:
         yield found

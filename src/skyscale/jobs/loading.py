@@ -10,6 +10,7 @@ from skyscale.jobs.provider import Provider, Setup
 
 PROVIDERS = {
     "local": "skyscale.jobs.providers.local:LocalProvider",
+    "ray": "skyscale.jobs.providers.ray:RayProvider",
     "akash": "skyscale.jobs.providers.akash.provider:AkashProvider",
     "huggingface": "skyscale.jobs.providers.huggingface:HuggingFaceProvider",
     "modal": "skyscale.jobs.providers.modal:ModalProvider",

@@ -13,7 +13,7 @@ Starting, in this order, so that nothing is ever started twice:
 - Every attempt carries `timeout_s` at the provider itself, which ends it when no control plane lives to do so.
 - The process gets `SKYSCALE_URL`, `SKYSCALE_JOB_TOKEN`, `SKYSCALE_JOB_ID` and `SKYSCALE_JOB_ATTEMPT`, and dials out.
 - An SDK is imported inside the calls that need it; without it, or without credentials, `missing` says what to do.
-- Errors: `Invalid` it can never work here; `Refused` this account may not; `NoCapacity` not now; `Unavailable` no answer.
+- Errors: `Invalid` it can never work here; `Refused` this account may not; `NoCapacity` not now; `Unavailable` else.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,6 +32,12 @@ class NoCapacity(Unavailable):
     """The provider has nothing free of what was asked; nothing was started."""
 
     code, hint = "no_capacity", "Try again later, or name several providers in GPU_PROVIDER_ORDER."
+
+
+class Unreachable(NoCapacity):
+    """No connection to the provider could be made; nothing was sent."""
+
+    code, hint = "provider_unreachable", "Check the provider's address and that it is up."
 
 
 class Refused(Unavailable):
@@ -56,6 +62,8 @@ class Abilities:
     """Its jobs run outside this network: they need a public URL of the control plane and a shared artifact store."""
     may_queue: bool = False
     """A started job may wait at the provider (`Seen("pending")`) before its process runs."""
+    shares_network: bool = False
+    """Its machines and this one reach each other by their own addresses, on which what must be reached listens."""
     maps_ports: bool = False
     """What listens on a port of `JobLaunch.ports` is reached at another address, which `addresses` tells."""
     python: str | None = None

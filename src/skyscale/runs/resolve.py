@@ -5,6 +5,7 @@ from collections.abc import Collection, Sequence
 
 from skyscale.errors import Invalid
 from skyscale.jobs import gpus
+from skyscale.jobs.places import AUTO
 from skyscale.wire.algorithms import contradictions
 from skyscale.wire.runs import RunCreate, RunSpec
 
@@ -41,7 +42,7 @@ def resolve(request: RunCreate, run_id: str, loggers: Sequence[str] = ()) -> Run
 def check(spec: RunSpec, providers: Collection[str]) -> None:
     """Raise Invalid, naming the field, for a value that cannot work; asks nothing of the disk."""
     gpus.parse(spec.gpu_model)
-    if spec.provider not in providers:
+    if spec.provider not in (AUTO, *providers):
         raise Invalid(f"provider: {spec.provider!r} is unknown; known are {', '.join(sorted(providers))}")
     if not is_path(spec.base_model) and not HUB_ID.fullmatch(spec.base_model):
         raise Invalid(
