@@ -11,7 +11,7 @@ from grpclib import Status
 from skyscale.errors import Invalid, Unavailable
 from skyscale.jobs.loading import load_provider
 from skyscale.jobs.provider import JobLaunch, NoCapacity, Provider, Refused, Setup
-from skyscale.jobs.providers.modal import END_ALL, ModalProvider
+from skyscale.jobs.providers.modal.provider import END_ALL, ModalProvider
 from skyscale.jobs.rules import Seen
 from skyscale.wire.jobs import JobRole
 from tests.contract.clouds import modal_cloud

@@ -13,7 +13,7 @@ PROVIDERS = {
     "ray": "skyscale.jobs.providers.ray:RayProvider",
     "akash": "skyscale.jobs.providers.akash.provider:AkashProvider",
     "huggingface": "skyscale.jobs.providers.huggingface:HuggingFaceProvider",
-    "modal": "skyscale.jobs.providers.modal:ModalProvider",
+    "modal": "skyscale.jobs.providers.modal.provider:ModalProvider",
 }
 """Name -> class, whose one argument is a `Setup`."""
 

@@ -4,9 +4,9 @@ Shapes are of its OpenAPI description; whatever it adds is ignored. No call is r
 which of them may be.
 """
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from typing import Generic, TypeVar
 
 import httpx
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -18,6 +18,7 @@ HTTP_S = 30.0
 PAGE = 100
 AGENT = "skyscale"
 """The door in front of the API turns away the default names of HTTP libraries."""
+D = TypeVar("D")
 M = TypeVar("M", bound="Loose")
 POOR = ("insufficient", "balance", "not enough", "credits", "payment")
 
@@ -104,6 +105,63 @@ class Deployment(Loose):
         return next((lease for lease in self.leases if lease.state == "active"), None)
 
 
+class Count(Loose):
+    """Accelerators of a model on the network."""
+
+    total: int
+    available: int
+
+
+class Price(Loose):
+    """What was paid lately, in dollars per hour."""
+
+    med: float | None = None
+
+
+class Model(Loose):
+    """An accelerator of the network."""
+
+    model: str
+    ram: str | None = None
+    interface: str | None = None
+    availability: Count
+    price: Price | None = None
+
+
+class _Created(Loose):
+    dseq: str
+    manifest: str
+
+
+class _Bidder(Loose):
+    bid: Bid
+
+
+class _Paging(Loose):
+    hasMore: bool  # noqa: N815
+
+
+class _Page(Loose):
+    deployments: list[Deployment]
+    pagination: _Paging
+
+
+class _Host(Loose):
+    hostUri: str  # noqa: N815
+
+
+class _Token(Loose):
+    token: str
+
+
+class _Models(Loose):
+    models: list[Model]
+
+
+class _Data(Loose, Generic[D]):
+    data: D
+
+
 class Console:
     """One account of the Console."""
 
@@ -115,22 +173,22 @@ class Console:
         """A new deployment that nobody runs yet: its number and its manifest."""
         # `deposit` is ignored where the platform funds deployments, and demanded where it does not yet.
         data = {"sdl": sdl, "name": name, "runtimeLimitHours": hours, "deposit": 5}
-        reply = await self._call("POST", "/v1/deployments", {"data": data})
-        return _text(reply, "data", "dseq"), _text(reply, "data", "manifest")
+        made = (await self._call(_Data[_Created], "POST", "/v1/deployments", {"data": data})).data
+        return made.dseq, made.manifest
 
     async def bids(self, dseq: str) -> list[Bid]:
         """Bids of this moment."""
-        reply = await self._call("GET", "/v1/bids", query={"dseq": dseq})
-        return [_read(Bid, item.get("bid")) for item in _list(reply, "data")]
+        reply = await self._call(_Data[list[_Bidder]], "GET", "/v1/bids", query={"dseq": dseq})
+        return [each.bid for each in reply.data]
 
     async def lease(self, manifest: str, bid: LeaseId) -> None:
         """Take a bid: from here on it costs money. Doing it again is safe."""
-        await self._call("POST", "/v1/leases", {"manifest": manifest, "leases": [bid.model_dump()]})
+        await self._call(Loose, "POST", "/v1/leases", {"manifest": manifest, "leases": [bid.model_dump()]})
 
     async def deployment(self, dseq: str) -> Deployment | None:
         """One deployment with what its provider says; None when there is none."""
         try:
-            return _read(Deployment, (await self._call("GET", f"/v1/deployments/{dseq}")).get("data"))
+            return (await self._call(_Data[Deployment], "GET", f"/v1/deployments/{dseq}")).data
         except NotFound:
             return None
 
@@ -144,54 +202,47 @@ class Console:
     async def close(self, dseq: str) -> None:
         """Close a deployment; one that is closed, or never was, is."""
         try:
-            await self._call("DELETE", f"/v1/deployments/{dseq}")
+            await self._call(Loose, "DELETE", f"/v1/deployments/{dseq}")
         except NotFound:
             return
 
-    async def prices(self) -> list[dict[str, Any]]:
+    async def models(self) -> list[Model]:
         """GPU models of the network with their availability and prices."""
-        return _list(await self._call("GET", "/v1/gpu-prices"), "models")
+        return (await self._call(_Models, "GET", "/v1/gpu-prices")).models
 
     async def host(self, provider: str) -> str:
         """Where a provider's gateway is."""
-        reply = await self._call("GET", f"/v1/providers/{provider}")
-        inner = reply.get("data")
-        return _text(inner if isinstance(inner, dict) else reply, "hostUri").rstrip("/")
+        return (await self._call(_Host, "GET", f"/v1/providers/{provider}")).hostUri.rstrip("/")
 
     async def token(self, provider: str, ttl_s: int) -> str:
         """A token that opens logs and events of our leases at one provider."""
         allowed = {"provider": provider, "access": "scoped", "scope": ["logs", "events"]}
         data = {"ttl": ttl_s, "leases": {"access": "granular", "permissions": [allowed]}}
-        return _text(await self._call("POST", "/v1/create-jwt-token", {"data": data}), "data", "token")
+        return (await self._call(_Data[_Token], "POST", "/v1/create-jwt-token", {"data": data})).data.token
 
     async def _pages(self, query: dict[str, str], text: str) -> list[Deployment]:
         found: list[Deployment] = []
         more, skip = True, 0
         while more:
             paged = query | {"skip": str(skip), "limit": str(PAGE)}
-            reply = await self._call("GET", "/v1/deployments", query=paged)
-            data = reply.get("data")
-            page = _list(data if isinstance(data, dict) else {}, "deployments")
-            found += [_read(Deployment, item) for item in page]
-            skip += len(page)
-            more = bool(page) and bool(data["pagination"].get("hasMore"))
+            page = (await self._call(_Data[_Page], "GET", "/v1/deployments", query=paged)).data
+            found += page.deployments
+            skip += len(page.deployments)
+            more = bool(page.deployments) and page.pagination.hasMore
         return [each for each in found if text in (each.name or "")]
 
     async def _call(
-        self, method: str, path: str, body: object = None, query: Mapping[str, str] | None = None
-    ) -> dict[str, Any]:
+        self, answer: type[M], method: str, path: str, body: object = None, query: Mapping[str, str] | None = None
+    ) -> M:
         headers = {"x-api-key": self._key, "user-agent": AGENT}
         async with _reached(), httpx.AsyncClient(timeout=HTTP_S, headers=headers) as client:
             reply = await client.request(method, self._url + path, json=body, params=query)
         if reply.status_code >= 400:
             raise _told(reply)
         try:
-            answer = reply.json()
-        except ValueError as error:
-            raise ProtocolError(f"Akash answered {method} {path} with what is not JSON") from error
-        if not isinstance(answer, dict):
-            raise ProtocolError(f"Akash answered {method} {path} with {type(answer).__name__}")
-        return answer
+            return answer.model_validate_json(reply.content)
+        except ValidationError as error:
+            raise ProtocolError(f"Akash answered {method} {path} with something else: {error}") from error
 
 
 @asynccontextmanager
@@ -221,30 +272,10 @@ def _told(reply: httpx.Response) -> SkyscaleError:
 
 def _words(reply: httpx.Response) -> str:
     try:
-        body = reply.json()
-    except ValueError:
+        return _Refusal.model_validate_json(reply.content).message[:600]
+    except ValidationError:
         return reply.text[:300]
-    return str(body.get("message") or body.get("error") or body)[:600] if isinstance(body, dict) else str(body)[:300]
 
 
-def _read(model: type[M], value: object) -> M:
-    try:
-        return model.model_validate(value)
-    except ValidationError as error:
-        raise ProtocolError(f"Akash answered what is no {model.__name__}: {error}") from error
-
-
-def _list(value: Mapping[str, Any], key: str) -> Sequence[Any]:
-    found = value.get(key)
-    if not isinstance(found, list):
-        raise ProtocolError(f"Akash answered without {key!r}")
-    return found
-
-
-def _text(value: Mapping[str, Any], *path: str) -> str:
-    found: Any = value
-    for key in path:
-        found = found.get(key) if isinstance(found, Mapping) else None
-    if not isinstance(found, str) or not found:
-        raise ProtocolError(f"Akash answered without {'.'.join(path)}")
-    return found
+class _Refusal(Loose):
+    message: str

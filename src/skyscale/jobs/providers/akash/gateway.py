@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import Any
 
 import aiohttp
+from pydantic import TypeAdapter, ValidationError
 
 from skyscale.errors import ProtocolError, Unavailable
 from skyscale.jobs.providers.akash.console import AGENT, Console, LeaseId
@@ -23,6 +24,7 @@ OPEN_S = 15.0
 READ_S = 10.0
 """For the lines that are there now."""
 TAIL = 1000
+OBJECT = TypeAdapter(dict[str, Any])
 
 
 class Gateway:
@@ -85,17 +87,17 @@ class Gateway:
                 async for frame in socket:
                     if frame.type is not aiohttp.WSMsgType.TEXT or self._is_last(lease, frame.json(), take):
                         return
-        except (aiohttp.ClientError, aiohttp.InvalidURL, OSError, ValueError) as error:
+        except (aiohttp.ClientError, OSError, ValueError, TypeError, KeyError) as error:
             raise Unavailable(f"Akash's provider {lease.provider} does not show its logs: {error}") from error
 
     def _is_last(self, lease: LeaseId, frame: dict[str, Any], take: Callable[[str], object]) -> bool:
         if frame.get("error"):
             self._tokens.pop(lease.provider, None)
             raise Unavailable(f"Akash's provider {lease.provider} does not show its logs: {frame['error']}")
-        message = frame.get("message") or ""
-        if isinstance(message, dict):  # bytes, as the proxy writes them
-            message = bytes(message.get("data", [])).decode(errors="replace")
-        for line in str(message).splitlines():
+        message: Any = frame.get("message") or ""
+        # Bytes are what the proxy writes as {"type": "Buffer", "data": [...]}.
+        text = message if isinstance(message, str) else bytes(message["data"]).decode(errors="replace")
+        for line in text.splitlines():
             if line.strip():
                 take(line)
         return bool(frame.get("closed"))
@@ -119,7 +121,6 @@ def _message(line: str) -> str:
 
 def _object(line: str) -> dict[str, Any]:
     try:
-        found = json.loads(line)
-    except ValueError:
+        return OBJECT.validate_json(line)
+    except ValidationError:
         return {}
-    return found if isinstance(found, dict) else {}

@@ -136,17 +136,19 @@ class AkashProvider:
     async def inventory(self) -> Sequence[Offer]:
         """Models of the network with what they cost lately."""
         self._require_key()
-        names = {sold.name: model for model, sold in reversed(sdl.SOLD.items())}
+        names: dict[str, str] = {}
+        for model, sold in sdl.SOLD.items():
+            names.setdefault(sold.name, model)
         offers: list[Offer] = []
-        for each in await self._console.prices():
-            model, price, free = each.get("model"), each.get("price") or {}, each.get("availability") or {}
-            if model in names:
-                ram = "".join(filter(str.isdigit, str(each.get("ram") or "")))
+        for each in await self._console.models():
+            if (model := names.get(each.model)) is not None:
+                ram = "".join(filter(str.isdigit, each.ram or ""))
                 offers.append(
                     Offer(
-                        gpu_model=names[model], name=f"{model} {each.get('interface') or ''}".strip(),
-                        memory_gb=int(ram) if ram else MEMORY_GB.get(names[model]),
-                        usd_per_hour=price.get("med") or None, total=free.get("total"), available=free.get("available"),
+                        gpu_model=model, name=f"{each.model} {each.interface or ''}".strip(),
+                        memory_gb=int(ram) if ram else MEMORY_GB.get(model),
+                        usd_per_hour=(each.price.med or None) if each.price else None,
+                        total=each.availability.total, available=each.availability.available,
                     )
                 )  # fmt: skip
         return offers

@@ -11,14 +11,16 @@
 import asyncio
 import math
 import os
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from skyscale.errors import Invalid, NotFound, SkyscaleError, Unavailable
 from skyscale.jobs import remote
-from skyscale.jobs.gpus import MEMORY_GB, NONE, Sold, offered, parse
+from skyscale.jobs.gpus import MEMORY_GB
 from skyscale.jobs.provider import Abilities, JobLaunch, NoCapacity, Offer, Owned, Refused, Setup, labels
+from skyscale.jobs.providers.modal.asking import NotYet, Slow, Taken, asked
+from skyscale.jobs.providers.modal.offers import SOLD, gpu_of
 from skyscale.jobs.rules import Seen, external_name
 from skyscale.settings import CloudSettings
 from skyscale.wire.jobs import JobRole
@@ -41,14 +43,6 @@ SUCCESS = 1
 """`GENERIC_STATUS_SUCCESS` of Modal's protocol."""
 END_ALL = ("sh", "-c", "kill -TERM 1; kill -TERM -1")
 """Run in the container: its first process may be shielded from the second."""
-SOLD: Mapping[str, Sold] = {
-    "t4": Sold("T4", 0.59), "l4": Sold("L4", 0.80), "a10g": Sold("A10", 1.10), "l40s": Sold("L40S", 1.95),
-    "a100": Sold("A100-40GB", 2.10), "a100-40": Sold("A100-40GB", 2.10), "a100-80": Sold("A100-80GB", 2.50),
-    "h100": Sold("H100!", 3.95), "h200": Sold("H200", 4.54), "b200": Sold("B200", 6.25),
-    "rtx-pro-6000": Sold("RTX-PRO-6000"),
-}  # fmt: skip
-"""Price list of 2026-06. `H100!` is an H100, where `H100` may be an H200 too."""
-MOST_GPUS = {"a10g": 4}
 
 
 class ModalProvider:
@@ -90,7 +84,7 @@ class ModalProvider:
     async def poll(self, handle: str) -> Seen:
         """Running until it has an exit code."""
         try:
-            async with self._asked():
+            async with asked(self.ask_s):
                 box = await self._box(handle)
                 code = await box.poll.aio()
         except NotFound:
@@ -123,7 +117,7 @@ class ModalProvider:
     async def addresses(self, handle: str) -> Mapping[int, str]:
         """From its tunnels."""
         try:
-            async with self._asked():
+            async with asked(self.ask_s):
                 tunnels = await (await self._box(handle)).tunnels.aio(timeout=int(self.ask_s / 2) or 1)
         except (NotFound, Unavailable):
             return {}
@@ -145,7 +139,7 @@ class ModalProvider:
         found: list[Owned] = []
         for box in await self._boxes({}):
             with suppress(NotFound):  # it ended since it was listed
-                async with self._asked():
+                async with asked(self.ask_s):
                     tags = await box.get_tags.aio()
                 job_id, attempt = tags.get("skyscale-job"), tags.get("skyscale-attempt", "")
                 if job_id and attempt.isdecimal():
@@ -159,26 +153,26 @@ class ModalProvider:
         import modal
 
         client, app = await self._session()
-        built = modal.Image.from_registry(image).entrypoint([])
-        async with self._asked(BUILD_S):
+        built = modal.Image.from_registry(image).entrypoint([])  # pyright: ignore[reportUnknownMemberType] - untyped
+        async with asked(BUILD_S):
             await built.build.aio(app)
         secrets = [] if launch.role is JobRole.CUSTOM else [modal.Secret.from_name(name) for name in self._secrets()]
         try:
-            async with self._asked(self.capacity_s):
-                box = await modal.Sandbox.create.aio(
+            async with asked(self.capacity_s):
+                box = await modal.Sandbox.create.aio(  # pyright: ignore[reportUnknownMemberType] - untyped
                     *launch.command, app=app, client=client, name=launch.name, image=built, gpu=gpu, secrets=secrets,
                     tags=labels(self._owner, launch.job_id, launch.attempt), cpu=launch.cpus, memory=launch.memory_mb,
                     env={"PYTHONUNBUFFERED": "1", **launch.env, **launch.settings()},
                     timeout=min(MOST_S, max(1, math.ceil(launch.timeout_s))), encrypted_ports=list(launch.ports),
                 )  # fmt: skip
-        except _Taken:
+        except Taken:
             known = await self._find(launch.job_id, launch.attempt)
             if known is None:
                 raise
             return known
         except NotFound as error:
             raise Invalid(error.detail, code="job_refused") from error  # one of our secrets' names
-        except _Slow as error:
+        except Slow as error:
             await self._take_back(launch)
             raise NoCapacity(f"Modal had no {gpu or 'machine'} for {self.capacity_s:g} s") from error
         return f"{box.object_id}/{launch.attempt}"
@@ -195,7 +189,7 @@ class ModalProvider:
         client, _ = await self._session()
         for ended_too in (False, True):
             with suppress(NotFound):
-                async with self._asked():
+                async with asked(self.ask_s):
                     box = await modal.Sandbox.from_name.aio(
                         self._settings.modal_app, external_name(job_id, attempt), include_terminated=ended_too,
                         client=client,
@@ -208,21 +202,21 @@ class ModalProvider:
 
         client, app = await self._session()
         wanted = {"skyscale": self._owner, **tags}
-        async with self._asked():
+        async with asked(self.ask_s):
             return [box async for box in modal.Sandbox.list.aio(app_id=app.app_id, tags=wanted, client=client)]
 
     async def _end(self, handle: str, grace_s: float) -> None:
         with suppress(NotFound):
             if grace_s > 0 and await self._ends_when_asked(handle, grace_s):
                 return
-            async with self._asked():
+            async with asked(self.ask_s):
                 await (await self._box(handle)).terminate.aio()
         await self._gone(handle)
 
     async def _ends_when_asked(self, handle: str, grace_s: float) -> bool:
         """A container that cannot be asked (any more) is terminated all the same."""
         try:
-            async with asyncio.timeout(grace_s), self._asked(5.0):
+            async with asyncio.timeout(grace_s), asked(5.0):
                 await (await self._box(handle)).exec.aio(*END_ALL)
                 await self._gone(handle)
         except (SkyscaleError, TimeoutError):
@@ -235,10 +229,10 @@ class ModalProvider:
 
     async def _printed(self, handle: str) -> str:
         try:
-            async with self._asked():
+            async with asked(self.ask_s):
                 box = await self._box(handle)
                 return "".join([entry.message async for entry in box.logs.tail.aio(LOG_ENTRIES)])
-        except (NotFound, _NotYet):
+        except (NotFound, NotYet):
             return ""
 
     async def _box(self, handle: str) -> "modal.Sandbox":
@@ -261,7 +255,7 @@ class ModalProvider:
                 os.environ.setdefault("MODAL_MAX_THROTTLE_WAIT", THROTTLE_S)
                 import modal
 
-                async with self._asked():
+                async with asked(self.ask_s):
                     client = await modal.Client.from_credentials.aio(
                         self._settings.modal_token_id or "", token.get_secret_value()
                     )
@@ -269,61 +263,9 @@ class ModalProvider:
                 self._opened = client, app
         return self._opened
 
-    @asynccontextmanager
-    async def _asked(self, limit_s: float | None = None) -> AsyncGenerator[None]:
-        """A deadline, and the client's errors told apart."""
-        from modal import exception as said
-
-        try:
-            async with asyncio.timeout(limit_s or self.ask_s):
-                yield
-        except TimeoutError as error:
-            raise _Slow(f"Modal does not answer within {limit_s or self.ask_s:g} s") from error
-        except said.AlreadyExistsError as error:
-            raise _Taken(str(error)) from error
-        except said.NotFoundError as error:
-            raise NotFound(f"Modal: {error}") from error
-        except (said.AuthError, said.PermissionDeniedError) as error:
-            raise Refused(f"Modal refuses: {error}") from error
-        except said.ResourceExhaustedError as error:
-            raise NoCapacity(f"Modal has no room: {error}") from error
-        except (said.InvalidError, said.RemoteError) as error:
-            if isinstance(error, said.ConflictError):
-                raise Unavailable(f"Modal: {error}") from error  # it ended while it was created: `find` knows
-            raise Invalid(f"Modal refuses the job: {error}", code="job_refused") from error
-        except said.ExecutionError as error:
-            raise _NotYet(str(error)) from error
-        except (said.Error, OSError) as error:
-            raise Unavailable(f"Modal does not answer: {error or type(error).__name__}") from error
-
-
-class _Taken(Unavailable):
-    """A sandbox of that name is there."""
-
-
-class _Slow(Unavailable):
-    """No answer before the deadline."""
-
-
-class _NotYet(Unavailable):
-    """The sandbox has not been placed."""
-
 
 def _is_modal_s_failure(box: "modal.Sandbox") -> bool:
     """Whether an exit code of 0 is none: Modal's own failures have that default, and the client hides their status."""
     inner = next((value for name, value in vars(box).items() if name.startswith("_sync_original")), None)
     status = getattr(getattr(getattr(inner, "_impl", None), "result", None), "status", SUCCESS)
     return status != SUCCESS
-
-
-def gpu_of(launch: JobLaunch) -> str | None:
-    """Modal's words for what is asked. Raises Invalid, with what there is, when it is not sold."""
-    gpu = parse(launch.gpu_model)
-    if gpu.model == NONE:
-        return None
-    sold = offered(gpu, SOLD, "modal")
-    assert sold is not None
-    most = MOST_GPUS.get(gpu.model, 8)
-    if gpu.count > most:
-        raise Invalid(f"gpu_model: modal gives at most {most} {gpu.model} to a job, not {gpu.count}", code="gpu_count")
-    return sold.name if gpu.count == 1 else f"{sold.name}:{gpu.count}"
