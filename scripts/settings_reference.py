@@ -11,6 +11,7 @@ from skyscale.settings import (
     JobSettings,
     LogSettings,
     RaySettings,
+    S3Settings,
     Settings,
     VmSettings,
 )
@@ -31,6 +32,7 @@ def main() -> None:
         ("Sandbox host", HostSettings),
         ("Virtual-machine sandboxes", VmSettings),
         ("Ray", RaySettings),
+        ("Artifacts on S3", S3Settings),
         ("Clouds", CloudSettings),
         ("Job processes", JobSettings),
         ("Logs of all of them", LogSettings),

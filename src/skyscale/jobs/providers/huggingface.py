@@ -94,7 +94,7 @@ class HuggingFaceProvider:
     async def stop(self, job_id: str, handle: str | None, grace_s: float) -> None:
         """Cancel every live Job of it; how long its process has then to end is the Hub's choice, not `grace_s`'s."""
         await self._creations.settled(job_id)
-        left = {job.id for job in await self._jobs({"skyscale-job": job_id}, live=True)} | (
+        left: set[str] = {job.id for job in await self._jobs({"skyscale-job": job_id}, live=True)} | (
             {handle} if handle else set()
         )
         try:
