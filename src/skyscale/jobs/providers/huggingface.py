@@ -108,8 +108,9 @@ class HuggingFaceProvider:
         text = ""
         for job in await self._jobs({"skyscale-job": job_id}, live=False):
             lines = await self._lines(job.id)
-            if job.status.stage == "ERROR" and job.status.message:
-                lines.append(job.status.message)
+            why = job.status.message or ""
+            if job.status.stage == "ERROR" and why and not EXIT_CODE.search(why):
+                lines.append(why)  # nothing that the process printed says it
             text = remote.attempt_log((job.labels or {}).get("skyscale-attempt", "?"), lines) + text
             if len(text) >= max_bytes:
                 break
