@@ -10,7 +10,7 @@ SOLD: Mapping[str, Sold] = {
     "t4": Sold("T4", 0.59), "l4": Sold("L4", 0.80), "a10g": Sold("A10", 1.10), "l40s": Sold("L40S", 1.95),
     "a100": Sold("A100-40GB", 2.10), "a100-40": Sold("A100-40GB", 2.10), "a100-80": Sold("A100-80GB", 2.50),
     "h100": Sold("H100!", 3.95), "h200": Sold("H200", 4.54), "b200": Sold("B200", 6.25),
-    "rtx-pro-6000": Sold("RTX-PRO-6000"),
+    "rtx-pro-6000": Sold("RTX-PRO-6000", 3.03),
 }  # fmt: skip
 """Price list of 2026-06. `H100!` is an H100, where `H100` may be an H200 too."""
 MOST_GPUS = {"a10g": 4}
