@@ -253,6 +253,37 @@ class S3Settings(BaseSettings):
         return {name: value for name, value in values.items() if value is not None}
 
 
+class CloudSettings(BaseSettings):
+    """Settings of the providers that are somebody else's machines, read by each of them when it is used."""
+
+    model_config = SettingsConfigDict(use_attribute_docstrings=True, frozen=True, populate_by_name=True, extra="ignore")
+
+    hf_token: Annotated[SecretStr | None, Field(alias="HF_TOKEN")] = None
+    """Hugging Face token that may start Jobs in the namespace; runs' processes get it too, for gated models."""
+    hf_namespace: Annotated[str | None, Field(alias="SKYSCALE_HF_NAMESPACE")] = None
+    """Hugging Face user or organisation that Jobs belong to and are billed to."""
+    hf_endpoint: Annotated[str, Field(alias="HF_ENDPOINT")] = "https://huggingface.co"
+    """The Hub's address."""
+    akash_api_key: Annotated[SecretStr | None, Field(alias="AKASH_API_KEY")] = None
+    """API key of the Akash Console account (managed wallet) that pays."""
+    akash_api_url: Annotated[str, Field(alias="AKASH_API_URL")] = "https://console-api.akash.network"
+    """The Console API's address."""
+    akash_proxy_url: Annotated[str, Field(alias="AKASH_PROXY_URL")] = "wss://console-provider-proxy.akash.network/ws"
+    """The proxy that reaches providers, checks their certificates, and streams logs."""
+    akash_max_usd_per_hour: Annotated[float, Field(alias="AKASH_MAX_USD_PER_HOUR", gt=0)] = 4.0
+    """Bids above this price for one accelerator (or for a job without one) are not taken."""
+    akash_bid_wait_s: Annotated[float, Field(alias="AKASH_BID_WAIT_S", gt=0, le=90)] = 60.0
+    """How long to wait for the first bid."""
+    modal_token_id: Annotated[str | None, Field(alias="MODAL_TOKEN_ID")] = None
+    """Modal token, its public half."""
+    modal_token_secret: Annotated[SecretStr | None, Field(alias="MODAL_TOKEN_SECRET")] = None
+    """Modal token, its secret half."""
+    modal_app: Annotated[str, Field(alias="SKYSCALE_MODAL_APP")] = "skyscale"
+    """Modal app that sandboxes belong to; created when it does not exist."""
+    modal_secrets: Annotated[str, Field(alias="SKYSCALE_MODAL_SECRETS")] = ""
+    """Names of Modal secrets (separated by commas) that runs' processes get, for example one with HF_TOKEN."""
+
+
 class LogSettings(BaseSettings):
     """How a process writes its log; jobs on this host inherit it."""
 
