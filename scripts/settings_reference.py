@@ -5,7 +5,7 @@ from pathlib import Path
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from skyscale.settings import HostSettings, JobSettings, LogSettings, S3Settings, Settings, VmSettings
+from skyscale.settings import HostSettings, JobSettings, LogSettings, RaySettings, S3Settings, Settings, VmSettings
 
 
 def row(field: FieldInfo) -> str:
@@ -23,6 +23,7 @@ def main() -> None:
         ("Sandbox host", HostSettings),
         ("Virtual-machine sandboxes", VmSettings),
         ("Artifacts on S3", S3Settings),
+        ("Ray", RaySettings),
         ("Job processes", JobSettings),
         ("Logs of all of them", LogSettings),
     ):

@@ -40,7 +40,9 @@ from skyscale.hosts.judging import SpreadJudge
 from skyscale.hosts.places import HostPlaces
 from skyscale.hosts.service import HostService
 from skyscale.jobs.dispatch import COMMANDS
+from skyscale.jobs.inventory import Inventory
 from skyscale.jobs.loading import load_providers
+from skyscale.jobs.outputs import JobOutputs
 from skyscale.jobs.scheduler import Scheduler
 from skyscale.jobs.service import JobService
 from skyscale.money.meter import Meter
@@ -104,6 +106,8 @@ class Services:
     boxes: BoxService
     files: BoxFiles
     jobs: JobService
+    outputs: JobOutputs
+    inventory: Inventory
     scheduler: Scheduler
     meter: Meter
     runs: RunService
@@ -138,7 +142,7 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
     environments = _environments(backend, settings)
     sessions, troubles = Sessions(settings.environment_sessions), Troubles(database, events, time.monotonic)
     turns = TurnService(buffer, judging, environments, sessions, troubles, library, notes.note)
-    providers = load_providers(settings.data_dir)
+    providers = load_providers(settings.data_dir, tokens.owner)
     jobs = JobService(database, events, providers=providers, settings=settings)
     scheduler = Scheduler(
         database, events, service=jobs, tokens=tokens, metrics=metrics, providers=providers, settings=settings,
@@ -146,7 +150,7 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
     )  # fmt: skip
     runs = RunService(
         database, events, jobs, buffer, metrics,
-        providers=set(providers), problems=problem_sets, money=money, check_model=_check_of(http, turns),
+        places=jobs.places, problems=problem_sets, money=money, check_model=_check_of(http, turns),
         default_loggers=settings.loggers.split(",") if settings.loggers else (),
         notices=Notices(judge, hosts, library).of,
     )  # fmt: skip
@@ -168,7 +172,9 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
         sweeper=Sweeper(database, Retention(settings.rollouts_keep, settings.rollouts_sample_every)),
         problem_sets=problem_sets,
         hosts=hosts, boxes=boxes, files=BoxFiles(boxes), keys=KeyService(database),
-        jobs=jobs, scheduler=scheduler, meter=meter, runs=runs, swaps=swaps, coordinator=coordinator, http=http,
+        jobs=jobs, outputs=JobOutputs(database, open_store(settings.artifact_root)),
+        inventory=Inventory(jobs.places), scheduler=scheduler, meter=meter, runs=runs, swaps=swaps,
+        coordinator=coordinator, http=http,
         checkpoints=Checkpoints(database, episodes.evaluations, settings.artifact_root),
         views=RunViews(database, events, jobs, buffer, episodes.evaluations, episodes.curricula, money, settings),
     )  # fmt: skip
@@ -223,7 +229,7 @@ def _boxes(settings: Settings, database: Database, hosts: HostService) -> BoxSer
 
 def _money(settings: Settings, database: Database, events: EventLog, metrics: Metrics) -> tuple[MoneyService, Meter]:
     prices = Prices.parse(settings.prices)
-    money = MoneyService(database, prices, sandbox_slots=settings.sandbox_slots)
+    money = MoneyService(database, prices, sandbox_slots=settings.sandbox_slots, providers=settings.provider_order)
     return money, Meter(database, events, metrics, prices)
 
 
