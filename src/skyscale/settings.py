@@ -197,6 +197,19 @@ class VmSettings(BaseSettings):
     """Virtual processors of one machine."""
 
 
+class RaySettings(BaseSettings):
+    """Settings of the `ray` provider: which cluster, and how it is entered."""
+
+    model_config = SettingsConfigDict(use_attribute_docstrings=True, frozen=True, populate_by_name=True, extra="ignore")
+
+    address: Annotated[str | None, Field(alias="RAY_API_SERVER_ADDRESS", pattern=r"^https?://[^/?#]+/?$")] = None
+    """The cluster's Jobs API, for example `http://head:8265`; with KubeRay `http://NAME-head-svc:8265`."""
+    token: Annotated[SecretStr | None, Field(alias="RAY_AUTH_TOKEN")] = None
+    """The cluster's token, where it asks for one."""
+    python: Annotated[str | None, Field(alias="SKYSCALE_RAY_PYTHON")] = None
+    """Interpreter on the nodes that has `skyscale[train]`; by default the control plane's own path."""
+
+
 class S3Settings(BaseSettings):
     """Settings of artifacts on S3, read wherever they are opened: here, by trainers and by policy servers."""
 
@@ -229,19 +242,6 @@ class S3Settings(BaseSettings):
             "S3_RETRY_S": str(self.retry_s),
         }
         return {name: value for name, value in values.items() if value is not None}
-
-
-class RaySettings(BaseSettings):
-    """Settings of the `ray` provider: which cluster, and how it is entered."""
-
-    model_config = SettingsConfigDict(use_attribute_docstrings=True, frozen=True, populate_by_name=True, extra="ignore")
-
-    address: Annotated[str | None, Field(alias="RAY_API_SERVER_ADDRESS", pattern=r"^https?://[^/?#]+/?$")] = None
-    """The cluster's Jobs API, for example `http://head:8265`; with KubeRay `http://NAME-head-svc:8265`."""
-    token: Annotated[SecretStr | None, Field(alias="RAY_AUTH_TOKEN")] = None
-    """The cluster's token, where it asks for one."""
-    python: Annotated[str | None, Field(alias="SKYSCALE_RAY_PYTHON")] = None
-    """Interpreter on the nodes that has `skyscale[train]`; by default the control plane's own path."""
 
 
 class LogSettings(BaseSettings):
