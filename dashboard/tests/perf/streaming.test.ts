@@ -148,7 +148,7 @@ async function points(): Promise<number> {
 }
 
 async function stopAll(ids: string[]): Promise<void> {
-  for (const id of ids) await page.request.post(`/api/rl/runs/${id}/stop`, { data: {}, headers: { origin: servers.url } });
+  for (const id of ids) await page.request.delete(`/api/rl/runs/${id}`, { headers: { origin: servers.url } });
 }
 
 function percentile(values: number[], share: number): number {
