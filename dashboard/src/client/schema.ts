@@ -2972,6 +2972,12 @@ export interface components {
              * @default null
              */
             run_id?: string | null;
+            /**
+             * Problem Set
+             * @description A version of an uploaded set (`name@version`) or `embedded`; by default the set of the run, or `embedded`.
+             * @default null
+             */
+            problem_set?: string | null;
             /** @default null */
             difficulty?: components["schemas"]["Difficulty"] | null;
             /**

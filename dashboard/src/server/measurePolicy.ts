@@ -4,8 +4,10 @@
  * Its address is what the run's events say, and only a server on this machine is called: nobody can have this process
  * call a place of their choice. Whoever may read the run may measure; the load is one prompt of a few answers.
  */
+import { requireOwnPage } from "./accounts/handler";
 import { errorReply } from "./errorReply";
-import { read } from "./proxy";
+import { answering } from "./problem";
+import { admit, read } from "./proxy";
 
 const ADDRESS = /\bhttps?:\/\/(?:127\.0\.0\.1|localhost|\[::1\]):\d{1,5}\b/;
 const DEADLINE_MS = 30_000;
@@ -14,6 +16,14 @@ const MAX_TOKENS = 64;
 const NUM_ANSWERS = 16;
 
 export async function measurePolicy(request: Request): Promise<Response> {
+  return answering(async () => {
+    requireOwnPage(request);
+    await admit(request, "GET", "/api/measure/policy");
+    return measure(request);
+  });
+}
+
+async function measure(request: Request): Promise<Response> {
   const { run_id } = (await request.json().catch(() => ({}))) as { run_id?: unknown };
   if (typeof run_id !== "string" || !/^[A-Za-z0-9_.-]{1,60}$/.test(run_id)) return errorReply(422, "invalid", "run_id: it must name a run", "Choose a live run.");
   const found = await addressOf(request, run_id);

@@ -34,8 +34,8 @@ afterAll(async () => {
 test("four runs stream, and the page is used meanwhile", async () => {
   const ids: string[] = [];
   for (let seed = 0; seed < NUM_RUNS; seed++) {
-    const reply = await page.request.post("/api/rl/runs", { data: { name: `stream ${seed}` }, headers: { origin: servers.url } });
-    expect(reply.status(), await reply.text()).toBe(201);
+    const reply = await page.request.post("/api/rl/runs", { data: { seed }, headers: { origin: servers.url } });
+    expect(reply.status(), await reply.text()).toBe(202);
     ids.push(((await reply.json()) as { run_id: string }).run_id);
   }
   await page.goto(`/?compare=${ids.join(",")}`);

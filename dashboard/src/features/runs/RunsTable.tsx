@@ -3,6 +3,7 @@
 import Link from "next/link";
 import { useState } from "react";
 import type { Schemas } from "@/client/api";
+import { costOf, dollars } from "@/features/run/cost";
 import { Ago } from "@/ui/Ago";
 import { duration, number, seconds, words } from "@/ui/format";
 import { SearchInput } from "@/ui/SearchInput";
@@ -34,6 +35,7 @@ export function RunsTable({ runs, shown, ticked, search, onSearch, onTick, onHig
       </button>
     </th>
   );
+  const hasCost = runs.some((run) => costOf(run) !== null);
   const tick = (id: string) => onTick(ticked.includes(id) ? ticked.filter((each) => each !== id) : [...ticked, id]);
   return (
     <section className="panel overflow-hidden" aria-label="Runs">
@@ -62,12 +64,13 @@ export function RunsTable({ runs, shown, ticked, search, onSearch, onTick, onHig
               {head("policy_version", "Version", "text-right")}
               <th className="hidden md:table-cell">Model</th>
               <th className="hidden text-right lg:table-cell">Duration</th>
+              {hasCost && <th className="hidden text-right md:table-cell">Cost</th>}
               {head("created_at", "Created", "hidden text-right sm:table-cell")}
             </tr>
           </thead>
           <tbody ref={rows}>
             {sorted(runs, sort.key, sort.isDown).map((run) => (
-              <Row key={run.run_id} run={run} color={shown.indexOf(run.run_id)} isTicked={ticked.includes(run.run_id)} onTick={() => tick(run.run_id)} onHighlight={onHighlight} />
+              <Row key={run.run_id} run={run} color={shown.indexOf(run.run_id)} isTicked={ticked.includes(run.run_id)} hasCost={hasCost} onTick={() => tick(run.run_id)} onHighlight={onHighlight} />
             ))}
           </tbody>
         </table>
@@ -81,11 +84,12 @@ interface RowProps {
   run: Schemas["RunSummary"];
   color: number;
   isTicked: boolean;
+  hasCost: boolean;
   onTick: () => void;
   onHighlight: (id: string | null) => void;
 }
 
-function Row({ run, color, isTicked, onTick, onHighlight }: RowProps) {
+function Row({ run, color, isTicked, hasCost, onTick, onHighlight }: RowProps) {
   const now = useNow(1_000);
   const elapsed = seconds(run.created_at, run.ended_at ?? (now || null));
   return (
@@ -113,6 +117,7 @@ function Row({ run, color, isTicked, onTick, onHighlight }: RowProps) {
       <td className="num text-right">{run.policy_version}</td>
       <td className="hidden max-w-[24ch] truncate text-muted md:table-cell" title={run.base_model}>{run.base_model}</td>
       <td className="num hidden text-right whitespace-nowrap text-muted lg:table-cell">{duration(elapsed === null ? null : Math.floor(elapsed))}</td>
+      {hasCost && <td className="num hidden text-right md:table-cell">{dollars(costOf(run))}</td>}
       <td className="hidden text-right text-muted sm:table-cell">
         <Ago time={run.created_at} />
       </td>

@@ -1,7 +1,7 @@
 "use client";
 
 import dynamic from "next/dynamic";
-import { useState } from "react";
+import { useDeferredValue, useState } from "react";
 import type { Schemas } from "@/client/api";
 import { TEMPLATES } from "@/features/templates/templates";
 import { useTopic } from "@/live/useTopic";
@@ -46,7 +46,9 @@ function Runs({ runs }: { runs: Schemas["RunSummary"][] }) {
   const [highlighted, setHighlighted] = useState<string | null>(null);
   const ticked = compare.split(",").filter(Boolean);
   const shown = compared(runs, ticked);
-  const at = highlighted === null ? -1 : shown.findIndex(({ run_id }) => run_id === highlighted);
+  const drawn = useDeferredValue(shown);
+  const pointed = useDeferredValue(highlighted);
+  const at = pointed === null ? -1 : drawn.findIndex(({ run_id }) => run_id === pointed);
   return (
     <div className="flex flex-col gap-4 px-4 pb-8 md:px-6">
       <RunsTable
@@ -60,7 +62,7 @@ function Runs({ runs }: { runs: Schemas["RunSummary"][] }) {
       />
       <section aria-label="Charts" className="flex flex-col gap-3">
         <h2 className="text-base font-semibold">{shown.length === 1 ? shown[0]?.run_id : `${shown.length} runs compared`}</h2>
-        <ChartGrid runs={shown.map((run) => ({ run_id: run.run_id, isLive: isLive(run) }))} highlighted={shown.length > 1 && at >= 0 ? at : null} />
+        <ChartGrid runs={drawn.map((run) => ({ run_id: run.run_id, isLive: isLive(run) }))} highlighted={drawn.length > 1 && at >= 0 ? at : null} />
       </section>
     </div>
   );
