@@ -5,7 +5,7 @@ from pathlib import Path
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from skyscale.settings import HostSettings, JobSettings, LogSettings, Settings, VmSettings
+from skyscale.settings import HostSettings, JobSettings, LogSettings, RaySettings, Settings, VmSettings
 
 
 def row(field: FieldInfo) -> str:
@@ -22,6 +22,7 @@ def main() -> None:
         ("Control plane", Settings),
         ("Sandbox host", HostSettings),
         ("Virtual-machine sandboxes", VmSettings),
+        ("Ray", RaySettings),
         ("Job processes", JobSettings),
         ("Logs of all of them", LogSettings),
     ):

@@ -44,6 +44,12 @@ class Settings(BaseSettings):
     """How often the reconcilers compare desired and real state."""
     max_attempts: Annotated[int, Field(alias="SKYSCALE_MAX_ATTEMPTS", ge=1)] = 5
     """How often a run's job is started before the run fails."""
+    gpu_provider_order: Annotated[str, Field(alias="GPU_PROVIDER_ORDER")] = "local"
+    """Providers that `auto` tries, first to last, with commas; one that refuses or has nothing free is passed over."""
+    gpu_queue_s: Annotated[float, Field(alias="GPU_QUEUE_DEADLINE_S", gt=0)] = 900.0
+    """A job that waits at a provider for longer than this is taken back and given to the next one."""
+    public_url: Annotated[str | None, Field(alias="SKYSCALE_PUBLIC_URL", pattern=r"^https?://[^/?#]+$")] = None
+    """How jobs reach this control plane from elsewhere; the default is the address it listens on."""
     ticket_ttl_s: Annotated[float, Field(alias="SKYSCALE_TICKET_TTL_S", gt=0)] = 120.0
     """After this long without a push, the slot of a group is given away."""
     max_body_bytes: Annotated[int, Field(alias="SKYSCALE_MAX_BODY_BYTES", gt=0)] = 32 * 1024 * 1024
@@ -111,6 +117,11 @@ class Settings(BaseSettings):
         return self.sandbox_missing_layers == "warn"
 
     @property
+    def provider_order(self) -> tuple[str, ...]:
+        """Names in GPU_PROVIDER_ORDER, each once."""
+        return tuple(dict.fromkeys(name.strip() for name in self.gpu_provider_order.split(",") if name.strip()))
+
+    @property
     def sqlalchemy_url(self) -> str:
         """The database's address for SQLAlchemy's async engines."""
         if self.database_url:
@@ -175,6 +186,19 @@ class VmSettings(BaseSettings):
     """Memory of one machine; an episode in it may use what its own limit says."""
     cpu_count: Annotated[int, Field(alias="FAAS_VM_CPU_COUNT", ge=1, le=32)] = 1
     """Virtual processors of one machine."""
+
+
+class RaySettings(BaseSettings):
+    """Settings of the `ray` provider: which cluster, and how it is entered."""
+
+    model_config = SettingsConfigDict(use_attribute_docstrings=True, frozen=True, populate_by_name=True, extra="ignore")
+
+    address: Annotated[str | None, Field(alias="RAY_API_SERVER_ADDRESS", pattern=r"^https?://[^/?#]+/?$")] = None
+    """The cluster's Jobs API, for example `http://head:8265`; with KubeRay `http://NAME-head-svc:8265`."""
+    token: Annotated[SecretStr | None, Field(alias="RAY_AUTH_TOKEN")] = None
+    """The cluster's token, where it asks for one."""
+    python: Annotated[str | None, Field(alias="SKYSCALE_RAY_PYTHON")] = None
+    """Interpreter on the nodes that has `skyscale[train]`; by default the control plane's own path."""
 
 
 class LogSettings(BaseSettings):

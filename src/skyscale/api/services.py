@@ -40,7 +40,9 @@ from skyscale.hosts.judging import SpreadJudge
 from skyscale.hosts.places import HostPlaces
 from skyscale.hosts.service import HostService
 from skyscale.jobs.dispatch import COMMANDS
+from skyscale.jobs.inventory import Inventory
 from skyscale.jobs.loading import load_providers
+from skyscale.jobs.outputs import JobOutputs
 from skyscale.jobs.scheduler import Scheduler
 from skyscale.jobs.service import JobService
 from skyscale.problems.service import Bounds, ProblemSetService
@@ -100,6 +102,8 @@ class Services:
     boxes: BoxService
     files: BoxFiles
     jobs: JobService
+    outputs: JobOutputs
+    inventory: Inventory
     scheduler: Scheduler
     runs: RunService
     views: RunViews
@@ -137,7 +141,7 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
         await require_model(spec, http)
         await turns.check(spec)
 
-    providers = load_providers(settings.data_dir)
+    providers = load_providers(settings.data_dir, tokens.owner)
     jobs = JobService(database, events, providers=providers, settings=settings)
     scheduler = Scheduler(
         database, events, service=jobs, tokens=tokens, metrics=metrics, providers=providers, settings=settings,
@@ -145,7 +149,7 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
     )  # fmt: skip
     runs = RunService(
         database, events, jobs, buffer, metrics,
-        providers=set(providers), problems=problem_sets, check_model=check_parts,
+        places=jobs.places, problems=problem_sets, check_model=check_parts,
         default_loggers=settings.loggers.split(",") if settings.loggers else (),
         notices=Notices(judge, hosts, library).of,
     )  # fmt: skip
@@ -166,7 +170,9 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
         sweeper=Sweeper(database, Retention(settings.rollouts_keep, settings.rollouts_sample_every)),
         problem_sets=problem_sets,
         hosts=hosts, boxes=boxes, files=BoxFiles(boxes), keys=KeyService(database),
-        jobs=jobs, scheduler=scheduler, runs=runs, swaps=swaps, coordinator=coordinator, http=http,
+        jobs=jobs, outputs=JobOutputs(database, open_store(settings.artifact_root)),
+        inventory=Inventory(jobs.places), scheduler=scheduler, runs=runs, swaps=swaps,
+        coordinator=coordinator, http=http,
         views=RunViews(database, events, jobs, buffer, episodes.evaluations, episodes.curricula, settings),
     )  # fmt: skip
 

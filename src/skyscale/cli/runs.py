@@ -26,7 +26,7 @@ def runs() -> None:
 @click.option("--base-model", help="`skyscale/starter` (default), a local folder, or a Hugging Face id.")
 @click.option("--num-workers", type=int, help="Rollout worker processes.")
 @click.option("--gpu-model", help="What the jobs run on; `cpu` by default.")
-@click.option("--provider", help="Where the jobs run; `local` by default.")
+@click.option("--provider", help="Where the jobs run; `auto`, by default, asks those of GPU_PROVIDER_ORDER in turn.")
 @click.option("--problem-set", help="What is trained on; `embedded` by default.")
 @click.option("--difficulty", type=click.Choice(["easy", "medium", "hard"]), help="Train on these problems only.")
 @click.option("--max-turns", type=int, help="Most answers of an episode; a wrong one is followed by feedback.")

@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import uvicorn
 from pydantic import SecretStr, ValidationError
@@ -29,6 +30,8 @@ from skyscale.settings import JobSettings
 from skyscale.telemetry import logs
 
 log = logging.getLogger(__name__)
+EVERYWHERE = frozenset({"0.0.0.0", "::"})
+CONNECT_S = 10.0
 WATCH_S = 1.0
 """How often the engine is looked at."""
 GRACE_S = 3
@@ -62,7 +65,7 @@ async def serve_job(engine: str, host: str, port: int) -> int:
             beating = asyncio.create_task(duty.run())
             try:
                 await serving.load(engine, pointer.policy_version, pointer.manifest_uri)
-                await duty.register(url)
+                await duty.register(url if host not in EVERYWHERE else _seen_from(settings.url, url))
                 return await _first_end(server, serving, beating)
             finally:
                 beating.cancel()
@@ -122,6 +125,15 @@ class _Server(uvicorn.Server):
 
     def _end(self) -> None:
         self.should_exit = True
+
+
+def _seen_from(control_plane: str, url: str) -> str:
+    """A server that listens on every address is registered at the one from which the control plane is dialled."""
+    there = urlsplit(control_plane)
+    port = there.port or (443 if there.scheme == "https" else 80)
+    with socket.create_connection((there.hostname or "", port), timeout=CONNECT_S) as probe:
+        mine = str(probe.getsockname()[0])
+    return f"http://{f'[{mine}]' if ':' in mine else mine}:{urlsplit(url).port}"
 
 
 async def _first_end(server: _Server, serving: Serving, beating: asyncio.Task[None] | None) -> int:

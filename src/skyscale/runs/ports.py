@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Literal, Protocol
 
+from skyscale.jobs.provider import Provider
 from skyscale.store.engine import AsyncConnection
 from skyscale.wire.batches import BufferStats
 from skyscale.wire.jobs import JobRole, JobView
@@ -39,6 +40,10 @@ class Jobs(Protocol):
 
     async def failed_job(self, connection: AsyncConnection, run_id: str) -> JobView | None:
         """A job of the run that is out of attempts, if any."""
+        ...
+
+    async def reached(self, connection: AsyncConnection, run_id: str) -> tuple[Provider | None, str | None]:
+        """The provider of the run's policy server, and the handle it knows it by."""
         ...
 
 

@@ -85,7 +85,9 @@ class RunCreate(Request):
     num_workers: Annotated[int, Field(ge=1, le=1024)] = 1
     """Rollout worker processes; each plays many groups at once."""
     gpu_model: Annotated[str, Field(min_length=1, max_length=40)] = "cpu"
-    provider: Annotated[str, Field(min_length=1, max_length=40)] = "local"
+    """Of the trainer and of the policy server each: `cpu`, `any`, `a100`, or several like `a100:2`."""
+    provider: Annotated[str, Field(min_length=1, max_length=40)] = "auto"
+    """Where the processes run; `auto` asks the providers of GPU_PROVIDER_ORDER in turn."""
     problem_set: Annotated[str, Field(min_length=1, max_length=200)] = "embedded"
     """`embedded`, an uploaded set (`name` or `name@version`), or the path of a JSONL file on the server's host."""
     difficulty: Difficulty | None = None

@@ -51,12 +51,14 @@ async def list_jobs(
     run_id: Annotated[str | None, Query(max_length=60)] = None,
     role: JobRole | None = None,
     status: JobStatus | None = None,
+    provider: Annotated[str | None, Query(max_length=40)] = None,
     cursor: Annotated[str | None, Query(max_length=40)] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> Response:
     """A page of jobs of all runs, or of one."""
     require_reader(caller, run_id)
-    return reply(await parts.jobs.list(JobFilter(run_id=run_id, role=role, status=status), cursor, limit))
+    filters = JobFilter(run_id=run_id, role=role, status=status, provider=provider)
+    return reply(await parts.jobs.list(filters, cursor, limit))
 
 
 @router.get(
