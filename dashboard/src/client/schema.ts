@@ -388,6 +388,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/gpus": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Accelerators by provider
+         * @description Every provider with what it still needs, its place in GPU_PROVIDER_ORDER, and what it offers: our name and its own, memory, price and availability where it tells them. At most a minute old.
+         */
+        get: operations["list_gpus"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/templates": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Jobs to begin from
+         * @description Bodies for `POST /api/training/jobs`.
+         */
+        get: operations["list_templates"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/health": {
         parameters: {
             query?: never;
@@ -420,6 +460,70 @@ export interface paths {
          * @description All `skyscale_*` metrics in Prometheus' text format.
          */
         get: operations["get_metrics"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/training/jobs/{job_id}/logs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Follow what a job prints
+         * @description Server-sent events: `log` with `{text}`, from the last 64 KiB on, `status` with `{status, attempt}` whenever that changes, and `end` with the job's last view. It ends with the job.
+         */
+        get: operations["follow_training_job_logs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/training/jobs/{job_id}/artifacts/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Download a file of a job
+         * @description Its bytes.
+         */
+        get: operations["get_training_job_artifact"];
+        /**
+         * Keep a file of a job
+         * @description Sent by the job with its own token: `curl -T model.bin -H "Authorization: Bearer $SKYSCALE_JOB_TOKEN" $SKYSCALE_URL/api/training/jobs/$SKYSCALE_JOB_ID/artifacts/model.bin`. The same name again replaces it.
+         */
+        put: operations["put_training_job_artifact"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/training/jobs/{job_id}/artifacts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Files that a job left behind
+         * @description By name.
+         */
+        get: operations["list_training_job_artifacts"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1741,6 +1845,56 @@ export interface components {
             stdin?: string;
         };
         /**
+         * GpuInventory
+         * @description What all providers have, at most a minute old.
+         */
+        GpuInventory: {
+            /** Offers */
+            offers: components["schemas"]["GpuOffer"][];
+            /** Providers */
+            providers: components["schemas"]["ProviderState"][];
+            /**
+             * Known Models
+             * @description Every accelerator that has a name here, with its memory.
+             */
+            known_models: string[];
+        };
+        /**
+         * GpuOffer
+         * @description An accelerator as one provider has it.
+         */
+        GpuOffer: {
+            /** Provider */
+            provider: string;
+            /**
+             * Gpu Model
+             * @description The name to ask for it by; `a100:2` asks for two.
+             */
+            gpu_model: string;
+            /**
+             * Name
+             * @description The provider's own name.
+             */
+            name: string;
+            /** Memory Gb */
+            memory_gb: number | null;
+            /**
+             * Usd Per Hour
+             * @description Of one; null when it is not known or nobody bills it.
+             */
+            usd_per_hour: number | null;
+            /**
+             * Total
+             * @description How many there are; null where the provider does not tell.
+             */
+            total: number | null;
+            /**
+             * Available
+             * @description How many of them are free; null where the provider does not tell.
+             */
+            available: number | null;
+        };
+        /**
          * GroupBatchPush
          * @description The body of `POST /api/rl/buffer/push` for several groups at once.
          */
@@ -2186,6 +2340,44 @@ export interface components {
             step_timeout_s?: number;
         };
         /**
+         * JobArtifact
+         * @description One file of a job.
+         */
+        JobArtifact: {
+            /** Name */
+            name: string;
+            /**
+             * Url
+             * @description Path below the control plane's URL from which it is downloaded.
+             */
+            url: string;
+            /**
+             * Uri
+             * @description Its address in the artifact store.
+             */
+            uri: string;
+            /**
+             * Size Bytes
+             * @description Said when it is sent; null in lists.
+             */
+            size_bytes?: number | null;
+            /**
+             * Sha256
+             * @description Lower-case hexadecimal; said when it is sent.
+             */
+            sha256?: string | null;
+        };
+        /**
+         * JobArtifacts
+         * @description All files of a job, by name.
+         */
+        JobArtifacts: {
+            /** Job Id */
+            job_id: string;
+            /** Artifacts */
+            artifacts: components["schemas"]["JobArtifact"][];
+        };
+        /**
          * JobAssignment
          * @description What a job needs to know to do its work: the reply to `GET /api/jobs/{job_id}/assignment`.
          */
@@ -2264,6 +2456,18 @@ export interface components {
          * @enum {string}
          */
         JobStatus: "queued" | "starting" | "running" | "succeeded" | "failed" | "lost" | "cancelled";
+        /**
+         * JobTemplate
+         * @description A job to begin from.
+         */
+        JobTemplate: {
+            /** Name */
+            name: string;
+            /** Summary */
+            summary: string;
+            /** @description To be sent to `POST /api/training/jobs`, changed as needed. */
+            body: components["schemas"]["TrainingJobCreate"];
+        };
         /**
          * JobView
          * @description A job as its readers see it.
@@ -2852,6 +3056,37 @@ export interface components {
             };
         };
         /**
+         * ProviderState
+         * @description A provider and whether it can be used.
+         */
+        ProviderState: {
+            /** Name */
+            name: string;
+            /**
+             * Order
+             * @description Its place in GPU_PROVIDER_ORDER, from 1; null when `auto` does not ask it.
+             */
+            order: number | null;
+            /** Is Ready */
+            is_ready: boolean;
+            /**
+             * Missing
+             * @description What must be done before it runs jobs of runs.
+             */
+            missing: string | null;
+            /**
+             * Trouble
+             * @description Why it did not tell what it has.
+             */
+            trouble: string | null;
+            /** Runs Commands */
+            runs_commands: boolean;
+            /** Runs Images */
+            runs_images: boolean;
+            /** Is This Host */
+            is_this_host: boolean;
+        };
+        /**
          * PublicProblem
          * @description The part of a problem that a caller may see.
          */
@@ -3249,12 +3484,14 @@ export interface components {
             num_workers?: number;
             /**
              * Gpu Model
+             * @description Of the trainer and of the policy server each: `cpu`, `any`, `a100`, or several like `a100:2`.
              * @default cpu
              */
             gpu_model?: string;
             /**
              * Provider
-             * @default local
+             * @description Where the processes run; `auto` asks the providers of GPU_PROVIDER_ORDER in turn.
+             * @default auto
              */
             provider?: string;
             /**
@@ -4021,6 +4258,14 @@ export interface components {
             code: string;
         };
         /**
+         * TemplateList
+         * @description All templates.
+         */
+        TemplateList: {
+            /** Templates */
+            templates: components["schemas"]["JobTemplate"][];
+        };
+        /**
          * TestResult
          * @description How one hidden test ended.
          */
@@ -4127,13 +4372,11 @@ export interface components {
             /**
              * Job Id
              * @description Client-made id; the same body again returns the same job.
-             * @default null
              */
             job_id?: string | null;
             /**
              * Docker Image
              * @description Image for providers that run images; the local provider runs `command` as a process.
-             * @default null
              */
             docker_image?: string | null;
             /**
@@ -4143,12 +4386,14 @@ export interface components {
             command?: string[];
             /**
              * Gpu Model
+             * @description `cpu`, `any`, a model like `a100`, or several of one: `a100:2`. GET /api/gpus lists them.
              * @default cpu
              */
             gpu_model?: string;
             /**
              * Provider
-             * @default local
+             * @description Where it runs; `auto` is the first of GPU_PROVIDER_ORDER that takes it.
+             * @default auto
              */
             provider?: string;
             /**
@@ -6035,6 +6280,46 @@ export interface operations {
             };
         };
     };
+    list_gpus: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GpuInventory"];
+                };
+            };
+        };
+    };
+    list_templates: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TemplateList"];
+                };
+            };
+        };
+    };
     get_health: {
         parameters: {
             query?: never;
@@ -6084,12 +6369,325 @@ export interface operations {
             };
         };
     };
+    follow_training_job_logs: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": string;
+                };
+            };
+            /** @description No or wrong credentials */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Right credentials for something else */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description There is no such thing */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The current state does not allow this */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description A value is refused */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    get_training_job_artifact: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                job_id: string;
+                /** @description A file's name, without folders */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
+                };
+            };
+            /** @description No or wrong credentials */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Right credentials for something else */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description There is no such thing */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The current state does not allow this */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description A value is refused */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    put_training_job_artifact: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                job_id: string;
+                /** @description A file's name, without folders */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/octet-stream": string;
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobArtifact"];
+                };
+            };
+            /** @description No or wrong credentials */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Right credentials for something else */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description There is no such thing */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The current state does not allow this */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description A value is refused */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    list_training_job_artifacts: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobArtifacts"];
+                };
+            };
+            /** @description No or wrong credentials */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Right credentials for something else */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description There is no such thing */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The current state does not allow this */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description A value is refused */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
     list_training_jobs: {
         parameters: {
             query?: {
                 run_id?: string | null;
                 role?: components["schemas"]["JobRole"] | null;
                 status?: components["schemas"]["JobStatus"] | null;
+                provider?: string | null;
                 cursor?: string | null;
                 limit?: number;
             };

@@ -5,8 +5,7 @@
  * call a place of their choice. Whoever may read the run may measure; the load is one prompt of a few answers.
  */
 import { requireOwnPage } from "./accounts/handler";
-import { errorReply } from "./errorReply";
-import { answering } from "./problem";
+import { answering, problem } from "./problem";
 import { admit, read } from "./proxy";
 
 const ADDRESS = /\bhttps?:\/\/(?:127\.0\.0\.1|localhost|\[::1\]):\d{1,5}\b/;
@@ -25,15 +24,15 @@ export async function measurePolicy(request: Request): Promise<Response> {
 
 async function measure(request: Request): Promise<Response> {
   const { run_id } = (await request.json().catch(() => ({}))) as { run_id?: unknown };
-  if (typeof run_id !== "string" || !/^[A-Za-z0-9_.-]{1,60}$/.test(run_id)) return errorReply(422, "invalid", "run_id: it must name a run", "Choose a live run.");
+  if (typeof run_id !== "string" || !/^[A-Za-z0-9_.-]{1,60}$/.test(run_id)) return problem(422, "invalid", "run_id: it must name a run", "Choose a live run.");
   const found = await addressOf(request, run_id);
   if (found instanceof Response) return found;
-  if (found === null) return errorReply(409, "policy_elsewhere", "This run has no policy server on this machine.", "Choose a run of the local provider that is running.");
+  if (found === null) return problem(409, "policy_elsewhere", "This run has no policy server on this machine.", "Choose a run of the local provider that is running.");
   try {
     const model = ((await json(await call(found, "/v1/models"))) as { data: { id: string }[] }).data[0]?.id ?? "";
     return Response.json({ first_token_ms: await firstToken(found, model), ...(await throughput(found, model)) }, { headers: { "cache-control": "no-store" } });
   } catch (error) {
-    return errorReply(502, "policy_unreachable", "The policy server did not answer the measurement.", error instanceof Error ? error.message : "");
+    return problem(502, "policy_unreachable", "The policy server did not answer the measurement.", error instanceof Error ? error.message : "");
   }
 }
 

@@ -107,6 +107,7 @@ function Resolved({ check, body }: { check: Schemas["RunCreated"] | null; body: 
 }
 
 function spending({ provider }: Schemas["RunSpec"]): string {
+  if (provider === "auto") return "Providers are asked in the order of GPU_PROVIDER_ORDER; the page On-Demand GPUs has their prices.";
   return provider === "local" ? "It runs on this machine and costs nothing." : `It runs on ${provider}, which charges you.`;
 }
 
