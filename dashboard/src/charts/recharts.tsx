@@ -8,7 +8,7 @@ const FONT_PX = 11;
 export function useSmallChartLook() {
   const { line, text, series } = useChartColors();
   return {
-    series,
+    colorAt: (i: number): string => series[i % series.length] ?? text,
     grid: { stroke: line, vertical: false },
     axis: { tick: { fill: text, fontSize: FONT_PX }, tickLine: false, axisLine: { stroke: line } },
     tooltip: {

@@ -1,13 +1,11 @@
 "use client";
 
-import { usePathname, useRouter, useSearchParams } from "next/navigation";
+import { useSearchParams } from "next/navigation";
 import { useCallback } from "react";
 
 /** One value of the page's address, so that what is shown can be shared and survives a reload. `clears` is another value
  * that means nothing any more once this one changes. */
 export function useQueryState(name: string, initial: string, clears = ""): [string, (value: string) => void] {
-  const router = useRouter();
-  const pathname = usePathname();
   const params = useSearchParams();
   const set = useCallback(
     (value: string) => {
@@ -15,10 +13,15 @@ export function useQueryState(name: string, initial: string, clears = ""): [stri
       if (value === initial) next.delete(name);
       else next.set(name, value);
       if (clears) next.delete(clears);
-      const query = next.toString();
-      router.replace(query ? `${pathname}?${query}` : pathname, { scroll: false });
+      replaceQuery(next);
     },
-    [router, pathname, name, initial, clears],
+    [name, initial, clears],
   );
   return [params.get(name) ?? initial, set];
+}
+
+/** Change the address of the page that is shown. No server is asked: Next follows the history by itself. */
+export function replaceQuery(params: URLSearchParams): void {
+  const { pathname } = window.location;
+  window.history.replaceState(null, "", params.size > 0 ? `${pathname}?${params}` : pathname);
 }

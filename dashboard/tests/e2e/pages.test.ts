@@ -140,6 +140,10 @@ test("10,000 points of 4 runs are drawn anew within 50 ms", async () => {
   });
   console.log(`a chart of 4 x 10,000 points, medians: prepared in ${prepared?.toFixed(1)} ms, drawn in ${drawn?.toFixed(1)} ms`);
   expect((prepared ?? Infinity) + (drawn ?? Infinity)).toBeLessThan(50);
+  await page.getByRole("button", { name: "Take rl-clone-2 out of the comparison" }).click();
+  await expect.poll(() => pointsOf("loss"), SLOW).toBe(30_000);
+  await page.getByLabel("Compare rl-clone-2").check();
+  await expect.poll(() => pointsOf("loss"), SLOW).toBe(40_000);
   await shoot(page, "compare");
 });
 

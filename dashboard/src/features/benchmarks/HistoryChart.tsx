@@ -16,7 +16,7 @@ export default function HistoryChart({ kind, results }: { kind: Kind; results: R
         <span className="font-medium text-text">{KINDS[kind].title}</span>
         {names.map((name, i) => (
           <span key={name} className="flex items-center gap-1.5">
-            <span className="h-0.5 w-3" style={{ background: look.series[i] }} /> {name.toLowerCase()}
+            <span className="h-0.5 w-3" style={{ background: look.colorAt(i) }} /> {name.toLowerCase()}
           </span>
         ))}
       </figcaption>
@@ -28,7 +28,7 @@ export default function HistoryChart({ kind, results }: { kind: Kind; results: R
             <YAxis width={54} {...look.axis} tickFormatter={(ms: number) => duration(ms / 1000)} />
             <Tooltip {...look.tooltip} labelFormatter={(at) => new Date(Number(at)).toLocaleString("en-GB")} formatter={(ms) => duration(Number(ms) / 1000)} />
             {names.map((name, i) => (
-              <Line key={name} dataKey={name} stroke={look.series[i] ?? "currentColor"} strokeWidth={1.6} dot={{ r: 2 }} isAnimationActive={false} />
+              <Line key={name} dataKey={name} stroke={look.colorAt(i)} strokeWidth={1.6} dot={{ r: 2 }} isAnimationActive={false} />
             ))}
           </LineChart>
         </ResponsiveContainer>

@@ -1,6 +1,6 @@
 "use client";
 
-import { Bar, CartesianGrid, Cell, ComposedChart, Line, ResponsiveContainer, Tooltip, XAxis, YAxis } from "recharts";
+import { Bar, CartesianGrid, ComposedChart, Line, ResponsiveContainer, Tooltip, XAxis, YAxis } from "recharts";
 import { useSmallChartLook } from "@/charts/recharts";
 import { clock, duration, number } from "@/ui/format";
 import type { VersionRow } from "./versions";
@@ -18,10 +18,10 @@ export default function VersionsChart({ rows }: { rows: VersionRow[] }) {
     <figure className="panel px-3 pt-3 pb-2">
       <figcaption className="flex flex-wrap gap-x-4 gap-y-1 pb-2 text-xs text-muted">
         <span className="flex items-center gap-1.5">
-          <span className="size-2 rounded-sm" style={{ background: look.series[0] }} /> milliseconds from publication until served
+          <span className="size-2 rounded-sm" style={{ background: look.colorAt(0) }} /> milliseconds from publication until served
         </span>
         <span className="flex items-center gap-1.5">
-          <span className="h-0.5 w-3" style={{ background: look.series[2] }} /> held-out reward
+          <span className="h-0.5 w-3" style={{ background: look.colorAt(2) }} /> held-out reward
         </span>
         <span className="num ml-auto">
           {first && last && `versions ${first.version} to ${last.version}, ${clock(first.publishedAt)} to ${clock(last.publishedAt)}`}
@@ -35,12 +35,8 @@ export default function VersionsChart({ rows }: { rows: VersionRow[] }) {
             <YAxis yAxisId="ms" width={44} {...look.axis} tickFormatter={number} />
             <YAxis yAxisId="reward" orientation="right" width={34} domain={[0, 1]} {...look.axis} />
             <Tooltip {...look.tooltip} labelFormatter={(version) => `version ${version}`} formatter={(value, name) => (name === "delay" ? [`${number(Number(value))} ms`, "served within"] : [number(Number(value)), "held-out reward"])} />
-            <Bar yAxisId="ms" dataKey="delay" maxBarSize={18} isAnimationActive={false}>
-              {data.map(({ version }) => (
-                <Cell key={version} fill={look.series[0]} fillOpacity={0.7} />
-              ))}
-            </Bar>
-            <Line yAxisId="reward" dataKey="reward" stroke={look.series[2]} strokeWidth={1.8} dot={{ r: 2.5, fill: look.series[2] }} connectNulls isAnimationActive={false} />
+            <Bar yAxisId="ms" dataKey="delay" maxBarSize={18} fill={look.colorAt(0)} fillOpacity={0.7} isAnimationActive={false} />
+            <Line yAxisId="reward" dataKey="reward" stroke={look.colorAt(2)} strokeWidth={1.8} dot={{ r: 2.5, fill: look.colorAt(2) }} connectNulls isAnimationActive={false} />
           </ComposedChart>
         </ResponsiveContainer>
       </div>
