@@ -61,7 +61,7 @@ export function RunsTable({ runs, shown, ticked, search, onSearch, onTick, onHig
               <th className="hidden sm:table-cell">
                 <span className="sr-only">Reward over time</span>
               </th>
-              {head("policy_version", "Version", "text-right")}
+              {head("policy_version", "Version", "hidden text-right sm:table-cell")}
               <th className="hidden md:table-cell">Model</th>
               <th className="hidden text-right lg:table-cell">Duration</th>
               {hasCost && <th className="hidden text-right md:table-cell">Cost</th>}
@@ -114,7 +114,7 @@ function Row({ run, color, isTicked, hasCost, onTick, onHighlight }: RowProps) {
       <td className="hidden sm:table-cell">
         <RewardSparkline run={run} isLive={isLive(run)} />
       </td>
-      <td className="num text-right">{run.policy_version}</td>
+      <td className="num hidden text-right sm:table-cell">{run.policy_version}</td>
       <td className="hidden max-w-[24ch] truncate text-muted md:table-cell" title={run.base_model}>{run.base_model}</td>
       <td className="num hidden text-right whitespace-nowrap text-muted lg:table-cell">{duration(elapsed === null ? null : Math.floor(elapsed))}</td>
       {hasCost && <td className="num hidden text-right md:table-cell">{dollars(costOf(run))}</td>}
