@@ -99,7 +99,7 @@ describe("what browsers are told", () => {
   test("a reply of the API is never taken for a page of ours", async () => {
     for (const path of ["/api/rl/runs", "/api/rl/runs/rl-nobody", "/api/account"]) {
       const { headers } = await call(stack, "GET", path, { cookie });
-      expect(headers.get("content-type"), path).toMatch(/^application\/json/);
+      expect(headers.get("content-type"), path).toMatch(/^application\/(problem\+)?json/);
       expect([headers.get("x-content-type-options"), headers.get("content-security-policy")], path).toEqual(["nosniff", "default-src 'none'; frame-ancestors 'none'; sandbox"]);
     }
   });
