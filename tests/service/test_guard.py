@@ -24,7 +24,7 @@ from tests.service.test_error_shape import filled, paths
 
 TOKEN = "the-dashboard-token-of-this-test"
 ONE_DATABASE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-SAYS_ITSELF = {"/proxy/{slug}", "/proxy/{slug}/{path:path}"}
+SAYS_ITSELF = {"/proxy/{slug}", "/proxy/{slug}/{path}"}
 """Endpoints of functions: each says whether the world may call it, and its own tests ask the others."""
 CHANGING = {"POST", "PUT", "PATCH", "DELETE"}
 
@@ -87,8 +87,8 @@ def test_no_route_hides_from_the_description(app: FastAPI) -> None:
     described = {path for _, path in paths(app)}
     for route in routes:
         assert isinstance(route, Route), f"{route} is no plain route: say here why nobody changes anything by it"
-        if route.path not in SAYS_ITSELF:
-            assert not (route.methods or set()) & CHANGING or route.path in described, route.path
+        path = re.sub(r":\w+}", "}", route.path)
+        assert not (route.methods or set()) & CHANGING or path in described | SAYS_ITSELF, path
 
 
 @ONE_DATABASE

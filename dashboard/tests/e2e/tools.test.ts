@@ -75,7 +75,7 @@ test("problems are uploaded, and every mistake is named by its line", async () =
 
 test("a template opens its dialog, filled in", async () => {
   await page.goto("/templates");
-  await page.getByRole("link", { name: "Use On-policy" }).click();
+  await page.getByRole("link", { name: "Use it: On-policy" }).click();
   const dialog = page.getByRole("dialog", { name: "Start a run" });
   await dialog.getByText("Checked by a dry run: ready").waitFor();
   expect(await dialog.getByLabel("Group size").inputValue()).toBe("16");

@@ -96,7 +96,7 @@ function Card({ title, about, needs, entries, href, command }: CardProps) {
       </dl>
       <p className="mt-auto text-xs text-muted">Needs: {needs}</p>
       <div className="flex items-center gap-2">
-        <Link data-row href={href} aria-label={`Use ${title}`} className="inline-flex h-8 items-center rounded-md border border-line-strong px-3 font-medium hover:bg-sunken">
+        <Link data-row href={href} aria-label={`Use it: ${title}`} className="inline-flex h-8 items-center rounded-md border border-line-strong px-3 font-medium hover:bg-sunken">
           Use it
         </Link>
         <code className="min-w-0 flex-1 truncate font-mono text-2xs text-muted" title={command}>
