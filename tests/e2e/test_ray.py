@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from skyscale.wire.jobs import TrainingJobCreate
 from skyscale.wire.runs import Evaluation, RunCreate, RunStatus
 from tests import ray_cluster
 from tests.e2e.conftest import ControlPlane, wait_for
@@ -25,10 +26,15 @@ def plane(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[ControlP
     wait_for(lambda: not made.everything(), 30, "all job processes to end")
 
 
-def submissions(run_id: str) -> list[dict[str, Any]]:
-    """What the cluster says of the run's jobs."""
+def submissions(name: str) -> list[dict[str, Any]]:
+    """What the cluster says of a run's jobs, or of a job."""
     rows = httpx.get(f"{ray_cluster.shared().address}/api/jobs/", timeout=30, trust_env=False).json()
-    return [row for row in rows if run_id.removeprefix("rl-") in (row["submission_id"] or "")]
+    return [row for row in rows if name.removeprefix("rl-") in (row["submission_id"] or "")]
+
+
+def alive(name: str) -> list[str]:
+    """Those of them that have not ended."""
+    return [row["submission_id"] for row in submissions(name) if row["status"] in ("PENDING", "RUNNING")]
 
 
 def test_a_starter_run_completes_on_two_nodes_by_one_call(plane: ControlPlane) -> None:
@@ -40,7 +46,7 @@ def test_a_starter_run_completes_on_two_nodes_by_one_call(plane: ControlPlane) -
     rows = submissions(created.run_id)
     assert {row["metadata"]["skyscale-job"].split("-")[1] for row in rows} == {"policy", "trainer", "worker"}
     assert len({row["driver_agent_http_address"].split(":")[1] for row in rows}) == 2, "they shared one node"
-    wait_for(lambda: all(row["status"] not in ("PENDING", "RUNNING") for row in submissions(created.run_id)), 30, "end")
+    wait_for(lambda: not alive(created.run_id), 30, "the cluster to be free")
 
 
 def test_delete_ends_every_process_on_the_cluster_and_a_new_control_plane_adopts_what_lives(
@@ -56,4 +62,24 @@ def test_delete_ends_every_process_on_the_cluster_and_a_new_control_plane_adopts
     plane.client.stop_run(created.run_id)
     assert plane.wait_for_end(created.run_id, 60).status == RunStatus.STOPPED
     assert plane.everything() == []
-    assert all(row["status"] not in ("PENDING", "RUNNING") for row in submissions(created.run_id))
+    assert not alive(created.run_id)
+
+
+def test_a_job_that_waits_for_its_accelerators_is_cancelled_and_never_runs(plane: ControlPlane) -> None:
+    def status(job_id: str) -> str:
+        return plane.client.job(job_id).job.status.value
+
+    def submit(code: str) -> str:
+        body = TrainingJobCreate(command=["python3", "-c", code], gpu_model="a100:2", provider="ray")
+        return plane.client.create_job(body).job_id
+
+    first = submit("import os, time; print('sees', os.environ['CUDA_VISIBLE_DEVICES'], flush=True); time.sleep(90)")
+    wait_for(lambda: "sees 0,1" in plane.client.job(first).logs, 60, "the first job to run")
+    second = submit("open('ran', 'w').write('it ran'); print('RAN')")
+    wait_for(lambda: len(submissions(second)) == 1, 60, "the second job to wait")
+    assert status(second) == "starting"
+    for job_id in (second, first):
+        httpx.delete(f"{plane.url}/api/training/jobs/{job_id}", timeout=30, trust_env=False).raise_for_status()
+        wait_for(lambda job_id=job_id: status(job_id) == "cancelled", 60, "the end of the job")
+    wait_for(lambda: not alive(first) and not alive(second), 60, "the cluster to be free")
+    assert "RAN" not in plane.client.job(second).logs

@@ -1,20 +1,22 @@
 """The parent of one job on a Ray node: runs the command, ends it at its hard limit, passes its exit code on.
 
-Its source travels as the argument of an isolated interpreter (standard library only), so nothing need be installed:
+Its source travels in the job's environment to an isolated interpreter (standard library only), so nothing need be
+installed, and what Ray shows as the job's command stays short:
 
-    python -I -S -c <this file> <limit in s> <ask> <command ...>
+    SKYSCALE_JOB_COMMAND='["python", ...]' SKYSCALE_JOB_TIMEOUT_S=3600 SKYSCALE_JOB_ASK=0 \\
+        python -I -S -c "$SKYSCALE_JOB_RUNNER"
 
-- With `ask` 1 it asks the control plane first whether this attempt is still wanted: Ray starts a job that was stopped
-  while it waited. Runs' processes ask that themselves.
+- With SKYSCALE_JOB_ASK=1 it asks the control plane first whether this attempt is still wanted: Ray starts a job that
+  was stopped while it waited. Runs' processes ask that themselves.
 - Ray signals every process of the job by itself on a stop, so SIGTERM is not passed on, only waited through.
 - When the command has ended, whatever it left behind in its session is killed.
 """
 
 import contextlib
 import ctypes
+import json
 import os
 import signal
-import sys
 import urllib.error
 import urllib.request
 from typing import NoReturn
@@ -24,9 +26,9 @@ EXIT_TIMEOUT, EXIT_CANNOT_START, GONE = 124, 127, 410
 ASK_S = 10.0
 
 
-def main(limit_s: float, ask: str, command: list[str]) -> int:
+def main(limit_s: float, command: list[str], *, asks: bool) -> int:
     """Run the command; its exit code, 128 + n for signal n."""
-    if ask == "1" and _is_given_up():
+    if asks and _is_given_up():
         _say("this attempt is not wanted any more")
         return 0
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -84,4 +86,6 @@ def _say(text: str) -> None:
 
 
 if __name__ == "__main__":
-    _leave(main(float(sys.argv[1]), sys.argv[2], sys.argv[3:]))
+    os.environ.pop("SKYSCALE_JOB_RUNNER")
+    words, limit = json.loads(os.environ.pop("SKYSCALE_JOB_COMMAND")), float(os.environ.pop("SKYSCALE_JOB_TIMEOUT_S"))
+    _leave(main(limit, words, asks=os.environ.pop("SKYSCALE_JOB_ASK") == "1"))

@@ -3,7 +3,7 @@
 import json
 import threading
 from collections.abc import Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from skyscale.wire.jobs import JobRole
 
 LAUNCH = JobLaunch(
     job_id="job-x", role=JobRole.TRAINER, attempt=2, command=["python", "-c", "print('a b')"], url="http://here:1",
-    token="secret", gpu_model="a100:2", cpus=4.0, memory_mb=1024, timeout_s=50,
+    token="secret", gpu_model="a100:2", cpus=4.0, memory_mb=1024, timeout_s=50.0,
 )  # fmt: skip
 
 
@@ -108,12 +108,16 @@ async def test_what_is_submitted_asks_for_what_the_job_needs(cluster: Cluster) -
     await provider().start(LAUNCH)
     body = cluster.asked[0][1]
     assert body["entrypoint_num_gpus"] == 2
-    assert body["entrypoint_num_cpus"] == 4.0
-    assert body["entrypoint_memory"] == 1024**3
+    assert body["entrypoint_num_cpus"] == 1.0
     assert body["entrypoint_resources"] == {"accelerator_type:A100": 0.001}
     assert body["metadata"] == {"skyscale": "0123456789ab", "skyscale-job": "job-x", "skyscale-attempt": "2"}
-    assert body["entrypoint"].endswith("""50 0 python -c 'print('"'"'a b'"'"')'""")
-    assert body["runtime_env"]["env_vars"]["SKYSCALE_JOB_TOKEN"] == "secret"
+    env = body["runtime_env"]["env_vars"]
+    assert json.loads(env["SKYSCALE_JOB_COMMAND"]) == ["python", "-c", "print('a b')"]
+    assert (env["SKYSCALE_JOB_TIMEOUT_S"], env["SKYSCALE_JOB_TOKEN"]) == ("50.0", "secret")
+    await provider().start(replace(LAUNCH, gpu_model="cpu"))
+    plain = cluster.asked[1][1]
+    assert (plain["entrypoint_num_cpus"], plain["entrypoint_memory"]) == (4.0, 1024**3)
+    assert "entrypoint_resources" not in plain
 
 
 @pytest.mark.parametrize(

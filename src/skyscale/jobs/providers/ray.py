@@ -10,6 +10,7 @@
 
 import asyncio
 import json
+import re
 import shlex
 import sys
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -36,6 +37,8 @@ STOP_WAIT_S = 5
 """How long Ray waits between SIGTERM and SIGKILL; it takes this from the job's environment."""
 COULD_NOT_RUN, STOPPED = 125, 143
 """Exit codes of what Ray could not start, and of what it stopped without telling a code."""
+PREAMBLE = re.compile(r"\A(?:.* job_manager\.py.*\n)*Running entrypoint for job .*\n")
+"""How Ray begins a log."""
 OLDER_LOGS = 5
 """Earlier attempts whose output is shown too."""
 LIVE = frozenset({"PENDING", "RUNNING"})
@@ -133,22 +136,28 @@ class RayProvider:
         if not launch.command:
             raise Invalid("ray runs commands, not images: give `command`", code="command_missing")
         gpu = gpus.parse(launch.gpu_model)
-        ask = "1" if launch.role is JobRole.CUSTOM else "0"
-        python = self._settings.python or sys.executable
-        words = [python, "-I", "-S", "-c", RUNNER.read_text(), str(launch.timeout_s), ask, *launch.command]
         defaults = {"PYTHONUNBUFFERED": "1", "RAY_JOB_STOP_WAIT_TIME_S": str(STOP_WAIT_S)}
+        runner = {
+            "SKYSCALE_JOB_RUNNER": RUNNER.read_text(),
+            "SKYSCALE_JOB_COMMAND": json.dumps(list(launch.command)),
+            "SKYSCALE_JOB_TIMEOUT_S": str(launch.timeout_s),
+            "SKYSCALE_JOB_ASK": str(int(launch.role is JobRole.CUSTOM)),
+        }
         if launch.role is not JobRole.CUSTOM and gpu.count == 0:
             defaults["OMP_NUM_THREADS"] = str(max(1, round(launch.cpus)))
+        python = shlex.quote(self._settings.python or sys.executable)
         wanted: dict[str, Any] = {
-            "entrypoint": f"exec {shlex.join(words)}",
+            "entrypoint": f'exec {python} -I -S -c "$SKYSCALE_JOB_RUNNER"',
             "submission_id": name,
             "metadata": labels(self._owner, launch.job_id, launch.attempt),
-            "runtime_env": {"env_vars": defaults | dict(launch.env) | launch.settings()},
-            "entrypoint_num_cpus": launch.cpus,
+            "runtime_env": {"env_vars": defaults | dict(launch.env) | launch.settings() | runner},
             "entrypoint_num_gpus": gpu.count,
-            "entrypoint_memory": launch.memory_mb * 1024 * 1024,
+            # Where accelerators are, they are what is scarce: a node with few cores for each must not be shut out.
+            "entrypoint_num_cpus": min(1.0, launch.cpus) if gpu.count else launch.cpus,
         }
-        if gpu.count and gpu.model != ANY:
+        if gpu.count == 0:
+            wanted["entrypoint_memory"] = launch.memory_mb * 1024 * 1024
+        elif gpu.model != ANY:
             wanted["entrypoint_resources"] = {f"{TYPE}{_type_of(gpu.model)}": 0.001}
         return wanted
 
@@ -169,7 +178,8 @@ class RayProvider:
         answer = await self._call("GET", f"{name}/logs")
         if answer.status_code != 200:
             return None
-        return str(answer.json()["logs"])
+        text = str(answer.json()["logs"])
+        return PREAMBLE.sub("", text, count=1)
 
     async def _info(self, name: str) -> dict[str, Any] | None:
         answer = await self._call("GET", name)
