@@ -124,6 +124,66 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/rl/runs/{run_id}/checkpoints": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the versions that a run keeps
+         * @description Newest first, with their files. `keep_versions` of the run says how many are kept; the best and those in use always are.
+         */
+        get: operations["list_checkpoints"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/rl/runs/{run_id}/checkpoints/{version}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show a version and where its files are fetched from
+         * @description With artifacts on S3 every address is signed and works for an hour without credentials; else it is a path of this API. Both answer ranges, so a broken download can go on.
+         */
+        get: operations["get_checkpoint"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/rl/runs/{run_id}/checkpoints/{version}/files/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Fetch a file of a version
+         * @description The bytes, or (307) a signed address where they are.
+         */
+        get: operations["get_checkpoint_file"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/rl/env/tickets": {
         parameters: {
             query?: never;
@@ -1470,6 +1530,104 @@ export interface components {
             pushed: number;
         };
         /**
+         * Checkpoint
+         * @description A published version whose files are still there.
+         */
+        Checkpoint: {
+            /** Run Id */
+            run_id: string;
+            /** Version */
+            version: number;
+            /** Parent */
+            parent: number;
+            /**
+             * Uri
+             * @description Its folder in the artifact store; of a local one, what `from_pretrained` takes (`file://` removed).
+             */
+            uri: string;
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /**
+             * Size Bytes
+             * @description Of the files of its manifest.
+             */
+            size_bytes: number;
+            /** Files */
+            files: components["schemas"]["CheckpointFile"][];
+            /**
+             * Reward
+             * @description On held-out problems, when it was evaluated.
+             */
+            reward: number | null;
+            /** Is Newest */
+            is_newest: boolean;
+            /** Is Best */
+            is_best: boolean;
+            /**
+             * Is In Use
+             * @description Retention does not touch it: newest, best, served, pinned or under evaluation.
+             */
+            is_in_use: boolean;
+        };
+        /**
+         * CheckpointDownload
+         * @description Where one file of a version is fetched from.
+         */
+        CheckpointDownload: {
+            /** Name */
+            name: string;
+            /**
+             * Url
+             * @description A signed address at the artifact store that needs no credentials, or a path of this API.
+             */
+            url: string;
+            /**
+             * Expires At
+             * @description When a signed address stops working.
+             */
+            expires_at: string | null;
+        };
+        /**
+         * CheckpointDownloads
+         * @description One version, ready to be fetched.
+         */
+        CheckpointDownloads: {
+            checkpoint: components["schemas"]["Checkpoint"];
+            /** Downloads */
+            downloads: components["schemas"]["CheckpointDownload"][];
+        };
+        /**
+         * CheckpointFile
+         * @description One file of a published version.
+         */
+        CheckpointFile: {
+            /** Name */
+            name: string;
+            /**
+             * Size Bytes
+             * @description Null for what was added after publication, such as the model card.
+             */
+            size_bytes: number | null;
+            /**
+             * Sha256
+             * @description Null for the same; else the file is verified with it.
+             */
+            sha256: string | null;
+        };
+        /**
+         * CheckpointList
+         * @description Every version of a run that is kept, newest first.
+         */
+        CheckpointList: {
+            /** Run Id */
+            run_id: string;
+            /** Checkpoints */
+            checkpoints: components["schemas"]["Checkpoint"][];
+        };
+        /**
          * CloseRequest
          * @description The body of `POST /api/rl/env/close`.
          */
@@ -1512,6 +1670,58 @@ export interface components {
              * @default false
              */
             repeat_prompt?: boolean;
+        };
+        /**
+         * CostEstimate
+         * @description What a run is expected to cost, and why we think so.
+         */
+        CostEstimate: {
+            /**
+             * Usd Per Hour
+             * @description While everything runs; null when a price is unknown.
+             */
+            usd_per_hour: number | null;
+            /**
+             * Hours
+             * @description Until it ends by itself; null when nothing says when that will be.
+             */
+            hours: number | null;
+            /**
+             * Usd
+             * @description Null when one of the two is; never more than `max_cost_usd`.
+             */
+            usd: number | null;
+            /** Max Cost Usd */
+            max_cost_usd: number | null;
+            /** Items */
+            items: components["schemas"]["CostItem"][];
+            /**
+             * Assumptions
+             * @description In words, each that the numbers above rest on.
+             */
+            assumptions: string[];
+        };
+        /**
+         * CostItem
+         * @description One line of an estimate.
+         */
+        CostItem: {
+            /**
+             * What
+             * @description policy, trainer, worker, sandboxes.
+             */
+            what: string;
+            /** Provider */
+            provider: string;
+            /** Gpu Model */
+            gpu_model: string;
+            /** Count */
+            count: number;
+            /**
+             * Usd Per Hour
+             * @description Of all of them together; null when nobody knows.
+             */
+            usd_per_hour: number | null;
         };
         /**
          * Curriculum
@@ -2410,6 +2620,14 @@ export interface components {
              * @description How often to send heartbeats.
              */
             heartbeat_s: number;
+            /**
+             * Artifact Settings
+             * @description Settings that open the artifact store, secrets among them; only for trainers and policy servers on S3.
+             * @default {}
+             */
+            artifact_settings?: {
+                [key: string]: string;
+            };
         };
         /**
          * JobCreated
@@ -3460,6 +3678,52 @@ export interface components {
             mean_reward: number | null;
         };
         /**
+         * RunCost
+         * @description What a run has used so far; no number here ever goes down.
+         */
+        RunCost: {
+            /**
+             * Gpu S
+             * @description Accelerator seconds: accelerators of a job, times its seconds.
+             */
+            gpu_s: number;
+            /**
+             * Cpu S
+             * @description Seconds of jobs without an accelerator, times the cores they are billed for.
+             */
+            cpu_s: number;
+            /**
+             * Sandbox S
+             * @description Seconds that sandboxes ran the run's programs; remembered verdicts cost nothing.
+             */
+            sandbox_s: number;
+            /**
+             * Tokens
+             * @description Sampled by the run's policy servers, as they last said.
+             */
+            tokens: number;
+            /** Usd */
+            usd: number;
+            /**
+             * Usd Per Hour
+             * @description What it costs now; 0 once nothing of it runs. The one number here that may fall.
+             */
+            usd_per_hour: number;
+            /** Max Cost Usd */
+            max_cost_usd: number | null;
+            /**
+             * Unpriced
+             * @description What ran although nobody knows its price (`provider/gpu`): `usd` lacks it.
+             */
+            unpriced: string[];
+            /**
+             * Metered At
+             * Format: date-time
+             * @description Up to when all of this is reckoned.
+             */
+            metered_at: string;
+        };
+        /**
          * RunCreate
          * @description The body of `POST /api/rl/runs`; `{}` is a valid one.
          */
@@ -3646,6 +3910,25 @@ export interface components {
              */
             target_reward?: number | null;
             /**
+             * Max Cost Usd
+             * @description Complete, with a last checkpoint, before the run has cost more than this by list prices.
+             * @default null
+             */
+            max_cost_usd?: number | null;
+            /**
+             * Capacity
+             * @description Whether machines that may be taken away at any time will do; a trainer then needs frequent checkpoints.
+             * @default on_demand
+             * @enum {string}
+             */
+            capacity?: "on_demand" | "preemptible";
+            /**
+             * Idle Minutes
+             * @description Give accelerators back, and complete, when nothing was sampled or published for so long; null never does.
+             * @default 30
+             */
+            idle_minutes?: number | null;
+            /**
              * Max Concurrent Groups
              * @description Groups that one worker has with the policy server at once; as many more may be with the judge.
              * @default 16
@@ -3685,6 +3968,8 @@ export interface components {
             run_id: string;
             status: components["schemas"]["RunStatus"];
             spec: components["schemas"]["RunSpec"];
+            /** @description Only with `dry_run`. */
+            estimate?: components["schemas"]["CostEstimate"] | null;
         };
         /**
          * RunPage
@@ -3782,6 +4067,16 @@ export interface components {
             max_hours: number | null;
             /** Target Reward */
             target_reward: number | null;
+            /** Max Cost Usd */
+            max_cost_usd?: number | null;
+            /**
+             * Capacity
+             * @default on_demand
+             * @enum {string}
+             */
+            capacity?: "on_demand" | "preemptible";
+            /** Idle Minutes */
+            idle_minutes?: number | null;
             /** Max Concurrent Groups */
             max_concurrent_groups: number;
             /** Checkpoint Every */
@@ -3829,6 +4124,11 @@ export interface components {
             policy_version: number;
             /** Last Reward */
             last_reward: number | null;
+            /**
+             * Cost Usd
+             * @description By list prices; null for a run from before there were meters.
+             */
+            cost_usd?: number | null;
             /**
              * Created At
              * Format: date-time
@@ -3897,6 +4197,8 @@ export interface components {
             evaluations: components["schemas"]["EvaluationResult"][];
             /** @description Null when it is off. */
             curriculum?: components["schemas"]["CurriculumCounts"] | null;
+            /** @description What it has cost so far; null for a run from before there were meters. */
+            cost?: components["schemas"]["RunCost"] | null;
             /** Event Count */
             event_count: number;
             /**
@@ -5126,6 +5428,247 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["BufferStats"];
                 };
+            };
+            /** @description No or wrong credentials */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Right credentials for something else */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description There is no such thing */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The current state does not allow this */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description A value is refused */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    list_checkpoints: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The run's id, `rl-...` */
+                run_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CheckpointList"];
+                };
+            };
+            /** @description No or wrong credentials */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Right credentials for something else */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description There is no such thing */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The current state does not allow this */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description A value is refused */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    get_checkpoint: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The run's id, `rl-...` */
+                run_id: string;
+                version: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CheckpointDownloads"];
+                };
+            };
+            /** @description No or wrong credentials */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Right credentials for something else */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description There is no such thing */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The current state does not allow this */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description A value is refused */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    get_checkpoint_file: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The run's id, `rl-...` */
+                run_id: string;
+                version: number;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": unknown;
+                };
+            };
+            /** @description The file is at `Location`. */
+            307: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description No or wrong credentials */
             401: {

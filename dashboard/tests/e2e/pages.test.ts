@@ -47,6 +47,7 @@ test("a value that the server refuses is explained beside its field, before anyt
   expect(await dialog.getByRole("button", { name: "Start the run" }).isDisabled()).toBe(true);
   await dialog.getByLabel("Num workers").fill("");
   await dialog.getByText("Checked by a dry run: ready").waitFor();
+  await dialog.getByTestId("price").getByText(/^Costs/).waitFor();
   await shoot(page, "start-a-run");
 });
 
@@ -58,6 +59,7 @@ test("a run is started, and its reward moves before one's eyes", async () => {
   await expect.poll(() => reward.textContent(), { timeout: 120_000 }).toMatch(/^\d/);
   const [first, points] = [await reward.textContent(), await pointsOf("reward")];
   await expect.poll(() => reward.textContent(), SLOW).not.toBe(first);
+  expect(await page.getByTestId("cost").textContent()).toMatch(/^\$\d/);
   await expect.poll(() => pointsOf("reward"), SLOW).toBeGreaterThan(points);
 });
 

@@ -84,6 +84,7 @@ test("a template opens its dialog, filled in", async () => {
 
 test("a command runs as a job, and its log is read", async () => {
   await page.goto("/gpus");
+  await page.getByRole("region", { name: "Inventory" }).getByRole("list", { name: "Providers" }).getByText("local").first().waitFor(SLOW);
   await page.locator("[data-new]").click();
   await page.getByLabel("Command").fill('["python3", "-c", "print(\'hello from a job\')"]');
   await page.getByRole("button", { name: "Submit", exact: true }).click();

@@ -2,11 +2,11 @@
 import { describe, expect, test } from "vitest";
 import { bodyOfEntries, entriesOfBody, fieldsOf } from "@/features/forms/fields";
 import { availability, matchingOffers, ordered, type Inventory, type Offer, type Provider } from "@/features/jobs/inventory";
-import { dollars, estimateOf, meterNote, meterOf } from "@/features/run/cost";
+import { dollars, meterNote } from "@/features/run/cost";
 import { versionRows } from "@/features/run/versions";
 import type { RunEvent } from "@/features/run/useEvents";
 
-const METER = { gpu_s: 0, cpu_s: 7200, sandbox_s: 5, tokens: 100, usd: 0, usd_per_hour: 0, max_cost_usd: null, unpriced: [] };
+const METER = { gpu_s: 0, cpu_s: 7200, sandbox_s: 5, tokens: 100, usd: 0, usd_per_hour: 0, max_cost_usd: null, unpriced: [], metered_at: "2026-01-01T00:00:00Z" };
 
 describe("money", () => {
   test.each([[0, "$0.00"], [0.0001, "< $0.001"], [0.0042, "$0.004"], [0.42, "$0.42"], [12.4, "$12.40"], [1830.4, "$1,830"], [null, "–"], [NaN, "–"]])("%s is %s", (usd, text) => {
@@ -17,7 +17,6 @@ describe("money", () => {
     expect(meterNote(METER)).toBe("2.00 CPU hours");
     expect(meterNote({ ...METER, gpu_s: 90_000, usd_per_hour: 2.5, max_cost_usd: 10 })).toBe("of $10.00, now $2.50 per hour");
     expect(meterNote({ ...METER, unpriced: ["acme/h100"], usd_per_hour: 2 })).toBe("no price known for acme/h100");
-    expect([meterOf({}), meterOf({ cost: null }), estimateOf(null), estimateOf({})]).toEqual([null, null, null, null]);
   });
 });
 

@@ -1,33 +1,10 @@
 /** What providers have, in the order in which a job would be offered to them. Pure. */
 
-export interface Offer {
-  provider: string;
-  gpu_model: string;
-  /** The provider's own name. */
-  name: string;
-  memory_gb: number | null;
-  /** Of one; null when it is not known or nobody bills it. */
-  usd_per_hour: number | null;
-  total: number | null;
-  available: number | null;
-}
+import type { Schemas } from "@/client/api";
 
-export interface Provider {
-  name: string;
-  /** Its place among those that `auto` asks, from 1; null when it is not asked. */
-  order: number | null;
-  is_ready: boolean;
-  missing: string | null;
-  trouble: string | null;
-  runs_commands: boolean;
-  runs_images: boolean;
-  is_this_host: boolean;
-}
-
-export interface Inventory {
-  offers: Offer[];
-  providers: Provider[];
-}
+export type Offer = Schemas["GpuOffer"];
+export type Provider = Schemas["ProviderState"];
+export type Inventory = Pick<Schemas["GpuInventory"], "offers" | "providers">;
 
 /** Ready ones first, then by the order in which `auto` asks them, then by name. */
 export function ordered(providers: readonly Provider[]): Provider[] {

@@ -3,7 +3,7 @@
 import type { ReactNode } from "react";
 import type { Schemas } from "@/client/api";
 import { Sparkline } from "@/charts/Sparkline";
-import { dollars, meterNote, meterOf } from "./cost";
+import { dollars, meterNote } from "./cost";
 import { duration, number, percent, seconds } from "@/ui/format";
 import { useNow } from "@/ui/useNow";
 
@@ -14,7 +14,7 @@ export function Tiles({ run }: { run: Schemas["RunView"] }) {
   const reported = rewards.filter((reward): reward is number => reward !== null);
   const last = run.metrics.at(-1)?.metrics ?? {};
   const [first, newest] = [run.evaluations[0], run.evaluations.at(-1)];
-  const meter = meterOf(run);
+  const meter = run.cost ?? null;
   const elapsed = seconds(run.created_at, run.ended_at ?? (now || null));
   return (
     <dl className={`grid grid-cols-2 gap-px border-y bg-line sm:grid-cols-3 ${meter ? "xl:grid-cols-7" : "xl:grid-cols-6"}`}>

@@ -1,39 +1,7 @@
 /** What runs cost, by list prices, in words. Pure. */
+import type { Schemas } from "@/client/api";
 
-/** The meter of a run; a control plane without one sends none. */
-export interface RunCost {
-  gpu_s: number;
-  cpu_s: number;
-  sandbox_s: number;
-  tokens: number;
-  usd: number;
-  usd_per_hour: number;
-  max_cost_usd: number | null;
-  /** What ran although nobody knows its price: `usd` lacks it. */
-  unpriced: string[];
-}
-
-/** What a dry run expects of a run. */
-export interface CostEstimate {
-  usd_per_hour: number | null;
-  hours: number | null;
-  usd: number | null;
-  max_cost_usd: number | null;
-  items: { what: string; provider: string; gpu_model: string; count: number; usd_per_hour: number | null }[];
-  assumptions: string[];
-}
-
-export function meterOf(run: object): RunCost | null {
-  return (run as { cost?: RunCost | null }).cost ?? null;
-}
-
-export function costOf(run: object): number | null {
-  return (run as { cost_usd?: number | null }).cost_usd ?? null;
-}
-
-export function estimateOf(created: object | null): CostEstimate | null {
-  return (created as { estimate?: CostEstimate | null } | null)?.estimate ?? null;
-}
+type RunCost = Schemas["RunCost"];
 
 /** What stands under the sum: the rate now, the limit, and what has no price. */
 export function meterNote({ usd_per_hour, max_cost_usd, unpriced, gpu_s, cpu_s }: RunCost): string {

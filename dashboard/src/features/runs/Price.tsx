@@ -1,4 +1,7 @@
-import { dollars, type CostEstimate } from "@/features/run/cost";
+import type { Schemas } from "@/client/api";
+import { dollars } from "@/features/run/cost";
+
+type CostEstimate = Schemas["CostEstimate"];
 
 /** What the run is expected to cost by a dry run, and what that rests on. */
 export function Price({ estimate }: { estimate: CostEstimate }) {

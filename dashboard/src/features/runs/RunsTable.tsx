@@ -3,7 +3,7 @@
 import Link from "next/link";
 import { useState } from "react";
 import type { Schemas } from "@/client/api";
-import { costOf, dollars } from "@/features/run/cost";
+import { dollars } from "@/features/run/cost";
 import { Ago } from "@/ui/Ago";
 import { duration, number, seconds, words } from "@/ui/format";
 import { SearchInput } from "@/ui/SearchInput";
@@ -35,7 +35,7 @@ export function RunsTable({ runs, shown, ticked, search, onSearch, onTick, onHig
       </button>
     </th>
   );
-  const hasCost = runs.some((run) => costOf(run) !== null);
+  const hasCost = runs.some(({ cost_usd }) => typeof cost_usd === "number");
   const tick = (id: string) => onTick(ticked.includes(id) ? ticked.filter((each) => each !== id) : [...ticked, id]);
   return (
     <section className="panel overflow-hidden" aria-label="Runs">
@@ -117,7 +117,7 @@ function Row({ run, color, isTicked, hasCost, onTick, onHighlight }: RowProps) {
       <td className="num hidden text-right sm:table-cell">{run.policy_version}</td>
       <td className="hidden max-w-[24ch] truncate text-muted md:table-cell" title={run.base_model}>{run.base_model}</td>
       <td className="num hidden text-right whitespace-nowrap text-muted lg:table-cell">{duration(elapsed === null ? null : Math.floor(elapsed))}</td>
-      {hasCost && <td className="num hidden text-right md:table-cell">{dollars(costOf(run))}</td>}
+      {hasCost && <td className="num hidden text-right md:table-cell">{dollars(run.cost_usd)}</td>}
       <td className="hidden text-right text-muted sm:table-cell">
         <Ago time={run.created_at} />
       </td>

@@ -12,7 +12,6 @@ import { CopyButton } from "@/ui/CopyButton";
 import { Dialog } from "@/ui/Dialog";
 import { ErrorState } from "@/ui/states";
 import { useDelayed } from "@/ui/useDelayed";
-import { estimateOf } from "@/features/run/cost";
 import { Price } from "./Price";
 import { cliLine, groupsOf } from "./startForm";
 
@@ -89,7 +88,7 @@ function FormFields({ entries, errors, onChange }: FormFieldsProps) {
 function Resolved({ check, body }: { check: Schemas["RunCreated"] | null; body: Record<string, unknown> }) {
   const line = cliLine(body);
   const { algorithm, sampling } = check?.spec ?? {};
-  const estimate = estimateOf(check);
+  const estimate = check?.estimate ?? null;
   return (
     <div className="mx-4 mb-4 flex flex-col gap-2 rounded-lg bg-sunken p-3">
       {check && algorithm && (
