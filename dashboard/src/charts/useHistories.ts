@@ -9,6 +9,8 @@ import { History } from "./history";
 export interface Followed {
   run_id: string;
   isLive: boolean;
+  /** It is known to have reported: nothing to show means that it is still on its way. */
+  hasReports: boolean;
 }
 
 const SHOW_EVERY_MS = 250;
@@ -60,7 +62,11 @@ export function useHistories(runs: readonly Followed[]): Histories {
       stops.forEach((stop) => stop());
     };
   }, [connection, key]);
-  return { histories: kept.current, version, isReading: runs.some(({ run_id, isLive }) => !isLive && !complete.current.has(run_id)), error };
+  return { histories: kept.current, version, isReading: runs.some((run) => isOnItsWay(run, kept.current.get(run.run_id), complete.current)), error };
+}
+
+function isOnItsWay({ run_id, isLive, hasReports }: Followed, history: History | undefined, complete: ReadonlySet<string>): boolean {
+  return isLive ? hasReports && !history?.length : !complete.has(run_id);
 }
 
 /** An ended run does not change any more: read once, page by page. */

@@ -76,6 +76,7 @@ test("a run tells its events, logs, processes, versions and details", async () =
   await shoot(page, "run-processes");
   await tab(/^Versions/);
   await page.getByRole("cell", { name: /^\d+/ }).first().waitFor();
+  await page.getByRole("img", { name: /versions; the slowest was served/ }).locator("svg").first().waitFor(SLOW);
   await shoot(page, "run-versions");
   await tab(/^Details/);
   await page.getByText("skyscale/starter").waitFor();

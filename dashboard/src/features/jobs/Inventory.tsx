@@ -63,7 +63,7 @@ function Offers({ inventory, asOf, error, onUse }: { inventory: Reply; asOf: str
         </span>
       </div>
       <div className="max-h-[34dvh] overflow-auto" tabIndex={0} role="region" aria-label="Accelerators">
-        <table className="table">
+        <table className="table" hidden={shown.length === 0}>
           <thead>
             <tr>
               <th>Accelerator</th>
@@ -82,7 +82,7 @@ function Offers({ inventory, asOf, error, onUse }: { inventory: Reply; asOf: str
             ))}
           </tbody>
         </table>
-        {shown.length === 0 && <p className="p-6 text-center text-muted">{inventory.offers.length === 0 ? "No provider offers an accelerator now." : "No accelerator matches."}</p>}
+        {shown.length === 0 && <p className="p-6 text-center text-muted">{inventory.offers.length === 0 ? "No provider that is set up offers an accelerator. Jobs run without one on this machine." : "No accelerator matches."}</p>}
       </div>
       {troubles.length > 0 && <Needs providers={troubles} />}
     </>
@@ -114,7 +114,7 @@ function OfferRow({ offer, isReady, onUse }: { offer: Offer; isReady: boolean; o
 function Needs({ providers }: { providers: Provider[] }) {
   return (
     <details className="border-t">
-      <summary className="px-3 py-2 text-muted select-none">{providers.length} providers need something</summary>
+      <summary className="px-3 py-2 text-muted select-none">{providers.length === 1 ? "One provider needs" : `${providers.length} providers need`} something</summary>
       <dl className="grid gap-x-4 gap-y-1 border-t px-3 py-2 text-xs sm:grid-cols-[120px_1fr]">
         {providers.map(({ name, missing, trouble }) => (
           <div key={name} className="contents">

@@ -65,7 +65,7 @@ function Runs({ runs }: { runs: Schemas["RunSummary"][] }) {
       <section aria-label="Charts" className="flex flex-col gap-3">
         <h2 className="text-base font-semibold">{shown.length === 1 ? shown[0]?.run_id : `${shown.length} runs compared`}</h2>
         {shown.length > 1 && <ComparedRuns ids={ids} highlighted={highlighted} onHighlight={setHighlighted} onRemove={(id) => setCompare(ids.filter((each) => each !== id).join(","))} />}
-        <ChartGrid runs={drawn.map((run) => ({ run_id: run.run_id, isLive: isLive(run) }))} highlighted={drawn.length > 1 && at >= 0 ? at : null} />
+        <ChartGrid runs={drawn.map((run) => ({ run_id: run.run_id, isLive: isLive(run), hasReports: run.last_reward !== null }))} highlighted={drawn.length > 1 && at >= 0 ? at : null} />
       </section>
     </div>
   );
