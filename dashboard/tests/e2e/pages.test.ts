@@ -114,10 +114,10 @@ test("the policy server of a live run is measured by a click", async () => {
   await card.getByText("Median of 3 tries").or(card.getByRole("alert")).first().waitFor(SLOW);
   expect(await card.getByRole("alert").allInnerTexts()).toEqual([]);
   expect(await card.getByText(/[\d.,]+ tokens\/s/).textContent()).toMatch(/[1-9]/);
-  await page.goto(`/run?id=${runId}`);
 });
 
 test("a run is stopped after a question", async () => {
+  await page.goto(`/run?id=${runId}`);
   await page.getByRole("button", { name: "Stop", exact: true }).click();
   const question = page.getByRole("dialog", { name: `Stop ${runId}?` });
   await question.getByText(/weights of version/).waitFor();
