@@ -103,6 +103,7 @@ function Resolved({ check, body }: { check: Schemas["RunCreated"] | null; body: 
 }
 
 function spending({ provider }: Schemas["RunSpec"]): string {
+  if (provider === "auto") return "It runs on the first provider of GPU_PROVIDER_ORDER that takes it, which may charge you.";
   return provider === "local" ? "It runs on this machine and costs nothing." : `It runs on ${provider}, which charges you.`;
 }
 
