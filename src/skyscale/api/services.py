@@ -170,9 +170,8 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
         sweeper=Sweeper(database, Retention(settings.rollouts_keep, settings.rollouts_sample_every)),
         problem_sets=problem_sets,
         hosts=hosts, boxes=boxes, files=BoxFiles(boxes), keys=KeyService(database),
-        jobs=jobs, outputs=JobOutputs(database, open_store(settings.artifact_root)),
-        inventory=Inventory(jobs.places), scheduler=scheduler, runs=runs, swaps=swaps,
-        coordinator=coordinator, http=http,
+        jobs=jobs, outputs=JobOutputs(database, open_store(settings.artifact_root)), inventory=Inventory(jobs.places),
+        scheduler=scheduler, runs=runs, swaps=swaps, coordinator=coordinator, http=http,
         views=RunViews(database, events, jobs, buffer, episodes.evaluations, episodes.curricula, settings),
     )  # fmt: skip
 
