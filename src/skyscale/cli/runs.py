@@ -36,6 +36,7 @@ def runs() -> None:
 @click.option("--seed", type=int)
 @click.option("--max-steps", type=int, help="Complete after so many policy versions.")
 @click.option("--max-hours", type=float, help="Complete after so much time.")
+@click.option("--max-cost-usd", type=float, help="Complete, with a checkpoint, before it costs more (list prices).")
 @click.option("--target-reward", type=float, help="Complete when the training reward reaches this.")
 @click.option("--run-id", help="Your own id, rl-...; the same request again is the same run.")
 @click.option("--file", "file", type=click.File("r", encoding="utf-8"), help="The request as a JSON file; - is stdin.")

@@ -20,7 +20,7 @@ from skyscale.jobs.places import places_of
 from skyscale.jobs.provider import Provider
 from skyscale.jobs.queries import JobFilter, JobRecord
 from skyscale.jobs.rules import Desired
-from skyscale.settings import Settings
+from skyscale.settings import S3Settings, Settings
 from skyscale.store.engine import AsyncConnection, Database
 from skyscale.wire.base import new_id, utc_now
 from skyscale.wire.jobs import (
@@ -181,8 +181,11 @@ class JobService:
         jobs = [job for job in await queries.of_run(connection, run_id) if job.view.role is JobRole.POLICY]
         return (self._providers.get(jobs[0].view.provider), jobs[0].handle) if jobs else (None, None)
 
-    async def assignment(self, job_id: str) -> JobAssignment:
-        """What the job's process must know. Raises Conflict for a custom job, which has none."""
+    async def assignment(self, job_id: str, *, with_secrets: bool = False) -> JobAssignment:
+        """What the job's process must know, and, for nobody else, the keys that it needs.
+
+        Raises Conflict for a custom job, which has no assignment.
+        """
         async with self._db.read() as connection:
             job = await _existing(connection, job_id)
         if job.spec is None or job.view.run_id is None:
@@ -198,7 +201,13 @@ class JobService:
             model_path=self._model_path(spec.base_model),
             artifact_root=self._settings.artifact_root,
             heartbeat_s=self._settings.heartbeat_s,
+            artifact_settings=self._artifact_settings(job.view.role) if with_secrets else {},
         )
+
+    def _artifact_settings(self, role: JobRole) -> dict[str, str]:
+        # Over the wire rather than in the process's environment, which providers keep and show.
+        needs_store = role in (JobRole.TRAINER, JobRole.POLICY) and self._settings.artifact_root.startswith("s3:")
+        return S3Settings().environment() if needs_store else {}
 
     async def list(self, filters: JobFilter | None = None, cursor: str | None = None, limit: int = 50) -> JobPage:
         """A page of jobs, newest first. Raises BadRequest for a cursor that is not ours."""

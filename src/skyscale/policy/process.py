@@ -20,6 +20,7 @@ import uvicorn
 from pydantic import SecretStr, ValidationError
 
 from skyscale.artifacts.model_folder import require_trainable
+from skyscale.artifacts.store import adopt_settings
 from skyscale.decoder.models import resolve_model
 from skyscale.errors import Invalid
 from skyscale.policy.duty import Duty
@@ -56,6 +57,7 @@ async def serve_job(engine: str, host: str, port: int) -> int:
     with JobClient.from_settings(settings) as client:
         assignment = await asyncio.to_thread(client.assignment)
         logs.of_process(run_id=assignment.run_id, job_id=assignment.job_id)
+        adopt_settings(assignment.artifact_settings)
         model, name = assignment.model_path, assignment.spec.base_model
         async with _listening(model, host, port, settings.job_token, name) as (serving, server, url):
             duty = Duty(client, assignment, serving)

@@ -16,9 +16,11 @@ async def address(url: str, provider: Provider | None, handle: str | None) -> st
     Raises Invalid for one that may not be called, Unavailable while the provider does not tell; the server asks again.
     """
     addresses.check(url, is_this_host=provider is None or provider.abilities.is_this_host)
-    if provider is None or handle is None or not provider.abilities.maps_ports:
+    if provider is None or not provider.abilities.maps_ports:
         return url
     port = urlsplit(url).port or 80
+    if handle is None:  # it was quicker than the record of its start
+        raise _unknown(provider, port)
     try:
         async with asyncio.timeout(ASK_S):
             found = (await provider.addresses(handle)).get(port)

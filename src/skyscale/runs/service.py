@@ -17,7 +17,7 @@ from skyscale.events.service import EventLog
 from skyscale.jobs.places import Places
 from skyscale.runs import endings, queries, reaching, resolve, rules
 from skyscale.runs.notices import Notice
-from skyscale.runs.ports import Buffer, Jobs, Problems
+from skyscale.runs.ports import Buffer, Jobs, Money, Problems
 from skyscale.runs.queries import RunRecord
 from skyscale.store.engine import AsyncConnection, Database
 from skyscale.telemetry.metrics import Metrics
@@ -50,6 +50,7 @@ class RunService:
         *,
         places: Places,
         problems: Problems,
+        money: Money,
         check_model: Callable[[RunSpec], Awaitable[None]],
         notices: Callable[[RunSpec], Sequence[Notice]],
         default_loggers: Sequence[str] = (),
@@ -66,6 +67,7 @@ class RunService:
         self._metrics = metrics
         self._places = places
         self._problems = problems
+        self._money = money
         self._check_model = check_model
         self._notices = notices
         self._default_loggers = default_loggers
@@ -79,10 +81,12 @@ class RunService:
         spec = spec.model_copy(update={"provider": self._places.named(spec.provider)})
         resolve.check(spec, self._places.providers)
         self._places.check(spec.provider)
+        self._money.check(spec)
         await self._check_model(spec)
         spec = await self._problems.resolve(spec)
         if request.dry_run:
-            return RunCreated(run_id=spec.run_id, status=RunStatus.STARTING, spec=spec)
+            estimate = await self._money.estimate(spec)
+            return RunCreated(run_id=spec.run_id, status=RunStatus.STARTING, spec=spec, estimate=estimate)
         notices = self._notices(spec)
         digest = hashlib.sha256(request.model_dump_json().encode()).hexdigest()
         now = self._clock()
@@ -97,6 +101,7 @@ class RunService:
                 return await self._earlier(connection, spec.run_id, key, digest)
             await self._problems.hold(connection, spec)
             await self._buffer.open(connection, spec, is_prepared=False)
+            await self._money.open(connection, spec, now)
             message = f"run of {spec.base_model} with {spec.num_workers} worker(s) on {spec.provider}"
             await self._record(connection, spec.run_id, "coordinator", "run.created", message)
             for notice in notices:

@@ -58,6 +58,8 @@ class JobAssignment(Reply):
     """Root of the artifact store, for example `file:///var/lib/skyscale/artifacts`."""
     heartbeat_s: float
     """How often to send heartbeats."""
+    artifact_settings: dict[str, str] = {}
+    """Settings that open the artifact store, secrets among them; only for trainers and policy servers on S3."""
 
 
 class Heartbeat(Request):

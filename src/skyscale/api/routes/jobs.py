@@ -98,7 +98,7 @@ async def cancel(job_id: str, parts: Parts, caller: Caller) -> Response:
 async def assignment(job_id: str, parts: Parts, caller: Caller) -> Response:
     """The first call of every job of a run."""
     require_job(caller, job_id)
-    return reply(await parts.jobs.assignment(job_id))
+    return reply(await parts.jobs.assignment(job_id, with_secrets=caller.kind == "job"))
 
 
 @router.post(
