@@ -175,8 +175,13 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
         notes=notes, rollouts=RolloutService(database, notes, settings.artifact_root, library),
         problem_sets=problem_sets,
         hosts=hosts, boxes=boxes, files=BoxFiles(boxes), keys=KeyService(database),
+<<<<<<< HEAD
         jobs=jobs, outputs=JobOutputs(database, open_store(settings.artifact_root)),
         inventory=Inventory(jobs.places), meter=meter, runs=runs, swaps=swaps, http=http,
+=======
+        jobs=jobs, outputs=JobOutputs(database, open_store(settings.artifact_root)), inventory=Inventory(jobs.places),
+        scheduler=scheduler, meter=meter, runs=runs, swaps=swaps, coordinator=coordinator, http=http,
+>>>>>>> providers
         checkpoints=Checkpoints(database, episodes.evaluations, settings.artifact_root),
         reconcilers=Reconcilers(leadership, scheduler, coordinator, swaps, _sweeper(leadership, settings)),
         views=RunViews(database, events, jobs, buffer, episodes.evaluations, episodes.curricula, money, settings),
