@@ -23,6 +23,7 @@ from tests.postgres import PostgresServer, find_binaries, free_port
 
 ANSWER_S = 90.0
 STOP_S = 60.0
+ALL_AT_ONCE = 0.25
 LONGEST_ABSENCE_S = 3.0
 """For so long at most what was killed stays away before it is started again."""
 
@@ -122,8 +123,15 @@ class World:
         return server.name if was_running else None
 
     def kill_plane(self) -> str | None:
-        """Kill one control plane."""
-        return self.kill_server(self.dice.choice(self.planes))
+        """Kill one control plane, now and then all of them at once."""
+        victim, *others = self.dice.sample(self.planes, len(self.planes))
+        if others and self.dice.random() < ALL_AT_ONCE:
+            for other in others:
+                other.kill()
+                other.start()
+            self.kill_server(victim)
+            return "all control planes"
+        return self.kill_server(victim)
 
     def kill_postgres(self) -> str | None:
         """Kill the database."""

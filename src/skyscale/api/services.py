@@ -129,12 +129,9 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
     library = problem_sets.library
     notes = VerdictNotes(database)
     episodes = EpisodeService(database, buffer, judging, settings.ticket_ttl_s, library, events, metrics, notes.note)
-    environments = _environments(backend, settings)
-    sessions, troubles = (
-        Sessions(settings.environment_sessions),
-        Troubles(database, events, time.monotonic, buffer.give_up),
-    )
-    turns = TurnService(buffer, judging, environments, sessions, troubles, library, notes.note)
+    troubles = Troubles(database, events, time.monotonic, buffer.give_up)
+    places = _environments(backend, settings), Sessions(settings.environment_sessions)
+    turns = TurnService(buffer, judging, *places, troubles, library, notes.note)
 
     async def check_parts(spec: RunSpec) -> None:
         check_extras(spec)
@@ -156,20 +153,12 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
     swaps = Swaps(database, events, http, utc_now, tokens)
     cards = Cards(database, episodes.evaluations, settings.artifact_root)
     world = World(
-        leadership.fenced(),
-        Parts(jobs, buffer, events),
-        episodes.evaluations,
-        cards,
-        swaps,
-        http,
-        metrics,
-        utc_now,
+        leadership.fenced(), Parts(jobs, buffer, events), episodes.evaluations, cards, swaps, http, metrics, utc_now,
         turns.fatal,
-    )
+    )  # fmt: skip
     coordinator = Coordinator(world, settings.reconcile_s)
     runs.on_change = coordinator.wake
-    boxes = _boxes(settings, database, hosts)
-    _watch(metrics, buffer, judge, boxes)
+    _watch(metrics, buffer, judge, boxes := _boxes(settings, database, hosts))
     return Services(
         settings=settings, address=address, database=database, metrics=metrics, tokens=tokens, events=events,
         buffer=buffer, judge=judge, episodes=episodes, turns=turns,
