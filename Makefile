@@ -8,7 +8,7 @@ DEMO_FLAGS ?=
 PYTEST_FLAGS ?=
 CHAOS_FLAGS ?= --faults 20 --seed 0
 
-.PHONY: demo test test-dashboard test-sandboxes check unit lint lock bench chaos clean dashboard up
+.PHONY: demo test test-dashboard test-ray test-sandboxes check unit lint lock bench chaos clean dashboard up
 
 demo: $(VENV)/.ready
 	@$(BIN)/skyscale demo $(DEMO_FLAGS)
@@ -45,6 +45,11 @@ test-sandboxes: $(VENV)/.ready
 # Kills everything that a run consists of, at random, and looks at the books: about five minutes, needs PostgreSQL.
 chaos: $(VENV)/.ready
 	$(BIN)/python -m tests.chaos $(CHAOS_FLAGS)
+
+# Ray is about 400 MB with what it needs: installed here and not by default. A cluster of two nodes is started on loopback.
+test-ray: $(VENV)/.ready
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements/ray.lock
+	$(BIN)/python -m pytest -m ray tests/contract/test_provider.py tests/e2e/test_ray.py $(PYTEST_FLAGS)
 
 # Everything a benchmark against other libraries needs on top.
 bench: $(VENV)/.ready
