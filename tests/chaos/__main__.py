@@ -134,7 +134,7 @@ def run(asked: argparse.Namespace) -> Tally:
         except TimeoutError:
             tally.violations += books.of_database(world)
         finally:
-            for server in (*world.planes, world.host):
+            for server in reversed(world.servers()):
                 server.stop()
             left = books.of_machine(world, before)
             tally.violations += left
@@ -144,7 +144,7 @@ def run(asked: argparse.Namespace) -> Tally:
 
 
 def _tell_logs(world: World, tally: Tally) -> None:
-    for server in (*world.planes, world.host):
+    for server in world.servers():
         tally.say(f"the log of {server.name} ends:\n{server.log.read_text()[-4000:]}")
 
 
