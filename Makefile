@@ -42,15 +42,14 @@ unit: $(VENV)/.ready
 test-sandboxes: $(VENV)/.ready
 	$(BIN)/python -m pytest -m slow tests/contract $(PYTEST_FLAGS)
 
+# Kills everything that a run consists of, at random, and looks at the books: about five minutes, needs PostgreSQL.
+chaos: $(VENV)/.ready
+	$(BIN)/python -m tests.chaos $(CHAOS_FLAGS)
+
 # Ray is about 400 MB with what it needs: installed here and not by default. A cluster of two nodes is started on loopback.
 test-ray: $(VENV)/.ready
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements/ray.lock
 	$(BIN)/python -m pytest -m ray tests/contract/test_provider.py tests/e2e/test_ray.py $(PYTEST_FLAGS)
-
-
-# Kills everything that a run consists of, at random, and looks at the books: about five minutes, needs PostgreSQL.
-chaos: $(VENV)/.ready
-	$(BIN)/python -m tests.chaos $(CHAOS_FLAGS)
 
 # Everything a benchmark against other libraries needs on top.
 bench: $(VENV)/.ready

@@ -24,7 +24,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -135,7 +135,7 @@ class Fleet:
         return None
 
     async def _call(
-        self, path: str, body: dict[str, object], headers: dict[str, str]
+        self, path: str, body: Mapping[str, object], headers: dict[str, str]
     ) -> dict[str, list[dict[str, object]]]:
         async with self._session.post(self._url + path, data=orjson.dumps(body), headers=headers) as answer:
             content = await answer.read()

@@ -1,6 +1,6 @@
 """Kills what a run consists of, at random and with signal 9, while starter-model runs go on; then looks at the books.
 
-    python -m tests.chaos [--faults 20] [--seed 0] [--replicas 2] [--max-s 900] [--steps 25]
+    python -m tests.chaos [--faults 20] [--seed 0] [--replicas 2] [--max-s 900] [--steps 25] [--pause-s 6]
 
 Prints what it does as it does it, and JSON on the last line: `faults` by target, `runs`, `violations` (sentences that
 must be none), `acknowledged`, `seconds`. Ends with 1 when there is a violation.
@@ -21,8 +21,6 @@ from tests.chaos.pusher import Pusher
 from tests.chaos.stage import World, stage, wait_for
 
 ENDED = {RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.STOPPED}
-PAUSE_S = (1.0, 6.0)
-"""Between two faults."""
 LAST_RUN_S = 300.0
 """How long the run that is going on when the faults are over may take to end."""
 
@@ -46,19 +44,20 @@ class Tally:
 class Chaos:
     """One whole test."""
 
-    def __init__(self, world: World, faults: int, steps: int, tally: Tally, max_s: float) -> None:
+    def __init__(self, world: World, tally: Tally, asked: argparse.Namespace) -> None:
         self.world, self.tally = world, tally
+        self._pause_s = asked.pause_s
         self.request = RunCreate(
-            max_steps=steps,
+            max_steps=asked.steps,
             num_workers=2,
             algorithm=Algorithm(groups_per_step=4),
             evaluation=Evaluation(num_problems=8, samples_per_problem=2),
         )
-        self._deadline = tally.started + max_s
+        self._deadline = tally.started + asked.max_s
         # Each target in turn, in a random order: 20 faults hit every one of them.
         names = sorted(world.targets)
-        rounds = [world.dice.sample(names, len(names)) for _ in range(faults // len(names) + 1)]
-        self._due = [name for order in rounds for name in order][:faults]
+        rounds = [world.dice.sample(names, len(names)) for _ in range(asked.faults // len(names) + 1)]
+        self._due = [name for order in rounds for name in order][: asked.faults]
 
     def play(self) -> None:
         """Runs, one after the other, until the faults are used up; the last one ends in peace."""
@@ -80,7 +79,7 @@ class Chaos:
 
     def _disturb(self, run_id: str) -> None:
         while self._due and time.monotonic() < self._deadline and not self._look(run_id):
-            self._sleep(run_id, self.world.dice.uniform(*PAUSE_S))
+            self._sleep(run_id, self.world.dice.uniform(0.1, 1.0) * self._pause_s)
             name = self._due[0]
             killed = self.world.targets[name]()
             self.world.revive()
@@ -124,18 +123,18 @@ class Chaos:
         self.tally.violations += violations
 
 
-def run(faults: int, seed: int, replicas: int, steps: int, max_s: float) -> Tally:
+def run(asked: argparse.Namespace) -> Tally:
     """Play it all, stop everything, and look at what is left."""
     before, tally = books.things(), Tally()
-    with stage(replicas, random.Random(seed)) as world:
-        chaos = Chaos(world, faults, steps, tally, max_s)
+    with stage(asked.replicas, random.Random(asked.seed)) as world:
+        chaos = Chaos(world, tally, asked)
         try:
             chaos.play()
             wait_for(lambda: not books.of_database(world), 30, "everything held to be let go")
         except TimeoutError:
             tally.violations += books.of_database(world)
         finally:
-            for server in (*world.planes, world.host):
+            for server in reversed(world.servers()):
                 server.stop()
             left = books.of_machine(world, before)
             tally.violations += left
@@ -145,7 +144,7 @@ def run(faults: int, seed: int, replicas: int, steps: int, max_s: float) -> Tall
 
 
 def _tell_logs(world: World, tally: Tally) -> None:
-    for server in (*world.planes, world.host):
+    for server in world.servers():
         tally.say(f"the log of {server.name} ends:\n{server.log.read_text()[-4000:]}")
 
 
@@ -157,8 +156,9 @@ def main() -> None:
     parser.add_argument("--replicas", type=int, default=2)
     parser.add_argument("--steps", type=int, default=25)
     parser.add_argument("--max-s", type=float, default=900.0)
+    parser.add_argument("--pause-s", type=float, default=6.0, help="the longest pause between two faults")
     asked = parser.parse_args()
-    tally = run(asked.faults, asked.seed, asked.replicas, asked.steps, asked.max_s)
+    tally = run(asked)
     result = {
         "faults": dict(tally.faults), "num_faults": tally.faults.total(), "runs": tally.runs, "seed": asked.seed,
         "acknowledged": tally.acknowledged, "violations": tally.violations,

@@ -1,4 +1,6 @@
-"""All processes of a chaos test, on loopback and in one temporary folder: PostgreSQL, control planes, a sandbox host.
+"""All processes of a chaos test, on loopback and in one temporary folder.
+
+PostgreSQL, control planes, a sandbox host, an artifact server; jobs are started by the control planes.
 
 with stage(replicas=2) as world:      everything runs
     world.targets["postgresql"]()     kills one, and starts it again where nobody else does
@@ -23,6 +25,7 @@ from tests.postgres import PostgresServer, find_binaries, free_port
 
 ANSWER_S = 90.0
 STOP_S = 60.0
+ALL_AT_ONCE = 0.25
 LONGEST_ABSENCE_S = 3.0
 """For so long at most what was killed stays away before it is started again."""
 
@@ -72,11 +75,16 @@ class World:
     database: str
     planes: list[Server]
     host: Server
+    artifacts: Server
     dialled: str
     client: Client
     dice: random.Random
     targets: dict[str, Callable[[], str | None]] = field(default_factory=dict[str, Callable[[], str | None]])
     """By name: kills one and says which, or None when there was none to kill just then."""
+
+    def servers(self) -> list[Server]:
+        """All of them, in the order in which they are started."""
+        return [self.artifacts, *self.planes, self.host]
 
     def query(self, sql: str) -> list[str]:
         """The lines of the database's answer."""
@@ -122,8 +130,15 @@ class World:
         return server.name if was_running else None
 
     def kill_plane(self) -> str | None:
-        """Kill one control plane."""
-        return self.kill_server(self.dice.choice(self.planes))
+        """Kill one control plane, now and then all of them at once."""
+        victim, *others = self.dice.sample(self.planes, len(self.planes))
+        if others and self.dice.random() < ALL_AT_ONCE:
+            for other in others:
+                other.kill()
+                other.start()
+            self.kill_server(victim)
+            return "all control planes"
+        return self.kill_server(victim)
 
     def kill_postgres(self) -> str | None:
         """Kill the database."""
@@ -134,7 +149,7 @@ class World:
 
     def revive(self) -> None:
         """Start again what ended by itself: whoever runs servers has a supervisor."""
-        for server in (*self.planes, self.host):
+        for server in self.servers():
             if server.process is not None and server.process.poll() is not None:
                 server.start()
 
@@ -152,7 +167,7 @@ def stage(replicas: int, dice: random.Random) -> Generator[World]:
         postgres.start()
         world = _world(folder, postgres, replicas, dice)
         stack.callback(_end, world)
-        for server in (*world.planes, world.host):
+        for server in world.servers():
             server.start()
         wait_for(lambda: _answers(world), ANSWER_S, "the control planes to answer")
         yield world
@@ -173,13 +188,28 @@ def _world(folder: Path, postgres: PostgresServer, replicas: int, dice: random.R
         )
         for port in ports
     ]  # fmt: skip
+    port = free_port()
+    command = [sys.executable, "-m", "tests.chaos.artifact_server", str(port), str(folder / "bucket")]
+    artifacts = Server("artifact server", command, {}, folder / "artifacts.log")
+    shared |= {
+        "S3_BUCKET": "artifacts", "S3_ENDPOINT": f"http://127.0.0.1:{port}", "S3_ACCESS_KEY": "chaos",
+        "S3_SECRET_KEY": "chaos",
+    }  # fmt: skip
     home = folder / "host"
     home.mkdir()
     command = [*skyscale, "sandboxd", "--url", dialled, "--port", str(free_port()), "--slots", "2"]
     command += ["--data-dir", str(home), "--missing-layers", "warn"]
     host = Server("sandbox host", command, {}, folder / "sandboxd.log")
     world = World(
-        folder, postgres, database, planes, host, dialled, Client(dialled, timeout_s=10.0, retry_for_s=60.0), dice
+        folder,
+        postgres,
+        database,
+        planes,
+        host,
+        artifacts,
+        dialled,
+        Client(dialled, timeout_s=10.0, retry_for_s=60.0),
+        dice,
     )
     world.targets = {
         "control_plane": world.kill_plane,
@@ -188,12 +218,13 @@ def _world(folder: Path, postgres: PostgresServer, replicas: int, dice: random.R
         "policy": lambda: world.kill_job("policy"),
         "sandbox_host": lambda: world.kill_server(host),
         "postgresql": world.kill_postgres,
+        "artifact_server": lambda: world.kill_server(artifacts),
     }
     return world
 
 
 def _answers(world: World) -> bool:
-    for server in (*world.planes, world.host):
+    for server in world.servers():
         assert server.process is not None
         if server.process.poll() is not None:
             raise RuntimeError(f"{server.name} ended:\n{server.log.read_text()[-3000:]}")
@@ -208,7 +239,7 @@ def _answers(world: World) -> bool:
 
 def _end(world: World) -> None:
     world.client.close()
-    for server in (*world.planes, world.host):
+    for server in reversed(world.servers()):
         with suppress(subprocess.TimeoutExpired):
             server.stop()
     for process in world.processes():

@@ -9,13 +9,17 @@
 
 import asyncio
 import contextlib
+import logging
 from dataclasses import dataclass, field
 
+from skyscale.errors import Unavailable
 from skyscale.jobs.scheduler import Scheduler
 from skyscale.rollouts.sweeper import Sweeper
 from skyscale.runs.coordinator import Coordinator
 from skyscale.runs.swaps import Swaps
 from skyscale.store.leadership import Leadership
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -36,15 +40,22 @@ class Reconcilers:
         await self.leadership.start()
 
     async def shutdown(self) -> None:
-        """Hand over to another control plane, or end the local jobs if there is none; again changes nothing."""
+        """Hand over to another control plane, or end the local jobs if there is none; again changes nothing.
+
+        Without the database nobody can tell; then the jobs go on, as after a crash, and are adopted.
+        """
         if self._is_shut:
             return
         self._is_shut = True
-        is_last = await self.leadership.leave()
-        await self._end()
-        if is_last:
-            await self.scheduler.shutdown()
-        await self.leadership.resign()
+        try:
+            is_last = await self.leadership.leave()
+            await self._end()
+            if is_last:
+                await self.scheduler.shutdown()
+            await self.leadership.resign()
+        except Unavailable as error:
+            log.error("the jobs are left to the next control plane: %s", error.detail)
+            await self._end()
 
     async def _begin(self, is_predecessor_dead: bool) -> None:
         await self.scheduler.start(is_alone=is_predecessor_dead)

@@ -140,12 +140,9 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
     library = problem_sets.library
     notes = VerdictNotes(database)
     episodes = EpisodeService(database, buffer, judging, settings.ticket_ttl_s, library, events, metrics, notes.note)
-    environments = _environments(backend, settings)
-    sessions, troubles = (
-        Sessions(settings.environment_sessions),
-        Troubles(database, events, time.monotonic, buffer.give_up),
-    )
-    turns = TurnService(buffer, judging, environments, sessions, troubles, library, notes.note)
+    troubles = Troubles(database, events, time.monotonic, buffer.give_up)
+    places = _environments(backend, settings), Sessions(settings.environment_sessions)
+    turns = TurnService(buffer, judging, *places, troubles, library, notes.note)
     providers = load_providers(settings.data_dir, tokens.owner)
     jobs = JobService(database, events, providers=providers, settings=settings)
     scheduler = Scheduler(
@@ -166,8 +163,7 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
     )  # fmt: skip
     coordinator = Coordinator(world, settings.reconcile_s)
     runs.on_change = coordinator.wake
-    boxes = _boxes(settings, database, hosts)
-    _watch(metrics, buffer, judge, boxes)
+    _watch(metrics, buffer, judge, boxes := _boxes(settings, database, hosts))
     return Services(
         settings=settings, address=address, database=database, metrics=metrics, tokens=tokens, events=events,
         buffer=buffer, judge=judge, episodes=episodes, turns=turns,
@@ -175,15 +171,10 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
         notes=notes, rollouts=RolloutService(database, notes, settings.artifact_root, library),
         problem_sets=problem_sets,
         hosts=hosts, boxes=boxes, files=BoxFiles(boxes), keys=KeyService(database),
-<<<<<<< HEAD
         jobs=jobs, outputs=JobOutputs(database, open_store(settings.artifact_root)),
         inventory=Inventory(jobs.places), meter=meter, runs=runs, swaps=swaps, http=http,
-=======
-        jobs=jobs, outputs=JobOutputs(database, open_store(settings.artifact_root)), inventory=Inventory(jobs.places),
-        scheduler=scheduler, meter=meter, runs=runs, swaps=swaps, coordinator=coordinator, http=http,
->>>>>>> providers
-        checkpoints=Checkpoints(database, episodes.evaluations, settings.artifact_root),
         reconcilers=Reconcilers(leadership, scheduler, coordinator, swaps, _sweeper(leadership, settings)),
+        checkpoints=Checkpoints(database, episodes.evaluations, settings.artifact_root),
         views=RunViews(database, events, jobs, buffer, episodes.evaluations, episodes.curricula, money, settings),
     )  # fmt: skip
 

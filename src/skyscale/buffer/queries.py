@@ -189,7 +189,8 @@ _TOLD = ("state", "pushed_at", "kept", "dropped", "min_version", "reward_sum", "
 _STORE = (
     update(groups)
     .where(groups.c.group_id == bindparam("id_"))
-    .values({name: bindparam(name) for name in (*_TOLD, "truncated", "passed")} | {"judged": null()})
+    .values({name: bindparam(name) for name in (*_TOLD, "truncated", "passed")})
+    .values(judged=null())
 )
 
 

@@ -216,6 +216,13 @@ class EpisodeService:
             traces.recorder.record(Stage.JUDGE, group_id, began_ns, programs=len(codes))
         return verdicts
 
+    async def _judged(self, group_id: str, problem: Problem, codes: list[str], run_id: str) -> list[Verdict]:
+        began_ns = time.time_ns() if traces.recorder is not None else 0
+        verdicts = await self._judging.verdicts(problem, codes, run_id)
+        if traces.recorder is not None:
+            traces.recorder.record(Stage.JUDGE, group_id, began_ns, programs=len(codes))
+        return verdicts
+
     async def played(self, group_id: str) -> "Played":
         """Whose group this is and what it is about. Raises NotFound."""
         known = self._played.get(group_id)

@@ -106,11 +106,7 @@ function Resolved({ check, body }: { check: Schemas["RunCreated"] | null; body: 
 }
 
 function spending({ provider }: Schemas["RunSpec"]): string {
-<<<<<<< HEAD
   if (provider === "auto") return "Providers are asked in the order of GPU_PROVIDER_ORDER; the page On-Demand GPUs has their prices.";
-=======
-  if (provider === "auto") return "It runs on the first provider of GPU_PROVIDER_ORDER that takes it, which may charge you.";
->>>>>>> providers
   return provider === "local" ? "It runs on this machine and costs nothing." : `It runs on ${provider}, which charges you.`;
 }
 
