@@ -7,12 +7,24 @@ BIN := $(VENV)/bin
 DEMO_FLAGS ?=
 PYTEST_FLAGS ?=
 
-.PHONY: demo test test-sandboxes check unit lint lock bench clean
+.PHONY: demo test test-dashboard test-sandboxes check unit lint lock bench clean dashboard up
 
 demo: $(VENV)/.ready
 	@$(BIN)/skyscale demo $(DEMO_FLAGS)
 
+# The dashboard, built once (about two minutes), and both servers. Node comes with the Python packages.
+dashboard: $(VENV)/.ready
+	@$(BIN)/python scripts/build_dashboard.py --export
+
+up: $(VENV)/.ready
+	@test -f src/skyscale/dashboard_dist/server.js || $(MAKE) dashboard
+	@$(BIN)/skyscale up
+
 test: lint unit
+
+# Builds the dashboard and uses every page of it in a browser, on the real stack; a few minutes.
+test-dashboard: $(VENV)/.ready
+	@$(BIN)/python scripts/test_dashboard.py
 
 check: test
 
@@ -45,4 +57,4 @@ $(VENV)/.ready: requirements/dev.lock pyproject.toml
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) src/skyscale/dashboard_dist .pytest_cache .ruff_cache .hypothesis

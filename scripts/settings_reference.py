@@ -5,7 +5,7 @@ from pathlib import Path
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from skyscale.settings import JobSettings, Settings, VmSettings
+from skyscale.settings import HostSettings, JobSettings, LogSettings, Settings, VmSettings
 
 
 def row(field: FieldInfo) -> str:
@@ -20,8 +20,10 @@ def main() -> None:
     lines = ["# Settings", "", "Environment variables; this page is generated from `src/skyscale/settings.py`."]
     for title, model in (
         ("Control plane", Settings),
+        ("Sandbox host", HostSettings),
         ("Virtual-machine sandboxes", VmSettings),
         ("Job processes", JobSettings),
+        ("Logs of all of them", LogSettings),
     ):
         lines += ["", f"## {title}", "", "| variable | default | meaning |", "|---|---|---|"]
         lines += [row(field) for field in model.model_fields.values()]

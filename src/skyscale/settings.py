@@ -5,12 +5,14 @@ Job processes read `JobSettings` and nothing else: they get the rest over the wi
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+MIN_TOKEN_CHARS = 16
+MissingLayers = Literal["refuse", "warn"]
 
 
 class Settings(BaseSettings):
@@ -31,7 +33,9 @@ class Settings(BaseSettings):
     artifact_dir: Annotated[Path | None, Field(alias="ARTIFACT_LOCAL_DIR")] = None
     """Folder of the local artifact store; the default is `artifacts` in the data folder."""
     dashboard_token: Annotated[SecretStr | None, Field(alias="SKYSCALE_DASHBOARD_TOKEN")] = None
-    """When set, every call that changes state needs it (or a job token) as a bearer token."""
+    """When set, every call that changes state needs it, an API key or a job's token; the dashboard needs the same."""
+    reads: Annotated[Literal["local", "open", "guarded"], Field(alias="SKYSCALE_READS")] = "local"
+    """Who may read without credentials: calls from this machine by its own name, anyone, or nobody."""
     insecure: Annotated[bool, Field(alias="SKYSCALE_INSECURE")] = False
     """Insist on listening beyond loopback without authentication."""
     heartbeat_s: Annotated[float, Field(alias="SKYSCALE_HEARTBEAT_S", gt=0)] = 2.0
@@ -50,8 +54,17 @@ class Settings(BaseSettings):
     """Interactive sandboxes that one caller may have open."""
     sandbox_max_total: Annotated[int, Field(alias="SKYSCALE_SANDBOX_MAX_TOTAL", ge=1)] = 64
     """Interactive sandboxes that may be open altogether; each may take its memory and its disk from this host."""
+    sandbox_missing_layers: Annotated[MissingLayers | None, Field(alias="SKYSCALE_SANDBOX_MISSING_LAYERS")] = None
+    """`refuse` or `warn` when a layer of isolation that is needed is missing on this host; by default `warn` while
+    HOST is loopback, else `refuse`. Each run's events say which layers are missing."""
+    host_token: Annotated[SecretStr | None, Field(alias="SKYSCALE_HOST_TOKEN")] = None
+    """Shared with sandbox hosts (`skyscale sandboxd`), which may be on other machines only when it is set."""
     verdict_cache_entries: Annotated[int, Field(alias="SKYSCALE_VERDICT_CACHE_ENTRIES", ge=0)] = 100_000
     """Verdicts remembered by problem and code, since judging is deterministic; 0 runs every program afresh."""
+    problem_set_max_bytes: Annotated[int, Field(alias="SKYSCALE_PROBLEM_SET_MAX_BYTES", gt=0)] = 200 * 1024 * 1024
+    """Largest problem set that may be uploaded."""
+    problem_sets_max_bytes: Annotated[int, Field(alias="SKYSCALE_PROBLEM_SETS_MAX_BYTES", gt=0)] = 10 * 1024**3
+    """All versions of all uploaded problem sets together."""
     environment_sessions: Annotated[int, Field(alias="SKYSCALE_ENVIRONMENT_SESSIONS", ge=1)] = 128
     """Groups whose own environments are held open at once; each may take the memory of a sandbox."""
     environment_origins: Annotated[str, Field(alias="SKYSCALE_ENVIRONMENT_ORIGINS")] = ""
@@ -79,7 +92,23 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"HOST={self.host} listens beyond loopback, which needs SKYSCALE_DASHBOARD_TOKEN (or --insecure)"
             )
+        if self.host not in LOOPBACK and self.dashboard_token is not None:
+            self._refuse_weak(self.dashboard_token.get_secret_value())
         return self
+
+    def _refuse_weak(self, token: str) -> None:
+        if len(token) < MIN_TOKEN_CHARS:
+            raise ValueError(
+                f"HOST={self.host} listens beyond loopback, where a SKYSCALE_DASHBOARD_TOKEN of less than "
+                f"{MIN_TOKEN_CHARS} characters can be guessed: use the output of `openssl rand -hex 32`"
+            )
+
+    @property
+    def may_lack_layers(self) -> bool:
+        """Whether sandboxes may run without every layer of isolation that they need."""
+        if self.sandbox_missing_layers is None:
+            return self.host in LOOPBACK
+        return self.sandbox_missing_layers == "warn"
 
     @property
     def sqlalchemy_url(self) -> str:
@@ -92,6 +121,43 @@ class Settings(BaseSettings):
     def artifact_root(self) -> str:
         """The artifact store's root as a URI."""
         return (self.artifact_dir or self.data_dir / "artifacts").absolute().as_uri()
+
+
+class HostSettings(BaseSettings):
+    """Settings of a sandbox host (`skyscale sandboxd`)."""
+
+    model_config = SettingsConfigDict(use_attribute_docstrings=True, frozen=True, populate_by_name=True, extra="ignore")
+
+    url: Annotated[str, Field(alias="SKYSCALE_URL", pattern=r"^https?://")] = "http://127.0.0.1:8080"
+    """The control plane that it works for."""
+    token: Annotated[SecretStr | None, Field(alias="SKYSCALE_HOST_TOKEN")] = None
+    """The control plane's SKYSCALE_HOST_TOKEN: it opens the control plane to this host, and this host to it."""
+    name: Annotated[str | None, Field(alias="SKYSCALE_HOST_NAME", min_length=1, max_length=100)] = None
+    """What people call it; by default the machine's name."""
+    data_dir: Annotated[Path, Field(alias="SKYSCALE_DATA_DIR")] = Path(".skyscale")
+    """Its processes are marked with this folder: the next host with the same one ends what was left behind."""
+    host: Annotated[str, Field(alias="HOST")] = "127.0.0.1"
+    """Address to listen on. Other than loopback needs SKYSCALE_HOST_TOKEN."""
+    port: Annotated[int, Field(alias="PORT", ge=0, le=65535)] = 8090
+    """Port to listen on; 0 takes a free one."""
+    public_url: Annotated[str | None, Field(alias="SKYSCALE_HOST_URL", pattern=r"^https?://[^\s/]+$")] = None
+    """Where the control plane reaches it; the default is the address that it listens on."""
+    backend: Annotated[str, Field(alias="SKYSCALE_SANDBOX_BACKEND")] = "process"
+    """What isolates the programs that it judges."""
+    sandbox_slots: Annotated[int | None, Field(alias="SKYSCALE_SANDBOX_SLOTS", ge=1, le=4096)] = None
+    """Programs that it judges at once; by default one for each core."""
+    sandbox_max_total: Annotated[int, Field(alias="SKYSCALE_SANDBOX_MAX_TOTAL", ge=0)] = 64
+    """Interactive sandboxes that it holds at most."""
+    missing_layers: Annotated[MissingLayers, Field(alias="SKYSCALE_SANDBOX_MISSING_LAYERS")] = "refuse"
+    """`refuse` to start, or `warn` and go on, when a layer of isolation that is needed is missing."""
+
+    @model_validator(mode="after")
+    def _combinations_that_cannot_work(self) -> "HostSettings":
+        if self.host not in LOOPBACK and self.token is None:
+            raise ValueError(f"HOST={self.host} listens beyond loopback, which needs SKYSCALE_HOST_TOKEN")
+        if self.host in ("0.0.0.0", "::") and self.public_url is None:
+            raise ValueError(f"HOST={self.host} is no address to call: set SKYSCALE_HOST_URL")
+        return self
 
 
 class VmSettings(BaseSettings):
@@ -109,6 +175,15 @@ class VmSettings(BaseSettings):
     """Memory of one machine; an episode in it may use what its own limit says."""
     cpu_count: Annotated[int, Field(alias="FAAS_VM_CPU_COUNT", ge=1, le=32)] = 1
     """Virtual processors of one machine."""
+
+
+class LogSettings(BaseSettings):
+    """How a process writes its log; jobs on this host inherit it."""
+
+    model_config = SettingsConfigDict(use_attribute_docstrings=True, frozen=True, populate_by_name=True, extra="ignore")
+
+    log_format: Annotated[Literal["text", "json"], Field(alias="SKYSCALE_LOG_FORMAT")] = "text"
+    """`json` writes an object a line, with `run_id` and `job_id` where there is one."""
 
 
 class JobSettings(BaseSettings):

@@ -22,9 +22,7 @@ class ControlPlane:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.client = Client(self.url)
         self.process: subprocess.Popen[bytes] | None = None
@@ -86,6 +84,13 @@ class ControlPlane:
         """The run's events as text, for a failing test."""
         events = self.client.events(run_id, limit=500).events
         return "\n".join(f"{event.component}: {event.kind} {event.message}" for event in events)
+
+
+def free_port() -> int:
+    """A loopback port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 def wait_for(condition: Callable[[], bool], timeout_s: float, what: str) -> None:

@@ -14,7 +14,7 @@ import pytest
 import uvicorn
 
 from skyscale.api.app import create_app
-from skyscale.api.serve import _listen  # pyright: ignore[reportPrivateUsage]
+from skyscale.api.listening import listen
 from skyscale.api.services import build, running
 from skyscale.settings import Settings
 from skyscale.wire.jobs import JobRole
@@ -36,7 +36,7 @@ def settings(database_url: str, tmp_path: Path) -> Settings:
 @contextlib.asynccontextmanager
 async def control_plane(settings: Settings) -> AsyncGenerator[httpx.AsyncClient]:
     parts = build(settings, COMMANDS)
-    listener = _listen("127.0.0.1", 0)
+    listener = listen("127.0.0.1", 0)
     parts.address.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     server = uvicorn.Server(uvicorn.Config(create_app(settings, parts), lifespan="off", log_level="warning"))
     async with running(parts):

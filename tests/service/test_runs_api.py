@@ -248,3 +248,22 @@ async def test_without_a_token_only_this_machine_by_its_own_name_is_the_operator
     assert await status("192.0.2.7") == 401
     assert await status("127.0.0.1", Host="rebound.example:8080") == 401
     assert await status("127.0.0.1", Origin="https://evil.example") == 401
+
+
+async def test_metrics_are_read_as_columns_from_where_a_reader_stopped(
+    client: httpx.AsyncClient, parts: Services
+) -> None:
+    await create(client)
+    headers = token(parts, JobRole.TRAINER)
+    for step, metrics in ((1, {"entropy": 1.5}), (2, {}), (3, {"entropy": 0.5})):
+        body = {"job_id": "job-trainer-one-0", "step": step, "episode_reward": step / 4, "metrics": metrics}
+        assert (await client.post("/api/training/metrics", json=body, headers=headers)).status_code == 202
+    first = (await client.get(f"/api/rl/runs/{RUN}/metrics?limit=2")).json()
+    assert (first["step"], first["series"]["entropy"]) == ([1, 2], [1.5, None])
+    assert first["series"]["episode_reward"] == [0.25, 0.5]
+    rest = (await client.get(f"/api/rl/runs/{RUN}/metrics?after={first['after']}&keys=entropy,unheard_of")).json()
+    assert (rest["step"], rest["series"]) == ([3], {"entropy": [0.5], "unheard_of": [None]})
+    none = (await client.get(f"/api/rl/runs/{RUN}/metrics?after={rest['after']}")).json()
+    assert (none["step"], none["after"]) == ([], rest["after"])
+    assert (await client.get("/api/rl/runs/rl-nobody/metrics")).status_code == 404
+    assert (await client.get(f"/api/rl/runs/{RUN}/metrics?after=-1")).status_code == 422

@@ -11,7 +11,8 @@ from pkgutil import iter_modules
 from fastapi import APIRouter, FastAPI
 
 from skyscale import __version__
-from skyscale.api import errors, openapi, routes, services
+from skyscale.api import errors, openapi, pages, routes, services
+from skyscale.api.guard import Guard
 from skyscale.api.middleware import Boundary
 from skyscale.settings import Settings
 
@@ -29,9 +30,12 @@ def create_app(settings: Settings, parts: services.Services | None = None) -> Fa
     app.state.services = parts
     errors.install(app)
     openapi.install(app)
-    app.add_middleware(Boundary, metrics=parts.metrics, max_body_bytes=settings.max_body_bytes)
+    app.add_middleware(Guard, settings=settings, tokens=parts.tokens, keys=parts.keys)
+    larger = {("POST", "/api/rl/problem-sets"): settings.problem_set_max_bytes}
+    app.add_middleware(Boundary, metrics=parts.metrics, max_body_bytes=settings.max_body_bytes, larger=larger)
     for router in all_routers():
         app.include_router(router)
+    pages.install(app)
     return app
 
 

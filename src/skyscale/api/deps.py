@@ -11,21 +11,16 @@
 Returning a `Response` skips FastAPI's second validation; `response_model` is still in the OpenAPI text.
 """
 
-import hmac
-import ipaddress
-from typing import Annotated, Any, TypeVar
-from urllib.parse import urlsplit
+from typing import Annotated, Any
 
-from fastapi import Depends, Path, Request, Response
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from fastapi import Depends, Path, Request
+from pydantic import BaseModel
 
-from skyscale.api.errors import invalid
+from skyscale.api.bodies import read_body, reply
 from skyscale.api.services import Services
-from skyscale.auth.principal import ANONYMOUS, OPERATOR, Principal
-from skyscale.errors import BadRequest, Unauthorized
-from skyscale.settings import LOOPBACK
+from skyscale.auth.principal import Principal
 
-T = TypeVar("T", bound=BaseModel)
+__all__ = ["Caller", "Parts", "RunId", "body_of", "principal_of", "read_body", "reply"]
 
 
 async def services_of(request: Request) -> Services:
@@ -34,21 +29,8 @@ async def services_of(request: Request) -> Services:
 
 
 async def principal_of(request: Request) -> Principal:
-    """Who calls. Raises Unauthorized for a token that is not one of ours, even where none is needed."""
-    services: Services = request.app.state.services
-    header = request.headers.get("authorization")
-    if header is None:
-        return _without_token(request, services)
-    scheme, _, token = header.partition(" ")
-    if scheme.lower() != "bearer":
-        raise Unauthorized("only `Authorization: Bearer <token>` is understood")
-    secret = services.settings.dashboard_token
-    if secret is not None and hmac.compare_digest(secret.get_secret_value().encode(), token.strip().encode()):
-        return OPERATOR
-    job = services.tokens.verify(token.strip())
-    if job is None:
-        raise Unauthorized("this token is not valid here", code="invalid_token")
-    return job
+    """Who calls, as `api.guard` has settled it."""
+    return request.scope["principal"]
 
 
 Parts = Annotated[Services, Depends(services_of)]
@@ -56,51 +38,8 @@ Caller = Annotated[Principal, Depends(principal_of)]
 RunId = Annotated[str, Path(max_length=60, pattern=r"^[A-Za-z0-9_.-]+$", description="The run's id, `rl-...`")]
 
 
-async def read_body(request: Request, model: type[T] | TypeAdapter[T]) -> T:
-    """The JSON body as this model; an empty body counts as `{}`. Errors become 400 or 422 as everywhere."""
-    media = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
-    if media != "application/json" and not media.endswith("+json"):
-        # Also keeps web pages of other origins out: they cannot send JSON without asking first.
-        raise BadRequest(f"the body must be application/json, not {media!r}", code="unsupported_media_type")
-    raw = await request.body() or b"{}"
-    try:
-        if isinstance(model, TypeAdapter):
-            return model.validate_json(raw)
-        return model.model_validate_json(raw)
-    except ValidationError as error:
-        raise invalid([dict(item) for item in error.errors()]) from error
-
-
-def reply(model: BaseModel, status: int = 200) -> Response:
-    """The reply as JSON, serialised once."""
-    return Response(model.__pydantic_serializer__.to_json(model), status, media_type="application/json")
-
-
 def body_of(*models: type[BaseModel]) -> dict[str, Any]:
     """The `openapi_extra` of a route that reads its body with `read_body`: one model, or any of several."""
     schemas: list[dict[str, Any]] = [{"$ref": f"#/components/schemas/{model.__name__}"} for model in models]
     schema = schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
-
-
-def _without_token(request: Request, services: Services) -> Principal:
-    """An operator when no token is configured and the call comes from this machine, by its own name."""
-    settings = services.settings
-    if settings.dashboard_token is not None:
-        return ANONYMOUS
-    if settings.insecure:
-        return OPERATOR
-    origin = request.headers.get("origin")
-    names = [request.headers.get("host", ""), urlsplit(origin).netloc if origin else ""]
-    # A foreign name in Host is DNS rebinding, a foreign Origin another site's page: neither is our user.
-    is_local = all(_is_loopback(urlsplit(f"//{name}").hostname or "localhost") for name in names if name)
-    return OPERATOR if is_local and _is_loopback(request.client.host if request.client else "") else ANONYMOUS
-
-
-def _is_loopback(host: str) -> bool:
-    if host in LOOPBACK:
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -33,11 +33,16 @@ RESPONSES: dict[int | str, dict[str, object]] = {
 """Error replies of an operation, for its `responses=`."""
 
 
-def problem(error: SkyscaleError, request_id: str) -> Response:
-    """The reply to a request that ended in this error."""
-    body = ProblemDetails(
+def details(error: SkyscaleError, request_id: str) -> ProblemDetails:
+    """The error in the one shape."""
+    return ProblemDetails(
         status=error.status, code=error.code, detail=error.detail, hint=error.hint, request_id=request_id
     )
+
+
+def problem(error: SkyscaleError, request_id: str) -> Response:
+    """The reply to a request that ended in this error."""
+    body = details(error, request_id)
     headers: dict[str, str] = {}
     if isinstance(error, TooMany):
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))

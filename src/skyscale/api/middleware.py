@@ -6,8 +6,10 @@ Plain ASGI: the reply streams through untouched, and a request costs microsecond
 import logging
 import re
 import secrets
+from collections.abc import Mapping
 from time import perf_counter
 
+from prometheus_client import Counter, Histogram
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -22,10 +24,16 @@ REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 class Boundary:
     """The outermost layer of the app."""
 
-    def __init__(self, app: ASGIApp, *, metrics: Metrics, max_body_bytes: int) -> None:
+    def __init__(
+        self, app: ASGIApp, *, metrics: Metrics, max_body_bytes: int, larger: Mapping[tuple[str, str], int]
+    ) -> None:
+        """`larger` are the methods and paths whose bodies are streamed and have a limit of their own."""
         self._app = app
+        self._larger = larger
         self._metrics = metrics
         self._max_body_bytes = max_body_bytes
+        self._series: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+        """Labelled metrics that were looked up before: routes, methods and statuses are few."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -44,7 +52,7 @@ class Boundary:
 
     async def _answer(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, reply: "_Reply") -> None:
         try:
-            limit = self._max_body_bytes
+            limit = self._larger.get((scope["method"], scope["path"]), self._max_body_bytes)
             await self._app(scope, _limited(headers, receive, limit), reply.send)
         except ClientDisconnect:
             return  # it went away in the middle of its request: nobody is there to be answered
@@ -59,9 +67,14 @@ class Boundary:
     def _count(self, scope: Scope, reply: "_Reply", seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "(none)")
         method = scope["method"] if scope["method"] in _METHODS else "other"
-        self._metrics.http_requests.labels(method, route, str(reply.status or 499)).inc()
+        key = (method, route, reply.status or 499)
+        series = self._series.get(key)
+        if series is None:
+            requests = self._metrics.http_requests.labels(method, route, str(key[2]))
+            series = self._series[key] = requests, self._metrics.http_request_duration_seconds.labels(method, route)
+        series[0].inc()
         if not reply.is_stream:
-            self._metrics.http_request_duration_seconds.labels(method, route).observe(seconds)
+            series[1].observe(seconds)
 
 
 _STREAMS = (b"text/event-stream", b"application/x-ndjson")
@@ -99,10 +112,11 @@ def _limited(headers: dict[bytes, bytes], receive: Receive, limit: int) -> Recei
 
     async def read() -> Message:
         nonlocal received
-        message = await receive()
-        received += len(message.get("body", b""))
-        if max(received, announced) > limit:
-            raise TooLarge(f"the body exceeds {limit} bytes")
-        return message
+        if announced <= limit:
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received <= limit:
+                return message
+        raise TooLarge(f"the body exceeds {limit} bytes")
 
     return read

@@ -42,7 +42,7 @@ def document(app: FastAPI) -> dict[str, Any]:
     for operation in _operations(text):
         _errors_in_our_shape(operation)
     text["components"]["securitySchemes"] = {
-        "bearer": {"type": "http", "scheme": "bearer", "description": "The dashboard token, or a job's token."}
+        "bearer": {"type": "http", "scheme": "bearer", "description": "An API key, the dashboard's token, or a job's."}
     }
     text["security"] = [{"bearer": []}, {}]
     text["components"]["schemas"] = dict(sorted(schemas.items()))

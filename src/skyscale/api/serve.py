@@ -15,10 +15,13 @@ from collections.abc import Callable, Generator
 
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.config import LOGGING_CONFIG
 
 from skyscale.api.app import create_app
+from skyscale.api.listening import listen, url_of
 from skyscale.api.services import Services
 from skyscale.settings import Settings
+from skyscale.telemetry import logs
 
 SWITCH_S = 0.001
 """The interpreter lock changes hands after this long: the loop waits for the writer thread, and it for the loop."""
@@ -61,11 +64,13 @@ def run_server(settings: Settings, *, log_level: str = "warning", on_ready: Call
         SkyscaleError: a part could not start, for example no sandbox on this host.
     """
     sys.setswitchinterval(SWITCH_S)
+    if logs.is_json():
+        logs.start()
     app = create_app(settings)
     parts: Services = app.state.services
-    listener = _listen(settings.host, settings.port)
+    listener = listen(settings.host, settings.port)
     try:
-        parts.address.url = _url(settings.host, listener.getsockname()[1])
+        parts.address.url = url_of(settings.host, listener.getsockname()[1])
         _serve(app, parts, listener, log_level, on_ready)
     finally:
         listener.close()
@@ -77,6 +82,7 @@ def _serve(
     config = uvicorn.Config(
         app,
         log_level=log_level,
+        log_config=None if logs.is_json() else LOGGING_CONFIG,
         access_log=False,
         server_header=False,
         lifespan="off",
@@ -96,23 +102,3 @@ def _serve(
 
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
         runner.run(serve())
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen(2048)
-    except OSError:
-        listener.close()
-        raise
-    listener.setblocking(False)
-    return listener
-
-
-def _url(host: str, port: int) -> str:
-    # Jobs on this machine reach a server that listens everywhere through loopback.
-    reachable = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
-    return f"http://{reachable}:{port}"

@@ -10,6 +10,7 @@ crash (kill -9) they go on, and the next control plane adopts them.
 import asyncio
 import contextlib
 import hashlib
+import logging
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -18,25 +19,31 @@ from importlib.util import find_spec
 
 import httpx
 
+from skyscale.api.notices import Notices
+from skyscale.artifacts.store import open_store
+from skyscale.auth.service import KeyService
 from skyscale.auth.tokens import JobTokens, load_secret
 from skyscale.boxes.files import BoxFiles
 from skyscale.boxes.service import BoxService
 from skyscale.buffer.service import BufferService
 from skyscale.envs.environments import Environments
 from skyscale.envs.judge import Judge
-from skyscale.envs.registry import load_problem_set
 from skyscale.episodes.judging import Judging
 from skyscale.episodes.missions import MissionService
 from skyscale.episodes.service import EpisodeService
 from skyscale.episodes.sessions import Sessions
 from skyscale.episodes.troubles import Troubles
 from skyscale.episodes.turns import TurnService
-from skyscale.errors import Invalid, NotFound
+from skyscale.errors import Invalid
 from skyscale.events.service import EventLog
+from skyscale.hosts.judging import SpreadJudge
+from skyscale.hosts.places import HostPlaces
+from skyscale.hosts.service import HostService
 from skyscale.jobs.dispatch import COMMANDS
 from skyscale.jobs.loading import load_providers
 from skyscale.jobs.scheduler import Scheduler
 from skyscale.jobs.service import JobService
+from skyscale.problems.service import Bounds, ProblemSetService
 from skyscale.rollouts.notes import VerdictNotes
 from skyscale.rollouts.rules import Retention
 from skyscale.rollouts.service import RolloutService
@@ -48,7 +55,9 @@ from skyscale.runs.endings import Parts
 from skyscale.runs.service import RunService
 from skyscale.runs.swaps import Swaps
 from skyscale.runs.views import RunViews
+from skyscale.sandboxes.layers import missing_needed
 from skyscale.sandboxes.loading import WORKSPACES, load_backend, load_workspaces
+from skyscale.sandboxes.sandbox import SandboxBackend
 from skyscale.settings import Settings
 from skyscale.store.engine import Database
 from skyscale.store.migrate import upgrade
@@ -56,6 +65,8 @@ from skyscale.telemetry.metrics import Metrics
 from skyscale.wire.base import utc_now
 from skyscale.wire.jobs import JobRole
 from skyscale.wire.runs import RunSpec
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -74,12 +85,15 @@ class Services:
     database: Database
     metrics: Metrics
     tokens: JobTokens
+    keys: KeyService
     events: EventLog
     buffer: BufferService
     judge: Judge
     episodes: EpisodeService
     turns: TurnService
     missions: MissionService
+    problem_sets: ProblemSetService
+    hosts: HostService
     notes: VerdictNotes
     rollouts: RolloutService
     sweeper: Sweeper
@@ -106,17 +120,20 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
     address = Address(f"http://{settings.host}:{settings.port}")
     tokens, events = JobTokens(load_secret(settings.data_dir / "secrets")), EventLog(database)
     buffer = BufferService(database, events)
-    backend = load_backend(slots=settings.sandbox_slots)
+    hosts = HostService(database, token=settings.host_token.get_secret_value() if settings.host_token else None)
+    backend = load_backend(slots=settings.sandbox_slots, allow_weak=settings.may_lack_layers)
     judge = Judge(backend, concurrency=settings.sandbox_slots)
-    judging = Judging(judge, settings.verdict_cache_entries)
+    judging = Judging(SpreadJudge(hosts, judge), settings.verdict_cache_entries, metrics)
+    problem_sets = _problem_sets(database, judge, settings)
+    library = problem_sets.library
     notes = VerdictNotes(database)
-    episodes = EpisodeService(database, buffer, judging, settings.ticket_ttl_s, notes.note)
-    origins = [origin.strip() for origin in settings.environment_origins.split(",") if origin.strip()]
-    environments = Environments(backend, concurrency=settings.sandbox_slots, origins=origins)
+    episodes = EpisodeService(database, buffer, judging, settings.ticket_ttl_s, library, events, metrics, notes.note)
+    environments = _environments(backend, settings)
     sessions, troubles = Sessions(settings.environment_sessions), Troubles(database, events, time.monotonic)
-    turns = TurnService(buffer, judging, environments, sessions, troubles, note_verdicts=notes.note)
+    turns = TurnService(buffer, judging, environments, sessions, troubles, library, notes.note)
 
     async def check_parts(spec: RunSpec) -> None:
+        check_extras(spec)
         await require_model(spec, http)
         await turns.check(spec)
 
@@ -127,16 +144,11 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
         url=lambda: address.url, commands=commands,
     )  # fmt: skip
     runs = RunService(
-        database,
-        events,
-        jobs,
-        buffer,
-        metrics,
-        providers=set(providers),
-        check_problems=check_extras,
-        check_model=check_parts,
+        database, events, jobs, buffer, metrics,
+        providers=set(providers), problems=problem_sets, check_model=check_parts,
         default_loggers=settings.loggers.split(",") if settings.loggers else (),
-    )
+        notices=Notices(judge, hosts, library).of,
+    )  # fmt: skip
     swaps = Swaps(database, events, http, utc_now, tokens)
     cards = Cards(database, episodes.evaluations, settings.artifact_root)
     world = World(
@@ -144,18 +156,18 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
     )
     coordinator = Coordinator(world, settings.reconcile_s)
     runs.on_change = coordinator.wake
-    boxes = BoxService(
-        database, {name: load_workspaces(name, label=_label(settings)) for name in WORKSPACES},
-        max_open=settings.sandbox_max_open, max_total=settings.sandbox_max_total,
-    )  # fmt: skip
+    boxes = _boxes(settings, database, hosts)
+    _watch(metrics, buffer, judge, boxes)
     return Services(
         settings=settings, address=address, database=database, metrics=metrics, tokens=tokens, events=events,
-        buffer=buffer, judge=judge, episodes=episodes, turns=turns, missions=MissionService(database, buffer, judging),
-        notes=notes, rollouts=RolloutService(database, notes, settings.artifact_root),
+        buffer=buffer, judge=judge, episodes=episodes, turns=turns,
+        missions=MissionService(database, buffer, judging, library),
+        notes=notes, rollouts=RolloutService(database, notes, settings.artifact_root, library),
         sweeper=Sweeper(database, Retention(settings.rollouts_keep, settings.rollouts_sample_every)),
-        boxes=boxes, files=BoxFiles(boxes),
+        problem_sets=problem_sets,
+        hosts=hosts, boxes=boxes, files=BoxFiles(boxes), keys=KeyService(database),
         jobs=jobs, scheduler=scheduler, runs=runs, swaps=swaps, coordinator=coordinator, http=http,
-        views=RunViews(database, events, jobs, buffer, episodes.evaluations, settings),
+        views=RunViews(database, events, jobs, buffer, episodes.evaluations, episodes.curricula, settings),
     )  # fmt: skip
 
 
@@ -166,8 +178,12 @@ async def running(parts: Services) -> AsyncGenerator[None]:
         stack.push_async_callback(parts.database.close)
         stack.push_async_callback(parts.http.aclose)
         await upgrade(parts.database)
+        await parts.problem_sets.start()
         stack.push_async_callback(parts.judge.stop)
         await parts.judge.start()
+        _warn_of_layers(parts.judge)
+        stack.push_async_callback(parts.hosts.stop)
+        await parts.hosts.start()
         stack.push_async_callback(parts.turns.stop)
         stack.push_async_callback(parts.boxes.stop)
         await parts.boxes.start()
@@ -184,13 +200,35 @@ async def running(parts: Services) -> AsyncGenerator[None]:
         yield
 
 
+def _warn_of_layers(judge: Judge) -> None:
+    if lacking := missing_needed(judge.report()):
+        log.warning(
+            "code runs here without isolation that unknown code needs: %s; `skyscale doctor` says what to do, "
+            "SKYSCALE_SANDBOX_MISSING_LAYERS=refuse does not start like this", ", ".join(lacking),
+        )  # fmt: skip
+
+
+def _boxes(settings: Settings, database: Database, hosts: HostService) -> BoxService:
+    return BoxService(
+        database, {name: load_workspaces(name, label=_label(settings)) for name in WORKSPACES},
+        HostPlaces(hosts), max_open=settings.sandbox_max_open, max_total=settings.sandbox_max_total,
+    )  # fmt: skip
+
+
+def _watch(metrics: Metrics, buffer: BufferService, judge: Judge, boxes: BoxService) -> None:
+    """Join what is read at each scrape, and what is told."""
+    metrics.sandbox_pool_size.set_function(lambda: judge.num_ready)
+    metrics.sandbox_interactive_open.set_function(lambda: boxes.num_open)
+    buffer.handed_out = lambda run_id, count: metrics.rl_trajectories_sampled.labels(run_id).inc(count)
+
+
 def _label(settings: Settings) -> str:
     """Marks processes of whoever keeps its data in this folder."""
     return hashlib.sha256(str(settings.data_dir.resolve()).encode()).hexdigest()[:16]
 
 
 def check_extras(spec: RunSpec) -> None:
-    """Raise Invalid for a run with a logger that is not installed, or without problems to play."""
+    """Raise Invalid for a run with a logger that is not installed."""
     for name in spec.loggers:
         if find_spec(name) is None:
             raise Invalid(
@@ -198,20 +236,25 @@ def check_extras(spec: RunSpec) -> None:
                 code="extra_missing",
                 hint=f"pip install 'skyscale[{name}]'",
             )
-    check_problems(spec)
 
 
-def check_problems(spec: RunSpec) -> None:
-    """Raise Invalid for a run whose problem set is missing, has nothing to train on or nothing to be evaluated with."""
-    try:
-        problems = load_problem_set(spec.problem_set)
-    except (NotFound, OSError, UnicodeError) as error:
-        detail = f"problem_set: {spec.problem_set!r} is neither 'embedded' nor a readable JSONL file"
-        raise Invalid(detail, code="problem_set_not_found") from error
-    if spec.mode != "evaluate" and not problems.train(spec.difficulty):
-        raise Invalid(f"problem_set: {spec.problem_set!r} has no train problems of difficulty {spec.difficulty}")
-    if spec.evaluation.num_problems > 0 and not problems.heldout():
-        raise Invalid(f"problem_set: {spec.problem_set!r} has no held-out problems: set evaluation.num_problems to 0")
+def _environments(backend: SandboxBackend, settings: Settings) -> Environments:
+    origins = [origin.strip() for origin in settings.environment_origins.split(",") if origin.strip()]
+    return Environments(backend, concurrency=settings.sandbox_slots, origins=origins)
+
+
+def _problem_sets(database: Database, judge: Judge, settings: Settings) -> ProblemSetService:
+    store = open_store(settings.artifact_root)
+    return ProblemSetService(database, store, judge, settings.data_dir / "problem-uploads", _bounds(settings))
+
+
+def _bounds(settings: Settings) -> Bounds:
+    """Half of the sandboxes are always left to runs, unless there is only one."""
+    return Bounds(
+        max_bytes=settings.problem_set_max_bytes,
+        max_total_bytes=settings.problem_sets_max_bytes,
+        solutions_at_once=max(1, settings.sandbox_slots // 2),
+    )
 
 
 def _http() -> httpx.AsyncClient:

@@ -1,5 +1,6 @@
 """Who calls, and what that opens.
 
-Owns: principals, job tokens and the secret that signs them. May import: errors, settings, wire, store. Knows nothing
-of HTTP: `api.deps` reads the header and asks here. Start reading at `principal.py`.
+Owns: principals, job tokens and the secret that signs them, API keys and their scopes, the count of failed attempts.
+May import: errors, settings, wire, store. Knows nothing of HTTP: `api.guard` reads the headers and asks here. Start
+reading at `principal.py`, then `rules.py`.
 """

@@ -1,6 +1,6 @@
 """A principal is who makes a call; three kinds, and the pure rules of what each may do.
 
-- An operator may do everything.
+- An operator may do everything that its scope reaches: the owner of this machine, a signed-in person, an API key.
 - A job may do what its role needs, for its own run, and read its own run.
 - An anonymous caller may read when reading is open, and change nothing.
 """
@@ -11,6 +11,7 @@ from typing import Literal
 
 from skyscale.errors import Forbidden, Unauthorized
 from skyscale.wire.jobs import JobRole
+from skyscale.wire.keys import Scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,12 @@ class Principal:
     role: JobRole | None = None
     attempt: int | None = None
     """Jobs: which start of the job this process is."""
+    scope: Scope = Scope.ADMIN
+    """Operators: how far their credentials reach; the door (`api.guard`) has compared it with the method already."""
+    user: str | None = None
+    """Operators: whose session or key it is, where that is known."""
+    key_id: str | None = None
+    """Operators: the API key that was sent."""
 
 
 OPERATOR = Principal("operator")

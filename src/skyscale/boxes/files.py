@@ -1,21 +1,38 @@
 """Files of a sandbox: paths checked by rule, bytes moved by the process inside, refusals as errors with a hint."""
 
 from datetime import UTC, datetime
+from typing import Protocol
 
 from skyscale.boxes import rules
-from skyscale.boxes.service import BoxService
 from skyscale.errors import Invalid, NotFound, SkyscaleError, TooLarge
-from skyscale.sandboxes.workspace import FileRefused, FileTrouble
+from skyscale.sandboxes.workspace import FileRefused, FileTrouble, Workspace
 from skyscale.wire.sandboxes import SandboxFile, SandboxFiles, SandboxFileWritten
 
 MAX_FILE_BYTES = 32 * 1024 * 1024
 MAX_ENTRIES = 1000
 
 
-class BoxFiles:
-    """Reading and writing in sandboxes that this control plane holds; programs may be running meanwhile."""
+class Held(Protocol):
+    """A sandbox to work with."""
 
-    def __init__(self, boxes: BoxService) -> None:
+    @property
+    def workspace(self) -> Workspace:
+        """Where its files are."""
+        ...
+
+
+class Holder(Protocol):
+    """Whoever finds sandboxes: a control plane's `BoxService`, or a sandbox host."""
+
+    async def use(self, caller: str, sandbox_id: str) -> Held:
+        """A sandbox that counts as used now."""
+        ...
+
+
+class BoxFiles:
+    """Reading and writing in sandboxes that can be reached from here; programs may be running meanwhile."""
+
+    def __init__(self, boxes: Holder) -> None:
         self._boxes = boxes
 
     async def write(self, caller: str, sandbox_id: str, path: str, content: bytes) -> SandboxFileWritten:

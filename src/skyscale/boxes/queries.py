@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from skyscale.store.tables.sandboxes import sandboxes
 from skyscale.wire.sandboxes import SandboxCreate, SandboxStatus, SandboxView
 
-_OPEN = sandboxes.c.status != SandboxStatus.DESTROYED.value
+_OPEN = sandboxes.c.status.not_in([SandboxStatus.DESTROYED.value, SandboxStatus.FAILED.value])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +29,7 @@ class SandboxRow:
     expires_at: datetime
     destroyed_at: datetime | None = None
     reason: str | None = None
+    host_id: str | None = None
 
     def view(self) -> SandboxView:
         """As the wire shows it."""
@@ -38,6 +39,7 @@ class SandboxRow:
             network=asked.network, limits=asked.limits, metadata=asked.metadata, ttl_seconds=asked.ttl_seconds,
             idle_seconds=asked.idle_seconds, created_at=self.created_at, last_used_at=self.last_used_at,
             expires_at=self.expires_at, destroyed_at=self.destroyed_at, reason=self.reason,
+            host=self.host_id,
         )  # fmt: skip
 
 
@@ -78,10 +80,40 @@ async def set_ready(connection: AsyncConnection, sandbox_id: str) -> bool:
     return (await connection.execute(statement.values(status=SandboxStatus.READY.value))).rowcount == 1
 
 
-async def set_destroyed(connection: AsyncConnection, sandbox_ids: Collection[str], now: datetime, reason: str) -> int:
+async def set_host(connection: AsyncConnection, sandbox_id: str, host_id: str | None) -> None:
+    """Say where it is made, before it is: so that a host is never told to drop what it is about to hold."""
+    statement = update(sandboxes).where(sandboxes.c.sandbox_id == sandbox_id)
+    await connection.execute(statement.values(host_id=host_id))
+
+
+async def open_on(connection: AsyncConnection, host_id: str) -> set[str]:
+    """Open sandboxes that a host holds, or is making."""
+    query = select(sandboxes.c.sandbox_id).where(sandboxes.c.host_id == host_id, _OPEN)
+    return set((await connection.execute(query)).scalars())
+
+
+async def adopt(connection: AsyncConnection, row: SandboxRow, holder: str, lease_until: datetime) -> bool:
+    """Become the holder of a sandbox on a host, whose holder is gone; False when somebody else was first."""
+    same = (sandboxes.c.sandbox_id == row.sandbox_id, sandboxes.c.holder == row.holder, _OPEN)
+    statement = update(sandboxes).where(*same).values(holder=holder, lease_until=lease_until)
+    return (await connection.execute(statement)).rowcount == 1
+
+
+async def touch(connection: AsyncConnection, sandbox_id: str, now: datetime) -> None:
+    """Note a use by a control plane that is not its holder."""
+    await connection.execute(update(sandboxes).where(sandboxes.c.sandbox_id == sandbox_id).values(last_used_at=now))
+
+
+async def set_ended(
+    connection: AsyncConnection,
+    sandbox_ids: Collection[str],
+    now: datetime,
+    reason: str,
+    status: SandboxStatus = SandboxStatus.DESTROYED,
+) -> int:
     """End those that have not ended; how many."""
     statement = update(sandboxes).where(sandboxes.c.sandbox_id.in_(sandbox_ids), _OPEN)
-    values = {"status": SandboxStatus.DESTROYED.value, "destroyed_at": now, "reason": reason}
+    values = {"status": status.value, "destroyed_at": now, "reason": reason}
     return (await connection.execute(statement.values(values))).rowcount
 
 
@@ -110,5 +142,5 @@ def _read(row: Row[Any]) -> SandboxRow:
         sandbox_id=row.sandbox_id, caller=row.caller, holder=row.holder, lease_until=row.lease_until,
         status=SandboxStatus(row.status), request=SandboxCreate.model_validate(row.request),
         created_at=row.created_at, last_used_at=row.last_used_at, expires_at=row.expires_at,
-        destroyed_at=row.destroyed_at, reason=row.reason,
+        destroyed_at=row.destroyed_at, reason=row.reason, host_id=row.host_id,
     )  # fmt: skip

@@ -42,6 +42,8 @@ class BufferService:
     """The only writer of groups, slots and leases."""
 
     def __init__(self, database: Database, events: EventLog, now: Callable[[], datetime] = utc_now) -> None:
+        self.handed_out: Callable[[str, int], None] = lambda run_id, trajectories: None
+        """Called when trajectories of a run went to a trainer."""
         self.judged = JudgedRewards()
         """What the environment judged, for checking the rewards of pushes."""
         self.wakeup = Wakeup()
@@ -128,6 +130,7 @@ class BufferService:
         run = await self.load(connection, request.run_id, lock=True)
         if request.num_groups is None or request.lease_s is None:
             rows = await queries.take_trajectories(connection, request.run_id, request.batch_size)
+            self._database.after_commit(connection, lambda: self.handed_out(run.run_id, len(rows)))
             if rows or request.wait_s == 0 or run.state != RunState.OPEN:
                 return _trajectories_json(request.run_id, rows)
             return None
@@ -137,9 +140,11 @@ class BufferService:
                 self._ring(connection, run.run_id)
             return None if run.state in (RunState.PREPARING, RunState.OPEN) else _batch_json(None, [], 0)
         lease_id, batch, window = taken
+        num_episodes = sum(group.kept for group in batch)
+        self._database.after_commit(connection, lambda: self.handed_out(run.run_id, num_episodes))
         payloads = await queries.load_payloads(connection, [group.group_id for group in batch])
         groups = [payloads[group.group_id] for group in batch]
-        return _batch_json(lease_id, groups, sum(group.kept for group in batch), window)
+        return _batch_json(lease_id, groups, num_episodes, window)
 
     async def ack(self, request: LeaseRequest) -> None:
         """Consume a lease without publishing yet."""

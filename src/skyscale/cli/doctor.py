@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from skyscale.cli.session import print_json, print_table
+from skyscale.sandboxes.layers import is_optional, missing, missing_needed
 
 if TYPE_CHECKING:
     from skyscale.sandboxes.sandbox import SandboxBackend
@@ -29,7 +30,6 @@ ADVICE = {
     "verified": "Should never fail: the kernel contradicts what the sandbox said of itself. Do not run unknown code.",
 }
 DEFAULT_ADVICE = "Look at the reason; a container's own restrictions are the usual cause."
-OPTIONAL = ("landlock", "own uid", "cgroup")
 START_TIMEOUT_S = 120.0
 
 
@@ -72,11 +72,7 @@ async def _started(backend: SandboxBackend) -> dict[str, str]:
 
 
 def _is_fit(layers: dict[str, str]) -> bool:
-    return all(value == "yes" for name, value in layers.items() if not _is_optional(name))
-
-
-def _is_optional(layer: str) -> bool:
-    return any(word in layer for word in OPTIONAL)
+    return all(value == "yes" for name, value in layers.items() if not is_optional(name))
 
 
 def advice(layer: str) -> str:
@@ -89,8 +85,7 @@ def _print(found: dict[str, dict[str, str]]) -> None:
     for name, layers in found.items():
         click.secho(f"\n{name}", bold=True)
         print_table(("LAYER", "IN FORCE"), layers.items(), empty="no layers")
-        missing = {layer: value for layer, value in layers.items() if value != "yes" and value.startswith("no")}
-        for layer in missing:
+        for layer in missing(layers):
             if layer != "available":
                 click.echo(f"  {click.style(layer, fg='yellow')}: {advice(layer)}")
         if _is_fit(layers):
@@ -98,4 +93,8 @@ def _print(found: dict[str, dict[str, str]]) -> None:
         elif layers.get("available") != "yes":
             click.secho("  not available on this host", fg="yellow")
         else:
-            click.secho("  not fit for unknown code on this host", fg="red")
+            click.secho(f"  not fit for unknown code on this host: {', '.join(missing_needed(layers))}", fg="red")
+            click.echo(
+                "  `skyscale sandboxd` refuses to start here, and `skyscale serve` beyond loopback; on loopback it"
+            )
+            click.echo("  goes on and says so in each run's events (SKYSCALE_SANDBOX_MISSING_LAYERS=refuse|warn).")

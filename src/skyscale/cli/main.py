@@ -11,15 +11,21 @@ from skyscale.errors import SkyscaleError
 
 TABLE = {
     "demo": ("skyscale.cli.demo:demo", "Train a small model before your eyes, in minutes."),
+    "up": ("skyscale.cli.up:up", "Run the control plane and the dashboard."),
     "serve": ("skyscale.cli.serve:serve", "Run the control plane."),
     "runs": ("skyscale.cli.runs:runs", "Create, watch and stop training runs."),
     "algorithms": ("skyscale.cli.algorithms:algorithms", "Look at the training algorithms."),
     "eval": ("skyscale.cli.evaluate:evaluate", "Measure a model or a checkpoint on held-out problems."),
     "rollouts": ("skyscale.cli.rollouts:rollouts", "Read what the model wrote, and what came of it."),
-    "problems": ("skyscale.cli.problems:problems", "Look at what is trained on."),
+    "problems": ("skyscale.cli.problems:problems", "Upload what is trained on, and look at it."),
     "buffer": ("skyscale.cli.buffer:buffer", "Look into a run's experience buffer."),
     "sandbox": ("skyscale.cli.sandbox:sandbox", "Make isolated places to run code, and use them."),
+    "sandboxd": ("skyscale.cli.sandboxd:sandboxd", "Run untrusted code for a control plane on another machine."),
     "doctor": ("skyscale.cli.doctor:doctor", "Say what isolates untrusted code on this host."),
+    "login": ("skyscale.cli.login:login", "Keep an API key for a control plane."),
+    "logout": ("skyscale.cli.login:logout", "Forget it."),
+    "whoami": ("skyscale.cli.login:whoami", "Say who the control plane takes you for."),
+    "keys": ("skyscale.cli.keys:keys", "Make and revoke API keys."),
     "jobs": ("skyscale.cli.jobs:jobs", "Look at the processes of runs, and their logs."),
 }
 
@@ -34,7 +40,7 @@ cli = LazyGroup(
     name="skyscale",
     table=TABLE,
     help="Reinforcement learning as a service, on compute you own.",
-    epilog="The control plane's address is --url or SKYSCALE_URL; its token, where it has one, SKYSCALE_TOKEN.",
+    epilog="The control plane's address is --url or SKYSCALE_URL; where it asks for a key, SKYSCALE_API_KEY.",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     params=[
         click.Option(

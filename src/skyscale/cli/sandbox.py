@@ -172,6 +172,29 @@ def shell(url: str, sandbox_id: str | None) -> int:
     return exit_code
 
 
+@sandbox.command()
+@url_option
+@json_option
+def hosts(url: str, as_json: bool) -> None:
+    """List the hosts that run sandboxes for the control plane."""
+    from skyscale.sdk import sandbox_calls as calls
+
+    with connected(url) as client:
+        found = client.transport.send(calls.hosts()).hosts
+    if as_json:
+        print_json(found)
+        return
+    rows = [
+        (
+            host.host_id, host.name, host.state, host.backend, f"{host.judging}/{host.slots}", host.judged_total,
+            f"{host.open_sandboxes}/{host.max_sandboxes}", ", ".join(host.missing_layers) or "none", host.reason,
+        )
+        for host in found
+    ]  # fmt: skip
+    columns = ("HOST", "NAME", "STATE", "BACKEND", "JUDGING", "JUDGED", "SANDBOXES", "MISSING LAYERS", "REASON")
+    print_table(columns, rows, empty="no sandbox hosts: the control plane runs sandboxes itself")
+
+
 def _line(name: str) -> str | None:
     """The next line that somebody types or pipes in; None at the end."""
     while True:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,12 @@ CANNOT_LISTEN = (errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES)
 @click.option("--insecure", is_flag=True, default=None, help="Listen beyond loopback without a token.")
 def serve(**flags: object) -> None:
     """Run the control plane. Everything it keeps lies in its data folder (.skyscale)."""
-    settings = _settings({name: value for name, value in flags.items() if value is not None})
+    settings = read_settings({name: value for name, value in flags.items() if value is not None})
+    run(settings, lambda url: announce(url, settings))
+
+
+def run(settings: Settings, on_ready: Callable[[str], None]) -> None:
+    """Serve until told to stop. Raises Unavailable when a dependency is missing or the address is taken."""
     try:
         from skyscale.api.serve import run_server
     except ModuleNotFoundError as error:
@@ -35,7 +41,7 @@ def serve(**flags: object) -> None:
             hint="pip install 'skyscale[server]'",
         ) from error
     try:
-        run_server(settings, on_ready=lambda url: _announce(url, settings))
+        run_server(settings, on_ready=on_ready)
     except OSError as error:
         if error.errno not in CANNOT_LISTEN:
             raise
@@ -46,7 +52,8 @@ def serve(**flags: object) -> None:
         ) from error
 
 
-def _settings(flags: dict[str, object]) -> Settings:
+def read_settings(flags: dict[str, object]) -> Settings:
+    """The environment's settings with these replaced. Raises UsageError for what cannot work."""
     from pydantic import ValidationError
 
     from skyscale.settings import Settings
@@ -58,7 +65,8 @@ def _settings(flags: dict[str, object]) -> Settings:
         raise click.UsageError("; ".join(faults)) from error
 
 
-def _announce(url: str, settings: Settings) -> None:
+def announce(url: str, settings: Settings) -> None:
+    """Say where everything is."""
     click.echo(f"Skyscale is ready at {click.style(url, bold=True)}")
     click.echo(f"  API reference  {url}/docs")
     click.echo(f"  data folder    {settings.data_dir.absolute()}")

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from skyscale.errors import Unavailable
+from skyscale.errors import Unauthorized, Unavailable
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -39,12 +38,19 @@ def json_option(command: F) -> F:
 def connected(url: str, *, retry_for_s: float = 0.0) -> Generator[Client]:
     """A client of the control plane at `url`; without one there, the error says how to start it."""
     from skyscale.sdk.client import Client
+    from skyscale.sdk.credentials import credential_for
 
     if not url.startswith(("http://", "https://")):
         raise click.UsageError(f"--url must begin with http:// or https://, not {url!r}")
-    with Client(url, token=os.environ.get("SKYSCALE_TOKEN"), retry_for_s=retry_for_s) as client:
+    with Client(url, token=credential_for(url), retry_for_s=retry_for_s) as client:
         try:
             yield client
+        except Unauthorized as error:
+            if error.code == "unauthorized":
+                error.hint = (
+                    "Make an API key in the dashboard's settings; `skyscale login` or SKYSCALE_API_KEY uses it."
+                )
+            raise
         except Unavailable as error:
             if error.code != "unreachable":
                 raise

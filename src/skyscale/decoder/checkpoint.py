@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from skyscale.decoder.adapter_files import is_adapter, read_merged
 from skyscale.decoder.config import DecoderConfig
 from skyscale.decoder.model import Decoder
 from skyscale.errors import Invalid
@@ -49,7 +50,7 @@ def read_weights(
     Raises:
         Invalid: weights are missing, left over, misshapen, unreadable or not finite.
     """
-    found = _read_tensors(folder)
+    found = read_merged(folder, _read_tensors) if is_adapter(folder) else _read_tensors(folder)
     if config.is_tied:
         found.pop("lm_head.weight", None)
     with torch.device("meta"):
@@ -105,6 +106,11 @@ def save_decoder(decoder: Decoder, folder: Path, base_folder: Path, *, dtype: to
     config.pop("torch_dtype", None)
     config["dtype"] = str(chosen).removeprefix("torch.")
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    copy_companions(base_folder, folder)
+
+
+def copy_companions(base_folder: Path, folder: Path) -> None:
+    """Put the tokenizer and its like beside the weights."""
     for name in COPIED:
         if (base_folder / name).exists():
             shutil.copyfile(base_folder / name, folder / name)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from skyscale.decoder.config import DecoderConfig
 from skyscale.decoder.layers import additive_mask, inverse_frequencies, rms_norm, rotate, rotation, swiglu
@@ -35,11 +36,25 @@ class Block(nn.Module):
         self.mlp_norm = nn.Parameter(torch.empty(width))
         self.gate_up = nn.Parameter(torch.empty(2 * config.mlp_size, width))
         self.down = nn.Parameter(torch.empty(width, config.mlp_size))
+        self.adapters: nn.ModuleDict | None = None
+        """By the name of the matrix, what is added to its output (`lora.attach`)."""
+
+    def _linear(self, name: str, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        result = F.linear(x, weight, bias)
+        if self.adapters is None or name not in self.adapters:
+            return result
+        return result + self.adapters[name](x)
+
+    def forward(self, layer: int, hidden_BTD: Tensor, cos: Tensor, sin: Tensor, attend: Attend) -> Tensor:
+        """The layer's output [B,T,D]; `layer` is its number, which `attend` is told."""
+        q, k, v = self.queries_keys_values(hidden_BTD, cos, sin)
+        return self.after_attention(hidden_BTD, attend(layer, q, k, v))
 
     def queries_keys_values(self, hidden_BTD: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Rotated queries [B,T,H,E], rotated keys [B,T,K,E] and values [B,T,K,E]."""
         config = self.config
-        fused = F.linear(rms_norm(hidden_BTD, self.input_norm, config.norm_eps), self.qkv, self.qkv_bias)
+        normed = rms_norm(hidden_BTD, self.input_norm, config.norm_eps)
+        fused = self._linear("qkv", normed, self.qkv, self.qkv_bias)
         heads = fused.unflatten(-1, (-1, config.head_dim))
         # Queries and keys are treated alike, so they go through norm and rotation as one tensor.
         qk, v = heads.split((config.num_heads + config.num_kv_heads, config.num_kv_heads), dim=-2)
@@ -51,9 +66,9 @@ class Block(nn.Module):
 
     def after_attention(self, hidden_BTD: Tensor, attended: Tensor) -> Tensor:
         """The layer's output, given its input and what attention returned [B,T,H*E]."""
-        hidden = hidden_BTD + F.linear(attended, self.out)
+        hidden = hidden_BTD + self._linear("out", attended, self.out)
         normed = rms_norm(hidden, self.mlp_norm, self.config.norm_eps)
-        return hidden + F.linear(swiglu(F.linear(normed, self.gate_up)), self.down)
+        return hidden + self._linear("down", swiglu(self._linear("gate_up", normed, self.gate_up)), self.down)
 
 
 class Decoder(nn.Module):
@@ -66,6 +81,8 @@ class Decoder(nn.Module):
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.num_layers))
         self.final_norm = nn.Parameter(torch.empty(config.hidden_size))
         self.untied_head = None if config.is_tied else nn.Parameter(torch.empty(config.vocab_size, config.hidden_size))
+        self.recomputes_blocks = False
+        """Keep only the input of each block for the backward pass and compute the rest of it again."""
         # Not a buffer: `module.to(bfloat16)` must not round the frequencies.
         self._inverse = inverse_frequencies(config.rope, config.head_dim)
 
@@ -94,10 +111,15 @@ class Decoder(nn.Module):
         """Final-normed hidden states [B,T,D], with attention left to `attend`."""
         cos, sin = self.rotations(positions_BT)
         hidden = F.embedding(ids_BT, self.embedding)
+        recomputes = self.recomputes_blocks and torch.is_grad_enabled()
         for layer, block in enumerate(self.blocks):
-            assert isinstance(block, Block)
-            q, k, v = block.queries_keys_values(hidden, cos, sin)
-            hidden = block.after_attention(hidden, attend(layer, q, k, v))
+            if recomputes:
+                # Nothing in a block draws random numbers, so their state need not be kept.
+                hidden = checkpoint(
+                    block, layer, hidden, cos, sin, attend, use_reentrant=False, preserve_rng_state=False
+                )
+            else:
+                hidden = block(layer, hidden, cos, sin, attend)
         return rms_norm(hidden, self.final_norm, self.config.norm_eps)
 
     def forward(self, ids_BT: Tensor, positions_BT: Tensor, mask_B1TT: Tensor | None = None) -> Tensor:

@@ -6,16 +6,28 @@
   which is never a reward, and the caller tries again.
 - `calls` problems take one sandbox; `stdin` problems a process per test, in one sandbox where the backend can do that,
   else in one each; `asserts` problems are rewritten to calls, or take two sandboxes (`proxied.py`).
+- `answer` problems take none: their text is compared, never run (`answers.py`).
 - The total is the number of the problem's tests: a missing answer fails, an extra one is ignored.
 """
 
 import asyncio
+from collections.abc import Sequence
 
 from skyscale.envs import proxied
+from skyscale.envs.answers import is_right
 from skyscale.envs.assertions import Assertion, parse_assertion
 from skyscale.envs.test_code import TestPlan, plan_for
 from skyscale.errors import SandboxFailure
-from skyscale.sandboxes.sandbox import CallResult, CallStatus, Execution, Limits, ManyRuns, Sandbox, SandboxBackend
+from skyscale.sandboxes.sandbox import (
+    CallResult,
+    CallStatus,
+    Execution,
+    Limits,
+    ManyRuns,
+    Pooled,
+    Sandbox,
+    SandboxBackend,
+)
 from skyscale.wire.episodes import MAX_CODE_CHARS, Outcome, TestResult, Verdict
 from skyscale.wire.problems import Problem, StdinTest, Trust
 
@@ -54,9 +66,18 @@ class Judge:
         await asyncio.gather(*self._closing, return_exceptions=True)
         await self._backend.stop()
 
+    @property
+    def num_ready(self) -> int:
+        """Sandboxes that wait to be used; 0 where the backend keeps none."""
+        return self._backend.num_ready if isinstance(self._backend, Pooled) else 0
+
     def report(self) -> dict[str, str]:
         """The backend's layers of isolation."""
         return self._backend.report()
+
+    async def judge_all(self, problem: Problem, codes: Sequence[str]) -> list[Verdict]:
+        """Verdicts in the order of the programs, judged side by side. Raises as `judge`."""
+        return list(await asyncio.gather(*(self.judge(problem, code) for code in codes)))
 
     async def judge(self, problem: Problem, code: str) -> Verdict:
         """The verdict on `code`.
@@ -64,6 +85,8 @@ class Judge:
         Raises:
             ValueError: the problem has no tests, or they cannot be understood.
         """
+        if problem.style == "answer":
+            return _judge_answer(problem, code)
         total = self._num_tests(problem)
         if total == 0:
             raise ValueError(f"problem {problem.id} has no tests")
@@ -154,6 +177,14 @@ class Judge:
             self._parsed.clear()
         self._parsed[problem.id] = problem, assertions
         return assertions
+
+
+def _judge_answer(problem: Problem, text: str) -> Verdict:
+    """Without a length penalty: reasoning may be long."""
+    is_passed = is_right(problem, text)
+    detail = "" if is_passed else "another answer"
+    result = TestResult(passed=is_passed, status="passed" if is_passed else "wrong_answer", detail=detail)
+    return _verdict("", [result], Execution(status=CallStatus.OK), 0.0)
 
 
 def parse_tests(problem: Problem) -> list[Assertion]:

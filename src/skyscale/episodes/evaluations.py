@@ -12,14 +12,14 @@ from skyscale.buffer.admission import Draw
 from skyscale.buffer.parsing import check_id
 from skyscale.buffer.queries import EvaluationCount
 from skyscale.buffer.service import BufferService
-from skyscale.envs.registry import load_problem_set
+from skyscale.envs.registry import ProblemRef, heldout_refs
 from skyscale.episodes import queries, rules, scoring
 from skyscale.episodes.queries import EvaluatedProblem
 from skyscale.episodes.scoring import Tally
 from skyscale.errors import Invalid, SkyscaleError
+from skyscale.problems.library import Library
 from skyscale.store.engine import Database
 from skyscale.wire.episodes import Purpose
-from skyscale.wire.problems import Problem
 from skyscale.wire.runs import EvaluationResult, RunSpec
 
 if TYPE_CHECKING:
@@ -31,7 +31,8 @@ MAX_RESULTS = 4096
 class Evaluations:
     """Asks for evaluations and sums them up."""
 
-    def __init__(self, database: Database, buffer: BufferService) -> None:
+    def __init__(self, database: Database, buffer: BufferService, library: Library) -> None:
+        self._library = library
         self._database = database
         self._buffer = buffer
         self._results: OrderedDict[tuple[str, int], EvaluationResult] = OrderedDict()
@@ -40,7 +41,7 @@ class Evaluations:
         """Have the held-out problems played by this version; asking again changes nothing."""
         if spec.evaluation.num_problems == 0:
             return
-        heldout = load_problem_set(spec.problem_set).heldout()
+        heldout = heldout_refs(self._library.open(spec.problem_set))
         if not heldout:
             raise Invalid(
                 f"problem set {spec.problem_set!r} has no held-out problems: set evaluation.num_problems to 0"
@@ -88,7 +89,7 @@ class Evaluations:
             return known
         spec = (await self._buffer.load(connection, run_id)).spec
         problems = await queries.evaluated_problems(connection, run_id, count.version)
-        tallies = _tallies(spec, problems)
+        tallies = _tallies(_kinds(self._library, spec), problems)
         ks = scoring.ks_of(spec.evaluation.samples_per_problem, spec.evaluation.ks)
         result = EvaluationResult(
             version=count.version,
@@ -105,10 +106,9 @@ class Evaluations:
         return result
 
 
-def _tallies(spec: RunSpec, problems: list[EvaluatedProblem]) -> list[Tally]:
+def _tallies(known: dict[str, ProblemRef], problems: list[EvaluatedProblem]) -> list[Tally]:
     if any(problem.passed is None for problem in problems):
         return []  # evaluated before passes were counted: a reward is all there is
-    known = _problems(spec)
     return [
         Tally(
             num_samples=problem.kept,
@@ -120,8 +120,8 @@ def _tallies(spec: RunSpec, problems: list[EvaluatedProblem]) -> list[Tally]:
     ]
 
 
-def _problems(spec: RunSpec) -> dict[str, Problem]:
+def _kinds(library: Library, spec: RunSpec) -> dict[str, ProblemRef]:
     try:
-        return load_problem_set(spec.problem_set).by_id
+        return {ref.id: ref for ref in library.open(spec.problem_set).refs()}
     except (SkyscaleError, OSError, UnicodeError):
         return {}  # the file is gone: difficulties are unknown, the counts are not

@@ -5,72 +5,64 @@
   that the policy would learn from.
 """
 
-import asyncio
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from time import perf_counter
 from typing import Protocol
 
 from skyscale.episodes import rules
-from skyscale.errors import SandboxFailure
+from skyscale.telemetry.metrics import Metrics
 from skyscale.wire.episodes import Outcome, Verdict
 from skyscale.wire.problems import Problem
 
+ATTEMPTS = 2
+BROKEN = Outcome.INFRASTRUCTURE_FAILURE
+
 
 class Judge(Protocol):
-    """Runs a program against a problem's hidden tests (`envs.judge`)."""
+    """Runs programs against a problem's hidden tests: in this process (`envs.judge`) or on hosts (`hosts.judging`)."""
 
-    async def judge(self, problem: Problem, code: str) -> Verdict:
-        """The verdict; a broken sandbox is an infrastructure failure or raises SandboxFailure."""
+    async def judge_all(self, problem: Problem, codes: Sequence[str]) -> list[Verdict]:
+        """Verdicts in the order of the programs; a broken sandbox is an infrastructure failure."""
         ...
 
 
 class Judging:
     """The judge with a memory."""
 
-    def __init__(self, judge: Judge, cache_entries: int) -> None:
+    def __init__(self, judge: Judge, cache_entries: int, metrics: Metrics) -> None:
         self._judge = judge
+        self._metrics = metrics
         self._cache_entries = cache_entries
         self._cache: OrderedDict[bytes, Verdict] = OrderedDict()
 
     async def verdicts(self, problem: Problem, codes: Sequence[str]) -> list[Verdict]:
         """Verdicts in the order of the programs."""
-        distinct = list(dict.fromkeys(codes))
-        found = await asyncio.gather(*(self._verdict(problem, code) for code in distinct))
-        by_code = dict(zip(distinct, found, strict=True))
-        return [by_code[code] for code in codes]
+        keys = {code: rules.verdict_key(problem, code) for code in dict.fromkeys(codes)}
+        found = {code: verdict for code, key in keys.items() if (verdict := self._known(key)) is not None}
+        for _ in range(ATTEMPTS):
+            left = [code for code in keys if code not in found or found[code].outcome is BROKEN]
+            if left:
+                found |= zip(left, await self._judged(problem, left), strict=True)
+                self._remember({keys[code]: found[code] for code in left})
+        return [found[code] for code in codes]
 
-    async def _verdict(self, problem: Problem, code: str) -> Verdict:
-        key = rules.verdict_key(problem, code)
-        known = self._cache.get(key)
-        if known is not None:
+    async def _judged(self, problem: Problem, codes: Sequence[str]) -> list[Verdict]:
+        began = perf_counter()
+        verdicts = await self._judge.judge_all(problem, codes)
+        self._metrics.judged([verdict.outcome for verdict in verdicts], perf_counter() - began)
+        return verdicts
+
+    def _known(self, key: bytes) -> Verdict | None:
+        verdict = self._cache.get(key)
+        if verdict is not None:
             self._cache.move_to_end(key)
-            return known
-        verdict = await self._attempt(problem, code)
-        if verdict.outcome == Outcome.INFRASTRUCTURE_FAILURE:
-            verdict = await self._attempt(problem, code)
-        if self._cache_entries > 0 and rules.may_remember(verdict):
-            self._cache[key] = verdict
-            while len(self._cache) > self._cache_entries:
-                self._cache.popitem(last=False)
+            self._metrics.sandbox_cached_verdicts.inc()
         return verdict
 
-    async def _attempt(self, problem: Problem, code: str) -> Verdict:
-        try:
-            return await self._judge.judge(problem, code)
-        except SandboxFailure as error:
-            return _broken(str(error))
-
-
-def _broken(reason: str) -> Verdict:
-    return Verdict(
-        outcome=Outcome.INFRASTRUCTURE_FAILURE,
-        reward=0.0,
-        done=True,
-        passed_tests=0,
-        total_tests=0,
-        tests=[],
-        stdout="",
-        stderr=reason[:4096],
-        exit_code=-1,
-        duration_ms=0.0,
-    )
+    def _remember(self, verdicts: Mapping[bytes, Verdict]) -> None:
+        if self._cache_entries == 0:
+            return
+        self._cache |= {key: verdict for key, verdict in verdicts.items() if rules.may_remember(verdict)}
+        while len(self._cache) > self._cache_entries:
+            self._cache.popitem(last=False)

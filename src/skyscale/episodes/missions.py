@@ -11,15 +11,16 @@ from datetime import datetime, timedelta
 
 from skyscale.buffer.parsing import check_id
 from skyscale.buffer.service import BufferService
-from skyscale.envs.registry import EMBEDDED, ProblemSet, load_problem_set, public
+from skyscale.envs.registry import EMBEDDED, Problems, load_problem_set, public
 from skyscale.episodes import queries, rules
 from skyscale.episodes.judging import Judging
 from skyscale.episodes.queries import EpisodeRow
 from skyscale.errors import Gone, Invalid, NotFound, TooMany
+from skyscale.problems.library import Library
 from skyscale.store.engine import Database
 from skyscale.wire.base import new_id, utc_now
 from skyscale.wire.episodes import ResetReply, ResetRequest, StepRequest, Verdict
-from skyscale.wire.problems import Difficulty, Problem, PublicProblem, Split
+from skyscale.wire.problems import Difficulty, Problem, ProblemPage, PublicProblem, Split, Trust
 
 IDLE_S = 30 * 60
 MAX_OPEN = 1024
@@ -33,12 +34,14 @@ class MissionService:
         database: Database,
         buffer: BufferService,
         judging: Judging,
+        library: Library,
         now: Callable[[], datetime] = utc_now,
         max_open: int = MAX_OPEN,
     ) -> None:
         self._database = database
         self._buffer = buffer
         self._judging = judging
+        self._library = library
         self._now = now
         self._max_open = max_open
 
@@ -80,7 +83,7 @@ class MissionService:
         idle_since = self._now() - timedelta(seconds=IDLE_S)
         if episode.closed_at is not None or episode.touched_at < idle_since:
             raise Gone(f"episode {request.sandbox_id!r} has ended", code="episode_closed", hint="Reset a new one.")
-        problem = load_problem_set(episode.problem_set).get(episode.problem_id)
+        problem = self._library.open(episode.problem_set).get(episode.problem_id)
         (verdict,) = await self._judging.verdicts(problem, [request.code])
         async with self._database.write() as connection:
             await queries.touch_episode(connection, request.sandbox_id, self._now())
@@ -101,8 +104,8 @@ class MissionService:
         family: str | None = None,
         after: str | None = None,
         limit: int = 100,
-    ) -> tuple[list[PublicProblem], str | None]:
-        """A page of problems in the set's order, and the id to go on after."""
+    ) -> ProblemPage:
+        """A page of problems in the set's order; `next_cursor` is the id to go on after."""
         matching = [
             p
             for p in load_problem_set(problem_set).problems
@@ -116,19 +119,24 @@ class MissionService:
             start = places[after] + 1
         page = matching[start : start + limit]
         has_more = start + limit < len(matching)
-        return [public(p) for p in page], page[-1].id if has_more else None
+        return ProblemPage(
+            problems=[public(p) for p in page],
+            next_cursor=page[-1].id if has_more else None,
+            num_problems=len(matching),
+            num_weak=sum(p.trust is Trust.WEAK for p in matching),
+        )
 
     def get(self, problem_id: str, problem_set: str = EMBEDDED) -> PublicProblem:
         """One problem. Raises NotFound."""
         return public(load_problem_set(problem_set).get(problem_id))
 
-    async def _problems(self, run_id: str | None) -> ProblemSet:
+    async def _problems(self, run_id: str | None) -> Problems:
         if run_id is None:
             return load_problem_set(EMBEDDED)
         check_id("run_id", run_id)
         async with self._database.read() as connection:
             run = await self._buffer.load(connection, run_id)
-        return load_problem_set(run.spec.problem_set)
+        return self._library.open(run.spec.problem_set)
 
     async def _load(self, sandbox_id: str) -> EpisodeRow:
         check_id("sandbox_id", sandbox_id)
@@ -139,14 +147,14 @@ class MissionService:
         return episode
 
 
-def _choose(problems: ProblemSet, request: ResetRequest) -> Problem:
+def _choose(problems: Problems, request: ResetRequest) -> Problem:
     if request.problem_id is not None:
         problem = problems.get(request.problem_id)
         if request.difficulty not in (None, problem.difficulty):
             raise Invalid(f"difficulty: problem {problem.id!r} is {problem.difficulty}")
         return problem
-    matching = problems.train(request.difficulty)
+    matching = problems.train_ids(request.difficulty)
     if not matching:
-        present = ", ".join(sorted({p.difficulty for p in problems.train()}))
+        present = ", ".join(sorted({ref.difficulty for ref in problems.refs() if ref.split is Split.TRAIN}))
         raise Invalid(f"difficulty: this problem set has no {request.difficulty} train problems, only {present}")
-    return rules.pick(matching, request.seed) if request.seed is not None else secrets.choice(matching)
+    return problems.get(rules.pick(matching, request.seed) if request.seed is not None else secrets.choice(matching))

@@ -66,6 +66,27 @@ async def num_open(connection: AsyncConnection) -> int:
 
 
 @dataclass(frozen=True, slots=True)
+class PlayedGroup:
+    """A train group that was pushed, as a curriculum sees it."""
+
+    sequence: int
+    problem_id: str
+    reward: float
+    """Mean over the episodes that our infrastructure did not break."""
+    pushed_at: datetime
+
+
+async def played_groups(connection: AsyncConnection, run_id: str, since: datetime | None) -> list[PlayedGroup]:
+    """Train groups of a run with an episode to judge by, pushed at that time or later."""
+    query = select(
+        groups.c.sequence, groups.c.problem_id, groups.c.reward_sum, groups.c.kept, groups.c.pushed_at
+    ).where(groups.c.run_id == run_id, groups.c.purpose == Purpose.TRAIN, groups.c.kept > 0)
+    pushed = groups.c.pushed_at.is_not(None) if since is None else groups.c.pushed_at >= since
+    rows = await connection.execute(query.where(pushed))
+    return [PlayedGroup(row.sequence, row.problem_id, row.reward_sum / row.kept, row.pushed_at) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
 class EvaluatedProblem:
     """What came of one held-out problem in one evaluation."""
 

@@ -20,14 +20,17 @@ from skyscale.buffer.queries import GroupRow, RunRow
 from skyscale.buffer.rules import GroupState, RunState
 from skyscale.buffer.service import BufferService
 from skyscale.buffer.wakeup import wait_for
-from skyscale.envs.registry import load_problem_set
 from skyscale.episodes import rules
+from skyscale.episodes.curriculum import Curricula
 from skyscale.episodes.evaluations import Evaluations
 from skyscale.episodes.finishing import judged_group
 from skyscale.episodes.judging import Judging
 from skyscale.episodes.prompts import messages_of
 from skyscale.errors import Conflict, Gone
+from skyscale.events.service import EventLog
+from skyscale.problems.library import Library
 from skyscale.store.engine import Database
+from skyscale.telemetry.metrics import Metrics
 from skyscale.wire.batches import GroupFinish, GroupFinished
 from skyscale.wire.episodes import GroupTicket, GroupVerdicts, Outcome, Purpose, TicketReply, TicketRequest, Verdict
 from skyscale.wire.runs import RunSpec
@@ -59,16 +62,21 @@ class EpisodeService:
         buffer: BufferService,
         judging: Judging,
         ticket_ttl_s: float,
+        library: Library,
+        events: EventLog,
+        metrics: Metrics,
         note: Callable[[str, Sequence[str], Sequence[Verdict]], None] = lambda group_id, codes, verdicts: None,
     ) -> None:
         """`note` is told what was judged of a group (its id, the programs, their verdicts) and returns at once."""
+        self._library = library
+        self.curricula = Curricula(library, events, metrics)
         self._database = database
         self._note = note
         self._buffer = buffer
         self._judging = judging
         self._ticket_ttl_s = ticket_ttl_s
         self._played: OrderedDict[str, Played] = OrderedDict()
-        self.evaluations = Evaluations(database, buffer)
+        self.evaluations = Evaluations(database, buffer, library)
 
     async def tickets(self, request: TicketRequest) -> TicketReply:
         """Tickets that are free now, or as soon as one is within `wait_s`; none if the run has nothing to play.
@@ -93,16 +101,25 @@ class EpisodeService:
         if run.state == RunState.CLOSED:
             raise _closed(run.run_id)
         spec = run.spec
-        ids = tuple(p.id for p in load_problem_set(spec.problem_set).train(spec.difficulty))
+        ids = self._library.open(spec.problem_set).train_ids(spec.difficulty, allow_weak=spec.allow_weak_trust)
+        choose = rules.draw if spec.curriculum is None else await self._pools(connection, run, len(ids))
 
         def draw(sequence: int) -> Draw:
             seed = rules.group_seed(spec.seed, Purpose.TRAIN, sequence)
-            return Draw(rules.draw(ids, spec.seed, sequence), seed)
+            return Draw(choose(ids, spec.seed, sequence), seed)
 
         granted = await self._buffer.admission.admit(
             connection, run, request.request_id, request.num_groups, self._ttl_s(spec), draw
         )
         return run, granted
+
+    async def _pools(
+        self, connection: "AsyncConnection", run: RunRow, num_problems: int
+    ) -> Callable[[tuple[str, ...], int, int], str]:
+        assert run.spec.curriculum is not None
+        pools = await self.curricula.update(connection, run.run_id, run.spec.curriculum)
+        await self.curricula.tell(connection, pools, run.spec, run.newest_version, num_problems)
+        return pools.draw
 
     def _ttl_s(self, spec: RunSpec) -> float:
         """Episodes of several turns have a time of their own, and so much more for the way to the push."""
@@ -113,12 +130,14 @@ class EpisodeService:
     def _ticket(self, run: RunRow, group: GroupRow) -> GroupTicket:
         spec = run.spec
         is_eval = group.purpose == Purpose.EVAL
+        problem = self._library.open(spec.problem_set).get(group.problem_id)
         assert spec.sampling.max_new_tokens is not None, "a resolved spec has every default"
         assert group.expires_at is not None, "an open group has an end"
         return GroupTicket(
             group_id=group.group_id,
             problem_id=group.problem_id,
-            messages=messages_of(load_problem_set(spec.problem_set).get(group.problem_id)),
+            messages=messages_of(problem),
+            submission="text" if problem.style == "answer" else "code",
             group_size=spec.evaluation.samples_per_problem if is_eval else spec.algorithm.group_size,
             purpose=group.purpose,
             version=group.version,
@@ -145,7 +164,7 @@ class EpisodeService:
         # A planned evaluation group was on a ticket that expired; its push is still wanted, so its verdicts are too.
         if group.state not in (GroupState.OPEN, GroupState.PLANNED, GroupState.EXPIRED):
             raise Conflict(f"group {group_id!r} was already pushed", code="group_not_open")
-        problem = load_problem_set(run.spec.problem_set).get(group.problem_id)
+        problem = self._library.open(run.spec.problem_set).get(group.problem_id)
         verdicts = await self._judging.verdicts(problem, codes)
         self._note(group_id, codes, verdicts)
         judged = zip(codes, verdicts, strict=True)
@@ -163,7 +182,7 @@ class EpisodeService:
             Gone: `run_closed`.
         """
         played = await self.played(group_id)
-        problem = load_problem_set(played.spec.problem_set).get(played.problem_id)
+        problem = self._library.open(played.spec.problem_set).get(played.problem_id)
         verdicts = await self._judging.verdicts(problem, [episode.code for episode in group.episodes])
         self._note(group_id, [episode.code for episode in group.episodes], verdicts)
         judged = judged_group(played.spec.run_id, group_id, played.problem_id, group, verdicts)

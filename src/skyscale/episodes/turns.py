@@ -15,7 +15,6 @@ from skyscale.buffer.queries import GroupRow, RunRow
 from skyscale.buffer.rules import GroupState, RunState
 from skyscale.envs.environment import TOLERANCE, Stepped, Task, clipped
 from skyscale.envs.feedback import brief_feedback, examples_of, feedback_of
-from skyscale.envs.registry import ProblemSet, load_problem_set
 from skyscale.episodes.prompts import messages_of
 from skyscale.errors import Conflict, EnvironmentFailure, Gone, Invalid, NotFound
 from skyscale.wire.episodes import Outcome, Purpose, Verdict
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from skyscale.episodes.judging import Judging
     from skyscale.episodes.sessions import Sessions
     from skyscale.episodes.troubles import Troubles
+    from skyscale.problems.library import Library
     from skyscale.wire.runs import RunSpec
 
 
@@ -41,31 +41,29 @@ class TurnService:
         environments: "Environments",
         sessions: "Sessions",
         troubles: "Troubles",
-        open_problems: Callable[[str], ProblemSet] = load_problem_set,
+        library: "Library",
         note_verdicts: Callable[[str, Sequence[str], Sequence[Verdict]], None] = lambda group_id, codes, verdicts: None,
     ) -> None:
-        """`open_problems` gives the problem set that a specification names.
-
-        `note_verdicts` is told what was judged (group id, programs, verdicts) and returns at once.
-        """
+        """`note_verdicts` is told what was judged (group id, programs, verdicts) and returns at once."""
         self._note_verdicts = note_verdicts
+        self._library = library
         self._buffer = buffer
         self._judging = judging
         self._environments = environments
         self._sessions = sessions
         self._troubles = troubles
-        self._open_problems = open_problems
 
     async def check(self, spec: "RunSpec") -> None:
         """Try a run's environment on one of its problems. Raises Invalid."""
         if spec.environment.kind == "code":
             return
         try:
-            problems = self._open_problems(spec.problem_set).train(spec.difficulty)
+            problems = self._library.open(spec.problem_set)
         except (NotFound, OSError, UnicodeError):
             return  # refused for that reason elsewhere
-        if problems:
-            await self._environments.check(spec.environment, task_of(problems[0], spec.seed, Purpose.TRAIN))
+        ids = problems.train_ids(spec.difficulty, allow_weak=spec.allow_weak_trust)
+        if ids:
+            await self._environments.check(spec.environment, task_of(problems.get(ids[0]), spec.seed, Purpose.TRAIN))
 
     async def open(self, group_id: str) -> GroupOpening:
         """The messages that all episodes of a group begin with; asked again before its first turn, the same.
@@ -76,7 +74,7 @@ class TurnService:
         """
         run, group = await self._playable(group_id)
         spec, environment = run.spec, run.spec.environment
-        problem = self._open_problems(spec.problem_set).get(group.problem_id)
+        problem = self._library.open(spec.problem_set).get(group.problem_id)
         if environment.kind == "code" or environment.kind == "reward_file":
             return GroupOpening(messages=messages_of(problem))
         is_eval = group.purpose == Purpose.EVAL
@@ -103,7 +101,7 @@ class TurnService:
         run, group = await self._playable(group_id)
         if body.turn >= run.spec.max_turns:
             raise Invalid(f"turn: episodes of this run have at most {run.spec.max_turns} turns")
-        problem = self._open_problems(run.spec.problem_set).get(group.problem_id)
+        problem = self._library.open(run.spec.problem_set).get(group.problem_id)
         if run.spec.environment.kind == "code":
             results = await self._judged(run, group, problem, body)
         else:

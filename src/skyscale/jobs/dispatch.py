@@ -25,6 +25,7 @@ from skyscale.jobs.provider import JobLaunch, Provider
 from skyscale.jobs.queries import JobRecord
 from skyscale.jobs.rules import Decision, Step
 from skyscale.store.engine import AsyncConnection, Database
+from skyscale.telemetry import logs
 from skyscale.telemetry.metrics import Metrics
 from skyscale.wire.jobs import JobRole, JobStatus
 
@@ -57,6 +58,10 @@ class Dispatcher:
 
     async def carry_out(self, job: JobRecord, decision: Decision) -> None:
         """Do what was decided; whatever fails is logged and left to the next look at the row."""
+        with logs.about(run_id=job.view.run_id, job_id=job.view.job_id):
+            await self._carry_out(job, decision)
+
+    async def _carry_out(self, job: JobRecord, decision: Decision) -> None:
         try:
             match decision.step:
                 case Step.START:
@@ -106,7 +111,7 @@ class Dispatcher:
         if token is None:
             return
         job = replace(job, handle=None, facts=replace(job.facts, attempt=attempt, started_at=None))
-        labels = (job.view.role.value, job.view.gpu_model, job.view.provider)
+        labels = (job.view.role.value, *map(self.metrics.label, (job.view.gpu_model, job.view.provider)))
         try:
             async with asyncio.timeout(START_S):
                 handle = await self._provider(job).start(self._launch(job))
@@ -177,6 +182,8 @@ class Dispatcher:
             if job.request is not None:
                 # The caller's variables may hold secrets, which need not outlive the job.
                 values["request"] = job.request | {"env_vars": dict.fromkeys(job.request["env_vars"], "")}
+        if outcome.status is JobStatus.QUEUED:
+            self.metrics.job_restarts.labels(job.view.role.value, self.metrics.label(job.view.provider)).inc()
         await self._apply(job, token, values, *_ending(job, outcome, reason, now), attempt=job.facts.attempt)
 
     def _launch(self, job: JobRecord) -> JobLaunch:

@@ -11,6 +11,7 @@
 import asyncio
 import contextlib
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
@@ -54,6 +55,7 @@ class Scheduler:
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self._db = database
+        self._metrics = metrics
         self._providers = providers
         self._settings = settings
         self._changed = service.changed
@@ -106,6 +108,7 @@ class Scheduler:
         self._last_look = now
         async with self._db.read() as connection:
             jobs = await queries.live(connection)
+        self._metrics.note_jobs(Counter((job.facts.role, job.facts.status) for job in jobs))
         jobs = [job for job in jobs if job.view.job_id not in self._busy]
         seen = await asyncio.gather(*(self._poll(job) for job in jobs))
         for job, view in zip(jobs, seen, strict=True):

@@ -10,12 +10,12 @@ from skyscale.logger.follow import Follower
 from skyscale.sdk.client import Client
 from skyscale.sdk.jobs import JobClient
 from skyscale.settings import JobSettings
+from skyscale.telemetry import logs
 
 
 def main() -> int:
     """0 when the run wants no more, 1 when it could not be logged."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    logs.start()
     # Fields are read from the environment: the type checker sees required arguments.
     settings = JobSettings()  # pyright: ignore[reportCallIssue]
     # An order to end is an exception, so that what was logged is written before the process goes.
@@ -25,7 +25,9 @@ def main() -> int:
             JobClient.from_settings(settings) as jobs,
             Client(settings.url, settings.job_token.get_secret_value()) as reader,
         ):
-            Follower(jobs, reader, jobs.assignment()).run()
+            assignment = jobs.assignment()
+            logs.of_process(run_id=assignment.run_id, job_id=assignment.job_id)
+            Follower(jobs, reader, assignment).run()
     except Gone:
         logging.info("the run has ended")
     except SkyscaleError as error:

@@ -21,6 +21,9 @@ def main(arguments: list[str] | None = None) -> int:
 
     from skyscale.errors import Gone, SkyscaleError
     from skyscale.policy.process import serve_alone, serve_job
+    from skyscale.telemetry import logs
+
+    logs.start()
 
     try:
         if options.model:

@@ -26,6 +26,7 @@ from skyscale.policy.server import create_app
 from skyscale.policy.serving import Serving
 from skyscale.sdk.jobs import JobClient
 from skyscale.settings import JobSettings
+from skyscale.telemetry import logs
 
 log = logging.getLogger(__name__)
 WATCH_S = 1.0
@@ -51,6 +52,7 @@ async def serve_job(engine: str, host: str, port: int) -> int:
     settings = _job_settings()
     with JobClient.from_settings(settings) as client:
         assignment = await asyncio.to_thread(client.assignment)
+        logs.of_process(run_id=assignment.run_id, job_id=assignment.job_id)
         model, name = assignment.model_path, assignment.spec.base_model
         async with _listening(model, host, port, settings.job_token, name) as (serving, server, url):
             duty = Duty(client, assignment, serving)
@@ -85,7 +87,7 @@ async def _listening(
         serving = Serving(model, Path(cache), name)
         listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
         config = uvicorn.Config(
-            create_app(serving, token), log_level="warning", access_log=False, lifespan="off",
+            create_app(serving, token), log_config=None, log_level="warning", access_log=False, lifespan="off",
             timeout_graceful_shutdown=GRACE_S, timeout_keep_alive=30,
         )  # fmt: skip
         server = _Server(config)

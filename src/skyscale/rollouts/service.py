@@ -13,8 +13,9 @@ from typing import Any
 import orjson
 
 from skyscale.buffer.parsing import check_id
-from skyscale.envs.registry import load_problem_set, public
+from skyscale.envs.registry import public
 from skyscale.errors import NotFound, SkyscaleError
+from skyscale.problems.library import Library
 from skyscale.rollouts import notes, queries, rules
 from skyscale.rollouts.notes import VerdictNotes
 from skyscale.rollouts.queries import Stored
@@ -35,7 +36,8 @@ EXPORT_CHUNK = 16
 class RolloutService:
     """Reads rollouts; changes nothing."""
 
-    def __init__(self, database: Database, verdict_notes: VerdictNotes, artifact_root: str) -> None:
+    def __init__(self, database: Database, verdict_notes: VerdictNotes, artifact_root: str, library: Library) -> None:
+        self._library = library
         self._database = database
         self._notes = verdict_notes
         self._artifact_root = artifact_root
@@ -94,7 +96,11 @@ class RolloutService:
                 chunk = await queries.page_with_payloads(connection, run_id, wanted, after, EXPORT_CHUNK)
             decoded = await asyncio.to_thread(_decoded, chunk)
             pairs = [(each.row, group) for each, group in zip(chunk, decoded, strict=True)]
-            yield [(r, g, _problem(spec, r.problem_id)) for r, g in pairs if not needle or rules.contains(g, needle)]
+            yield [
+                (r, g, _problem(self._library, spec, r.problem_id))
+                for r, g in pairs
+                if not needle or rules.contains(g, needle)
+            ]
             if len(chunk) < EXPORT_CHUNK:
                 return
             after = (chunk[-1].row.pushed_at, chunk[-1].row.group_id)
@@ -108,7 +114,7 @@ class RolloutService:
         return spec
 
     def _detail(self, spec: RunSpec, stored: Stored, bodies: list[bytes], with_tokens: bool) -> RolloutDetail:
-        problem = _problem(spec, stored.row.problem_id)
+        problem = _problem(self._library, spec, stored.row.problem_id)
         group: dict[str, Any] | None = orjson.loads(stored.payload) if stored.payload is not None else None
         entries = notes.decode(bodies)
         prompt_ids: list[int] | None = group["prompt_ids"] if group is not None and with_tokens else None
@@ -166,9 +172,9 @@ def messages_shown(problem: Problem | None) -> list[dict[str, str]]:
     return [{"role": "user", "content": problem.prompt}] if problem is not None else []
 
 
-def _problem(spec: RunSpec, problem_id: str) -> Problem | None:
+def _problem(library: Library, spec: RunSpec, problem_id: str) -> Problem | None:
     try:
-        return load_problem_set(spec.problem_set).get(problem_id)
+        return library.open(spec.problem_set).get(problem_id)
     except (SkyscaleError, OSError, UnicodeError):
         return None
 

@@ -5,13 +5,16 @@ of the local provider would have to ask the same Hub from the same machine.
 """
 
 import asyncio
+import json
 import os
 from pathlib import Path
+from typing import cast
 
 import httpx
 
 from skyscale.artifacts.model_folder import require_trainable
 from skyscale.errors import Invalid
+from skyscale.runs.memory import require_fit
 from skyscale.runs.resolve import STARTER, is_path
 from skyscale.wire.runs import RunSpec
 
@@ -23,12 +26,15 @@ async def require_model(spec: RunSpec, http: httpx.AsyncClient) -> None:
     if spec.base_model == STARTER:
         return
     if is_path(spec.base_model):
-        await asyncio.to_thread(_require_folder, spec.base_model)
-    elif not _is_cached(spec.base_model):
+        await asyncio.to_thread(_require_folder, spec)
+    elif cached := _cached(spec.base_model):
+        await asyncio.to_thread(_require_memory, spec, cached)
+    else:
         await _require_on_hub(spec, http)
 
 
-def _require_folder(name: str) -> None:
+def _require_folder(spec: RunSpec) -> None:
+    name = spec.base_model
     try:
         found = (Path(name).expanduser() / "config.json").is_file()
     except (OSError, ValueError):
@@ -36,12 +42,26 @@ def _require_folder(name: str) -> None:
     if not found:
         raise Invalid(f"base_model: there is no {name}/config.json", code="model_not_found")
     require_trainable(Path(name).expanduser())
+    _require_memory(spec, Path(name).expanduser())
 
 
-def _is_cached(name: str) -> bool:
+def _require_memory(spec: RunSpec, folder: Path) -> None:
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return  # the job that loads it says what is wrong with it
+    if isinstance(config, dict):
+        require_fit(spec, cast("dict[str, object]", config))
+
+
+def _cached(name: str) -> Path | None:
+    """A folder of the model in the Hub's cache on this machine, its newest."""
     home = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser()
     cache = Path(os.environ.get("HF_HUB_CACHE", home / "hub"))
-    return (cache / f"models--{name.replace('/', '--')}" / "snapshots").is_dir()
+    snapshots = cache / f"models--{name.replace('/', '--')}" / "snapshots"
+    if not snapshots.is_dir():
+        return None
+    return max(snapshots.iterdir(), key=lambda path: path.stat().st_mtime, default=snapshots)
 
 
 async def _require_on_hub(spec: RunSpec, http: httpx.AsyncClient) -> None:

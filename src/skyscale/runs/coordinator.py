@@ -24,6 +24,7 @@ from skyscale.runs.queries import RunRecord
 from skyscale.runs.swaps import Swaps
 from skyscale.store.engine import AsyncConnection, Database
 from skyscale.store.uninterrupted import to_its_end
+from skyscale.telemetry import logs
 from skyscale.telemetry.metrics import Metrics
 from skyscale.wire.jobs import JobRole, JobStatus
 from skyscale.wire.runs import ProcessHealth, RunStatus
@@ -86,14 +87,22 @@ class Coordinator:
             return
         for run, result in zip(live, results, strict=True):
             if isinstance(result, Exception):
-                log.error("reconciling %s failed; the next round tries again", run.run_id, exc_info=result)
+                with logs.about(run_id=run.run_id):
+                    log.error("reconciling %s failed; the next round tries again", run.run_id, exc_info=result)
 
     async def reconcile(self, run: RunRecord) -> None:
         """Take a run's next step, if there is one."""
+        with logs.about(run_id=run.run_id):
+            await self._reconcile(run)
+
+    async def _reconcile(self, run: RunRecord) -> None:
         world = self._world
         async with world.database.read() as connection:
             processes = await world.parts.jobs.list_for_run(connection, run.run_id)
             failed = await world.parts.jobs.failed_job(connection, run.run_id)
+        if run.status is RunStatus.RUNNING:
+            is_served = run.policy_healthy_at is not None
+            world.metrics.note_run(run.run_id, run.spec.mode, run.newest_version, is_served=is_served)
         if run.status is RunStatus.STOPPING:
             self._signals.forget(run.run_id)
             await self._stopping(run, processes)
@@ -135,6 +144,7 @@ class Coordinator:
                 await create(connection, run.spec, JobRole.WORKER, index, held=True)
             await self._change(connection, run, {"has_jobs": 1})
             await self._tell(connection, run, "run.jobs_created", "policy server wanted; the others wait for it")
+        self._world.metrics.job_deferred.labels(JobRole.WORKER.value).inc(run.spec.num_workers)
 
     async def _greet_policy(self, run: RunRecord) -> None:
         try:
@@ -181,7 +191,9 @@ class Coordinator:
             await self._end(run, RunStatus.COMPLETED, late)
         elif run.evaluating is not None:
             done = limits.note_evaluation(world.database, world.evaluations, world.parts.events, run, world.clock())
-            if await done is not None:
+            result = await done
+            if result is not None:
+                world.metrics.rl_evaluation_reward.labels(run.run_id).set(result.reward)
                 world.swaps.wake(run.run_id)
                 await world.cards.write(run.run_id, run.evaluation_asked)
         else:
@@ -240,7 +252,7 @@ class Coordinator:
             await self._change(connection, run, values)
             level = "error" if now.ending is RunStatus.FAILED else "info"
             await self._tell(connection, run, f"run.{now.ending.value}", now.reason or now.ending.value, level=level)
-        world.metrics.forget_run(run.run_id)
+        world.metrics.end_run(run.run_id, run.spec.mode, run.ending.value if run.ending else "failed")
         for version in {run.newest_version, run.best_version or 0}:
             await world.cards.write(run.run_id, version)
 

@@ -18,7 +18,7 @@ async def note_rollouts(
 ) -> BufferStats:
     """Show the buffer's size, and record when the first training group was given out."""
     stats = await buffer.stats(run.run_id)
-    metrics.rl_buffer_size.labels(run.run_id).set(stats.size)
+    metrics.note_buffer(stats)
     if run.rollouts_started_at is None and stats.groups_in_play + stats.pushed > 0:
         async with database.write() as connection:
             await queries.change(connection, run.run_id, now, {"rollouts_started_at": now})

@@ -41,7 +41,8 @@ def model_card(facts: CardFacts) -> str:
 
 def _head(spec: RunSpec) -> list[str]:
     # JSON is YAML, so whatever a name contains stays a string.
-    lines = ["---", "library_name: transformers", "pipeline_tag: text-generation"]
+    library = "peft" if spec.training.method == "lora" else "transformers"
+    lines = ["---", f"library_name: {library}", "pipeline_tag: text-generation"]
     if not is_path(spec.base_model) and spec.base_model != STARTER:
         lines.append(f"base_model: {json.dumps(spec.base_model)}")
     tags = list(dict.fromkeys(["skyscale", "reinforcement-learning", spec.algorithm.name]))
@@ -94,6 +95,7 @@ def _results(facts: CardFacts) -> list[str]:
 def _recipe(spec: RunSpec) -> list[str]:
     recipe = {
         "algorithm": spec.algorithm.model_dump(mode="json"),
+        "training": spec.training.model_dump(mode="json"),
         "sampling": spec.sampling.model_dump(mode="json"),
         "max_steps": spec.max_steps,
         "max_hours": spec.max_hours,

@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 from skyscale.store.engine import AsyncConnection
 from skyscale.wire.batches import BufferStats
 from skyscale.wire.jobs import JobRole, JobView
-from skyscale.wire.runs import EvaluationResult, ProcessHealth, RunSpec
+from skyscale.wire.runs import CurriculumCounts, EvaluationResult, ProcessHealth, RunSpec
 
 
 class Jobs(Protocol):
@@ -83,4 +83,24 @@ class Evaluations(Protocol):
 
     async def results(self, connection: AsyncConnection, run_id: str) -> list[EvaluationResult]:
         """All finished ones, by version."""
+        ...
+
+
+class Curricula(Protocol):
+    """What runs make of their problems."""
+
+    async def counts(self, connection: AsyncConnection, spec: RunSpec) -> CurriculumCounts | None:
+        """The run's train problems by pool; None when its curriculum is off."""
+        ...
+
+
+class Problems(Protocol):
+    """What runs play."""
+
+    async def resolve(self, spec: RunSpec) -> RunSpec:
+        """With an immutable `problem_set`. Raises Invalid for one that the run cannot use."""
+        ...
+
+    async def hold(self, connection: AsyncConnection, spec: RunSpec) -> None:
+        """Keep it from being deleted until the run's row is written. Raises NotFound when it was deleted already."""
         ...

@@ -176,3 +176,13 @@ async def newest_metrics(connection: AsyncConnection, run_id: str, limit: int) -
     statement = select(training_metrics).where(training_metrics.c.run_id == run_id)
     rows = (await connection.execute(statement.order_by(training_metrics.c.id.desc()).limit(limit))).mappings().all()
     return [MetricsPoint.model_validate(dict(row)) for row in reversed(rows)]
+
+
+async def metrics_after(
+    connection: AsyncConnection, run_id: str, after: int, limit: int
+) -> tuple[int, list[MetricsPoint]]:
+    """Reports after a cursor, oldest first, and the cursor of the last one."""
+    table = training_metrics
+    statement = select(table).where(table.c.run_id == run_id, table.c.id > after).order_by(table.c.id).limit(limit)
+    rows = (await connection.execute(statement)).mappings().all()
+    return (rows[-1]["id"] if rows else after), [MetricsPoint.model_validate(dict(row)) for row in rows]

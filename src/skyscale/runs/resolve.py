@@ -17,6 +17,8 @@ GPU_MODELS = frozenset(
 STARTER_LEARNING_RATE = 5e-4
 """The starter has about a million parameters; larger models need, and get, far smaller steps."""
 LARGE_LEARNING_RATE = 1e-6
+LORA_RATE_FACTOR = 10.0
+"""Adapters want about ten times the rate of full training (Schulman et al., "LoRA Without Regret", 2025)."""
 STARTER_MAX_NEW_TOKENS = 48
 LARGE_MAX_NEW_TOKENS = 512
 
@@ -27,7 +29,8 @@ def resolve(request: RunCreate, run_id: str, loggers: Sequence[str] = ()) -> Run
     algorithm, sampling = request.algorithm, request.sampling
     if algorithm.learning_rate is None:
         rate = STARTER_LEARNING_RATE if is_starter else LARGE_LEARNING_RATE
-        algorithm = algorithm.model_copy(update={"learning_rate": rate})
+        factor = LORA_RATE_FACTOR if request.training.method == "lora" else 1.0
+        algorithm = algorithm.model_copy(update={"learning_rate": rate * factor})
     if request.mode == "synchronous":
         algorithm = algorithm.model_copy(update={"max_staleness": 0, "dynamic_sampling": True})
     if sampling.max_new_tokens is None:

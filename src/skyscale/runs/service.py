@@ -7,7 +7,7 @@
 
 import hashlib
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from math import isfinite
 
@@ -15,7 +15,8 @@ from skyscale.auth.principal import Principal
 from skyscale.errors import Conflict, NotFound
 from skyscale.events.service import EventLog
 from skyscale.runs import addresses, endings, queries, resolve, rules
-from skyscale.runs.ports import Buffer, Jobs
+from skyscale.runs.notices import Notice
+from skyscale.runs.ports import Buffer, Jobs, Problems
 from skyscale.runs.queries import RunRecord
 from skyscale.store.engine import AsyncConnection, Database
 from skyscale.telemetry.metrics import Metrics
@@ -47,14 +48,15 @@ class RunService:
         metrics: Metrics,
         *,
         providers: Collection[str],
-        check_problems: Callable[[RunSpec], None],
+        problems: Problems,
         check_model: Callable[[RunSpec], Awaitable[None]],
+        notices: Callable[[RunSpec], Sequence[Notice]],
         default_loggers: Sequence[str] = (),
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         """`check_model` raises Invalid for a run whose base model cannot be had.
 
-        `check_problems` does for one whose problem set is not there or cannot be evaluated.
+        `notices` are what a new run's events say of its surroundings.
         """
         self._db = database
         self._events = events
@@ -62,8 +64,9 @@ class RunService:
         self._buffer = buffer
         self._metrics = metrics
         self._providers = providers
-        self._check_problems = check_problems
+        self._problems = problems
         self._check_model = check_model
+        self._notices = notices
         self._default_loggers = default_loggers
         self._clock = clock
         self.on_change: Callable[[str], None] = lambda run_id: None
@@ -74,9 +77,10 @@ class RunService:
         spec = resolve.resolve(request, request.run_id or new_id("rl"), self._default_loggers)
         resolve.check(spec, self._providers)
         await self._check_model(spec)
-        self._check_problems(spec)
+        spec = await self._problems.resolve(spec)
         if request.dry_run:
             return RunCreated(run_id=spec.run_id, status=RunStatus.STARTING, spec=spec)
+        notices = self._notices(spec)
         digest = hashlib.sha256(request.model_dump_json().encode()).hexdigest()
         now = self._clock()
         row = {
@@ -88,9 +92,12 @@ class RunService:
         async with self._db.write() as connection:
             if not await queries.insert_run(connection, row):
                 return await self._earlier(connection, spec.run_id, key, digest)
+            await self._problems.hold(connection, spec)
             await self._buffer.open(connection, spec, is_prepared=False)
             message = f"run of {spec.base_model} with {spec.num_workers} worker(s) on {spec.provider}"
             await self._record(connection, spec.run_id, "coordinator", "run.created", message)
+            for notice in notices:
+                await self._events.append(connection, run_id=spec.run_id, **asdict(notice))
             self._db.after_commit(connection, lambda: self.on_change(spec.run_id))
         return RunCreated(run_id=spec.run_id, status=RunStatus.STARTING, spec=spec)
 
@@ -259,6 +266,7 @@ class RunService:
             self._metrics.training_episode_reward.labels(run_id).set(body.episode_reward)
         if body.gpu_util is not None:
             self._metrics.training_gpu_util.labels(run_id).set(body.gpu_util)
+        self._metrics.reported.trained(run_id, body.metrics)
 
 
 async def existing(connection: AsyncConnection, run_id: str, *, lock: bool = False) -> RunRecord:

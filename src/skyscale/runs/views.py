@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from skyscale.errors import BadRequest
 from skyscale.events.service import EventLog
 from skyscale.runs import queries, rules
-from skyscale.runs.ports import Buffer, Evaluations, Jobs
+from skyscale.runs.ports import Buffer, Curricula, Evaluations, Jobs
 from skyscale.runs.queries import RunRecord
 from skyscale.runs.service import existing
 from skyscale.settings import Settings
@@ -19,6 +19,7 @@ from skyscale.wire.jobs import JobRole
 from skyscale.wire.policies import PolicyPage
 from skyscale.wire.runs import (
     EvaluationResult,
+    MetricsColumns,
     MetricsPoint,
     ProcessHealth,
     RunPage,
@@ -41,6 +42,7 @@ class RunViews:
         jobs: Jobs,
         buffer: Buffer,
         evaluations: Evaluations,
+        curricula: Curricula,
         settings: Settings,
     ) -> None:
         self._db = database
@@ -48,6 +50,7 @@ class RunViews:
         self._jobs = jobs
         self._buffer = buffer
         self._evaluations = evaluations
+        self._curricula = curricula
         self._grafana_url = _grafana_url(settings)
 
     async def require(self, run_id: str) -> RunRecord:
@@ -62,12 +65,14 @@ class RunViews:
             processes = await self._jobs.list_for_run(connection, run_id)
             points = await queries.newest_metrics(connection, run_id, METRICS_SHOWN)
             evaluations = await self._evaluations.results(connection, run_id)
+            pools = await self._curricula.counts(connection, run.spec)
             event_count = await self._events.count(connection, run_id)
             newest = await queries.policy(connection, run_id, run.newest_version)
             best = await queries.policy(connection, run_id, run.best_version or 0)
         stats = await self._buffer.stats(run_id)
         uris = [found[0].manifest_uri if found else None for found in (newest, best)]
-        return self._view(run, processes, points, evaluations, event_count, stats, uris)
+        view = self._view(run, processes, points, evaluations, event_count, stats, uris)
+        return view.model_copy(update={"curriculum": pools})
 
     async def page(self, cursor: str | None, limit: int, status: RunStatus | None) -> RunPage:
         """Runs, newest first. Raises BadRequest for a cursor that is not ours."""
@@ -83,6 +88,13 @@ class RunViews:
             await existing(connection, run_id)
             versions = await queries.policies_of(connection, run_id, after_version, limit)
         return PolicyPage(run_id=run_id, policies=versions)
+
+    async def metrics(self, run_id: str, after: int, limit: int, keys: frozenset[str]) -> MetricsColumns:
+        """Reports after a cursor as columns; no keys means all metrics. Raises NotFound."""
+        async with self._db.read() as connection:
+            await existing(connection, run_id)
+            last, points = await queries.metrics_after(connection, run_id, after, limit)
+        return _columns(run_id, last, points, keys)
 
     def _view(
         self,
@@ -121,6 +133,21 @@ class RunViews:
             rollouts_started_at=run.rollouts_started_at,
             ended_at=run.ended_at,
         )
+
+
+def _columns(run_id: str, last: int, points: list[MetricsPoint], keys: frozenset[str]) -> MetricsColumns:
+    reports = [
+        {"episode_reward": point.episode_reward, "loss": point.loss, "gpu_util": point.gpu_util} | point.metrics
+        for point in points
+    ]
+    names = keys or {name for report in reports for name in report}
+    return MetricsColumns(
+        run_id=run_id,
+        after=last,
+        step=[point.step for point in points],
+        timestamp=[point.timestamp for point in points],
+        series={name: [report.get(name) for report in reports] for name in sorted(names)},
+    )
 
 
 def _stage(run: RunRecord) -> RunStage | None:

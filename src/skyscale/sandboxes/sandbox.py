@@ -139,6 +139,16 @@ class TalkingSandbox(Sandbox, Protocol):
         ...
 
 
+@runtime_checkable
+class Pooled(Protocol):
+    """A backend that keeps sandboxes ready."""
+
+    @property
+    def num_ready(self) -> int:
+        """Sandboxes that `acquire` would give at once."""
+        ...
+
+
 class SandboxBackend(Protocol):
     """A way to make sandboxes."""
 

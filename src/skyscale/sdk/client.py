@@ -4,13 +4,15 @@
 `.hint` saying what to do. Passing failures are repeated for `retry_for_s` before they are raised.
 """
 
-from collections.abc import AsyncGenerator, Generator
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Generator
 from pathlib import Path
 from types import TracebackType
 from typing import Self, Unpack
 
-from skyscale.sdk import downloads, rollout_calls
+from skyscale.sdk import downloads, problem_set_calls, rollout_calls
 from skyscale.sdk import operator_calls as calls
+from skyscale.sdk.credentials import credential_for, environment_url
 from skyscale.sdk.following import follow, follow_async
 from skyscale.sdk.rollout_calls import RolloutFilters
 from skyscale.sdk.transport import AsyncTransport, Transport
@@ -18,6 +20,13 @@ from skyscale.wire.batches import BufferStats
 from skyscale.wire.episodes import EvaluationSample
 from skyscale.wire.jobs import JobCreated, JobDetail, JobPage, TrainingJobCreate
 from skyscale.wire.policies import PolicyPage
+from skyscale.wire.problem_sets import (
+    ProblemSample,
+    ProblemSetList,
+    ProblemSetUpload,
+    ProblemSetUploaded,
+    ProblemSetView,
+)
 from skyscale.wire.problems import ProblemPage, PublicProblem
 from skyscale.wire.rollouts import RolloutDetail, RolloutPage
 from skyscale.wire.runs import Event, EventPage, RunCreate, RunCreated, RunPage, RunView
@@ -30,6 +39,12 @@ class Client:
         self, base_url: str, token: str | None = None, timeout_s: float = 30.0, retry_for_s: float = 10.0
     ) -> None:
         self.transport = Transport(base_url, token, timeout_s, retry_for_s)
+
+    @classmethod
+    def from_environment(cls, url: str | None = None) -> Self:
+        """A client of `url` or SKYSCALE_URL, with SKYSCALE_API_KEY or the key that `skyscale login` keeps for it."""
+        base_url = url or environment_url()
+        return cls(base_url, credential_for(base_url))
 
     def create_run(self, body: RunCreate) -> RunCreated:
         """Start a run (or, with `dry_run`, only validate and resolve it)."""
@@ -97,6 +112,39 @@ class Client:
         """One problem, without its hidden tests."""
         return self.transport.send(calls.get_problem(problem_id))
 
+    def problem_sets(self) -> ProblemSetList:
+        """Every problem set with its current version."""
+        return self.transport.send(problem_set_calls.listing())
+
+    def problem_set(self, ref: str) -> ProblemSetView:
+        """A problem set (`name` or `name@version`) with its versions."""
+        return self.transport.send(problem_set_calls.show(ref))
+
+    def sample_problems(
+        self,
+        ref: str,
+        split: str | None = None,
+        difficulty: str | None = None,
+        tag: str | None = None,
+        cursor: str | None = None,
+        limit: int | None = None,
+    ) -> ProblemSample:
+        """A page of a set's problems, without their hidden tests."""
+        return self.transport.send(problem_set_calls.sample(ref, split, difficulty, tag, cursor, limit))
+
+    def delete_problem_set(self, ref: str) -> None:
+        """Remove a set, or one version of it; Conflict while a live run plays it."""
+        self.transport.send(problem_set_calls.delete(ref))
+
+    def upload_problem_set(
+        self,
+        path: str | Path,
+        options: ProblemSetUpload,
+        tell: Callable[[str, int, int], None] = lambda phase, done, total: None,
+    ) -> ProblemSetUploaded:
+        """Send a JSONL file; `tell` hears of the progress. The same content again is the same version."""
+        return problem_set_calls.upload(self.transport, Path(path), options, tell)
+
     def buffer_stats(self, run_id: str) -> BufferStats:
         """A run's trajectories by what became of them."""
         return self.transport.send(calls.buffer_stats(run_id))
@@ -137,6 +185,12 @@ class AsyncClient:
         self, base_url: str, token: str | None = None, timeout_s: float = 30.0, retry_for_s: float = 10.0
     ) -> None:
         self.transport = AsyncTransport(base_url, token, timeout_s, retry_for_s)
+
+    @classmethod
+    def from_environment(cls, url: str | None = None) -> Self:
+        """A client of `url` or SKYSCALE_URL, with SKYSCALE_API_KEY or the key that `skyscale login` keeps for it."""
+        base_url = url or environment_url()
+        return cls(base_url, credential_for(base_url))
 
     async def create_run(self, body: RunCreate) -> RunCreated:
         """Start a run (or, with `dry_run`, only validate and resolve it)."""
@@ -203,6 +257,44 @@ class AsyncClient:
     async def problem(self, problem_id: str) -> PublicProblem:
         """One problem, without its hidden tests."""
         return await self.transport.send(calls.get_problem(problem_id))
+
+    async def problem_sets(self) -> ProblemSetList:
+        """Every problem set with its current version."""
+        return await self.transport.send(problem_set_calls.listing())
+
+    async def problem_set(self, ref: str) -> ProblemSetView:
+        """A problem set (`name` or `name@version`) with its versions."""
+        return await self.transport.send(problem_set_calls.show(ref))
+
+    async def sample_problems(
+        self,
+        ref: str,
+        split: str | None = None,
+        difficulty: str | None = None,
+        tag: str | None = None,
+        cursor: str | None = None,
+        limit: int | None = None,
+    ) -> ProblemSample:
+        """A page of a set's problems, without their hidden tests."""
+        return await self.transport.send(problem_set_calls.sample(ref, split, difficulty, tag, cursor, limit))
+
+    async def delete_problem_set(self, ref: str) -> None:
+        """Remove a set, or one version of it; Conflict while a live run plays it."""
+        await self.transport.send(problem_set_calls.delete(ref))
+
+    async def upload_problem_set(
+        self,
+        path: str | Path,
+        options: ProblemSetUpload,
+        tell: Callable[[str, int, int], None] = lambda phase, done, total: None,
+    ) -> ProblemSetUploaded:
+        """Send a JSONL file from a thread, where `tell` is called too. The same content again is the same version."""
+        options_ = self.transport.options
+        transport = Transport(options_.base_url, options_.token, options_.timeout_s, 0.0)
+        try:
+            return await asyncio.to_thread(problem_set_calls.upload, transport, Path(path), options, tell)
+        finally:
+            transport.close()
 
     async def buffer_stats(self, run_id: str) -> BufferStats:
         """A run's trajectories by what became of them."""

@@ -20,6 +20,7 @@ from pydantic import ValidationError
 
 from skyscale.errors import Invalid, ProtocolError, SandboxFailure
 from skyscale.sdk import sandbox_calls as calls
+from skyscale.sdk.credentials import credential_for
 from skyscale.sdk.problems import error_of, unreachable
 from skyscale.sdk.transport import Transport
 from skyscale.wire.sandboxes import (
@@ -58,7 +59,7 @@ class Sandbox:
         url: str | None = None,
         token: str | None = None,
     ) -> Self:
-        """A new sandbox, ready. `url` and `token` are SKYSCALE_URL and SKYSCALE_TOKEN unless given."""
+        """A new sandbox, ready. `url` is SKYSCALE_URL unless given, `token` what `skyscale login` keeps."""
         try:
             body = SandboxCreate(
                 runtime=runtime, ttl_seconds=ttl_seconds, idle_seconds=idle_seconds, backend=backend,
@@ -147,7 +148,7 @@ class Sandbox:
 def transport_to(url: str | None, token: str | None) -> Transport:
     """The way to the control plane of the arguments or of the environment."""
     base_url = url or os.environ.get("SKYSCALE_URL") or DEFAULT_URL
-    return Transport(base_url, token or os.environ.get("SKYSCALE_TOKEN"), TIMEOUT_S, RETRY_FOR_S)
+    return Transport(base_url, token or credential_for(base_url), TIMEOUT_S, RETRY_FOR_S)
 
 
 def _request(code: str, language: Runtime | None, timeout_seconds: float, stdin: str) -> ExecRequest:

@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from skyscale.sdk.call import Call, as_bytes, get, nothing, post, reading
 from skyscale.wire.base import new_id
+from skyscale.wire.hosts import HostList
 from skyscale.wire.sandboxes import (
     ExecReply,
     ExecRequest,
@@ -38,6 +39,11 @@ def listing(is_open: bool | None, cursor: str | None, limit: int | None) -> Call
 def destroy(sandbox_id: str) -> Call[None]:
     """`DELETE /api/sandboxes/{id}`."""
     return Call("DELETE", f"{PATH}/{_part(sandbox_id)}", nothing)
+
+
+def hosts() -> Call[HostList]:
+    """`GET /api/sandboxes/hosts`."""
+    return get(f"{PATH}/hosts", reading(HostList))
 
 
 def run(sandbox_id: str, body: ExecRequest) -> Call[ExecReply]:

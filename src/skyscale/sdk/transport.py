@@ -59,6 +59,7 @@ class _Options:
         self.base_url = base_url.rstrip("/")
         self.timeout_s = timeout_s
         self.retry_for_s = retry_for_s
+        self.token = token
         self.headers = {"accept": "application/json", "accept-encoding": "identity"}
         if token:
             self.headers["authorization"] = f"Bearer {token}"

@@ -9,6 +9,8 @@ import tempfile
 from pathlib import Path
 from types import FrameType
 
+from skyscale.telemetry import logs
+
 
 def main(arguments: list[str]) -> int:
     """Train the run that this job belongs to; 0 when it ended in good order."""
@@ -18,9 +20,9 @@ def main(arguments: list[str]) -> int:
     )
     parser.add_argument("--threads", type=int, default=max(1, (os.cpu_count() or 2) // 2), help="CPU threads of torch")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help="where the model lives")
+    parser.add_argument("--follow", metavar="RANK/SIZE@PORT", help="help the trainer that started this process")
     options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    logs.start()
     # Needed before CUDA starts, for matrix products that repeat bit for bit.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
@@ -38,9 +40,14 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGTERM, _end)
 
     from skyscale.errors import Gone, SkyscaleError
-    from skyscale.trainer.assembly import train_job
+    from skyscale.trainer.assembly import follow_job, train_job
+    from skyscale.trainer.team import Place
 
     try:
+        if options.follow:
+            place = Place.parse(options.follow)
+            follow_job(settings, device=options.device, threads=options.threads, place=place)
+            return 0
         with tempfile.TemporaryDirectory(prefix="skyscale-trainer-") as scratch:
             train_job(settings, device=options.device, threads=options.threads, scratch=Path(scratch))
     except Gone:

@@ -61,7 +61,7 @@ def capture(learner: Learner) -> Snapshot:
     tensors: dict[str, Tensor] = {"random/cpu": torch.get_rng_state()}
     if learner.device.type == "cuda":
         tensors["random/cuda"] = torch.cuda.get_rng_state(learner.device)
-    for name, parameter in learner.model.named_parameters():
+    for name, parameter in learner.weights.items():
         tensors[f"model/{name}"] = parameter.detach().to("cpu", copy=True)
         for key, value in learner.optimizer.state[parameter].items():
             tensors[f"optimizer/{key}/{name}"] = value.to("cpu", copy=True)
@@ -76,10 +76,10 @@ def restore(learner: Learner, snapshot: Snapshot) -> None:
             _, key, name = path.split("/", 2)
             by_name.setdefault(name, {})[key] = tensor
     with torch.no_grad():
-        for name, parameter in learner.model.named_parameters():
+        for name, parameter in learner.weights.items():
             parameter.copy_(snapshot.tensors[f"model/{name}"])
-    order = [name for name, _ in learner.model.named_parameters()]
-    state = {index: by_name[name] for index, name in enumerate(order) if name in by_name}
+    learner.weights_changed()
+    state = {index: by_name[name] for index, name in enumerate(learner.weights) if name in by_name}
     groups = learner.optimizer.state_dict()["param_groups"]
     learner.optimizer.load_state_dict({"state": state, "param_groups": groups})
     learner.num_steps = snapshot.num_steps

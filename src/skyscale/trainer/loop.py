@@ -21,12 +21,14 @@ from pathlib import Path
 import torch
 
 from skyscale.artifacts.store import ArtifactStore
+from skyscale.decoder.lora import LoraConfig
 from skyscale.errors import Conflict, SkyscaleError, Unavailable
 from skyscale.sdk.jobs import JobClient
 from skyscale.trainer.checkpoint import capture, restore
 from skyscale.trainer.checks import require_known_tokens
 from skyscale.trainer.control import Control
 from skyscale.trainer.feed import Batch, Feed
+from skyscale.trainer.following import share_state
 from skyscale.trainer.publishing import Candidate, Publisher
 from skyscale.trainer.report import StepReport
 from skyscale.trainer.reporting import Reporter
@@ -57,6 +59,7 @@ class Trainer:
         make_learner: Callable[[], Learner],
         scratch: Path,
         on_gone: Callable[[], None],
+        lora: LoraConfig | None = None,
     ) -> None:
         self._assignment = assignment
         self._spec = assignment.spec
@@ -78,6 +81,8 @@ class Trainer:
             keep_versions=self._spec.keep_versions,
             dtype=None if self.learner.device.type == "cpu" else torch.bfloat16,
             pinned=lambda: self.control.pinned,
+            lora=lora,
+            base_name=assignment.model_path,
         )
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="publisher")
         self._in_flight: tuple[Candidate, Future[None]] | None = None
@@ -181,6 +186,7 @@ class Trainer:
         self._is_fresh = False
         if point.snapshot is not None:
             restore(self.learner, point.snapshot)
+        share_state(self.learner)
         self._version, self._parent = point.newest, point.parent
         self._pending, self._since_checkpoint = [], 0
         if point.newest:

@@ -19,6 +19,7 @@ from skyscale.artifacts.store import ArtifactStore
 from skyscale.artifacts.versions import Published, prune_versions, publish_version
 from skyscale.decoder.checkpoint import save_decoder
 from skyscale.decoder.config import DecoderConfig
+from skyscale.decoder.lora import LoraConfig, save_adapter
 from skyscale.decoder.model import Decoder
 from skyscale.sdk.jobs import JobClient
 from skyscale.trainer.checkpoint import Snapshot, prune_checkpoints, write_checkpoint
@@ -57,8 +58,13 @@ class Publisher:
         keep_versions: int,
         dtype: torch.dtype | None,
         pinned: Callable[[], Collection[int]] = tuple,
+        lora: LoraConfig | None = None,
+        base_name: str = "",
     ) -> None:
-        """`pinned` tells which versions are kept whatever their age: the best so far, and those in use."""
+        """`pinned` tells which versions are kept whatever their age: the best so far, and those in use.
+
+        With `lora` the snapshots and the versions hold adapters alone, for the base model called `base_name`.
+        """
         self._client = client
         self._store = store
         self._run_id = run_id
@@ -68,6 +74,8 @@ class Publisher:
         self._keep_versions = keep_versions
         self._dtype = dtype
         self._pinned = pinned
+        self._lora = lora
+        self._base_name = base_name
         self._recent: deque[tuple[float, int]] = deque()
         self._pruned_at = time.monotonic()
 
@@ -128,11 +136,15 @@ class Publisher:
         self._client.publish(self._run_id, body)
 
     def _write_folder(self, candidate: Candidate) -> Published:
-        with torch.device("meta"):
-            decoder = Decoder(self._config)
-        decoder.load_state_dict(candidate.snapshot.weights, assign=True)
         folder = self._scratch / "version"
-        save_decoder(decoder, folder, self._base_folder, dtype=self._dtype)
+        weights = candidate.snapshot.weights
+        if self._lora is not None:
+            save_adapter(weights, self._lora, folder, base_folder=self._base_folder, base_name=self._base_name)
+        else:
+            with torch.device("meta"):
+                decoder = Decoder(self._config)
+            decoder.load_state_dict(weights, assign=True)
+            save_decoder(decoder, folder, self._base_folder, dtype=self._dtype)
         return publish_version(
             self._store, run_id=self._run_id, version=candidate.version, parent=candidate.parent, folder=folder
         )

@@ -29,11 +29,15 @@ class Minibatch:
     """The groups of one optimizer step, packed and counted."""
 
     batches: list[MicroBatch]
-    """None if no group has anything to teach."""
+    """Those of this process; none if no group has anything to teach."""
     num_tokens: int
     num_sequences: int
     denominator: float
     """What the step's sum of losses is divided by."""
+    teaches: bool
+    """Some group has a gradient, though perhaps in another process of the team."""
+    num_computed: int
+    """Input tokens, with padding, of all processes."""
 
 
 def count(lessons: Sequence[Lesson]) -> tuple[int, int]:
@@ -53,7 +57,7 @@ def step_report(
     num_samples = max(1, len(episodes))
     num_tokens = sum(minibatch.num_tokens for minibatch in minibatches)
     all_tokens = sum(len(t.completion_ids) for t in episodes)
-    computed = sum(batch.ids_BT.numel() for minibatch in minibatches for batch in minibatch.batches)
+    computed = sum(minibatch.num_computed for minibatch in minibatches)
     one_by_one = sum(len(group.prompt_ids) * len(group.trajectories) for group in groups) + all_tokens
     finite = [norm for norm in norms if isfinite(norm)]
     flat = sum(len({t.reward for t in group.trajectories}) == 1 for group in groups)

@@ -16,17 +16,19 @@ from itertools import pairwise
 from math import isfinite
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from skyscale.decoder.model import Decoder
 from skyscale.trainer.episodes import lesson
+from skyscale.trainer.logprobs import token_logprobs
 from skyscale.trainer.losses.aggregation import denominator, token_scale
 from skyscale.trainer.losses.objective import Tokens, objective
 from skyscale.trainer.metrics import TokenRecord
 from skyscale.trainer.optimizer import learning_rate, make_optimizer
 from skyscale.trainer.packing import MicroBatch, micro_batches, pack
+from skyscale.trainer.precision import Masters, trainable
 from skyscale.trainer.report import Minibatch, StepReport, count, step_report
+from skyscale.trainer.team import Order, Team
 from skyscale.wire.algorithms import Algorithm
 from skyscale.wire.batches import LeasedGroup
 
@@ -49,7 +51,14 @@ class Learner:
     """The base model; needed with a KL term and only then."""
     num_steps: int = 0
     """Optimizer steps taken or skipped since the run began; decides the learning rate."""
+    compute_dtype: torch.dtype | None = None
+    """Compute in this type, with fp32 weights for the optimizer beside it; None computes on those themselves."""
+    team: Team | None = None
+    """The processes that share each batch; None is this one alone."""
+    weights: dict[str, nn.Parameter] = field(init=False)
+    """What is trained, by name, in fp32: the model's own parameters, or their masters."""
     optimizer: torch.optim.AdamW = field(init=False)
+    _masters: Masters | None = field(init=False)
 
     def __post_init__(self) -> None:
         needs_length = self.algorithm.aggregation == "constant" or self.algorithm.overlong == "penalty"
@@ -57,7 +66,14 @@ class Learner:
             raise ValueError(f"algorithm {self.algorithm.name!r} needs max_new_tokens")
         if self.algorithm.kl_coefficient > 0 and self.reference is None:
             raise ValueError("a KL term needs the reference model")
-        self.optimizer = make_optimizer(self.model.parameters(), self.algorithm)
+        self._masters = None if self.compute_dtype is None else Masters(self.model, self.compute_dtype)
+        self.weights = trainable(self.model) if self._masters is None else self._masters.weights
+        self.optimizer = make_optimizer(self.weights.values(), self.algorithm)
+
+    def weights_changed(self) -> None:
+        """Bring the model in line with `weights`, after every change to them."""
+        if self._masters is not None:
+            self._masters.push()
 
     @property
     def device(self) -> torch.device:
@@ -66,6 +82,8 @@ class Learner:
 
     def train(self, groups: list[LeasedGroup], version: int) -> StepReport:
         """Train on one batch; `version` is the policy version that the weights are before it."""
+        if self.team is not None:
+            self.team.order(Order(kind="train", version=version, groups=groups))
         whole = _whole_batch(self.algorithm, len(groups))
         minibatches = [self._minibatch(chunk, whole) for chunk in _chunks(groups, self.algorithm.minibatches)]
         olds: list[list[Tensor] | None] = [None]
@@ -74,36 +92,41 @@ class Learner:
         records: list[TokenRecord] = []
         norms: list[float] = []
         for minibatch, old in zip(minibatches, olds, strict=True):
-            if minibatch.batches:
+            if minibatch.teaches:
                 records += [
                     self._backward(batch, old[i] if old else None, minibatch.denominator)
                     for i, batch in enumerate(minibatch.batches)
                 ]
+                if self.team is not None:
+                    self.team.add_gradients(self.weights.values())
                 norms.append(self._update())
+        if self.team is not None:
+            records = self.team.gather(records, has_kl=self.algorithm.kl_coefficient > 0)
         return step_report(groups, minibatches, records, norms, version)
 
     def _minibatch(self, groups: list[LeasedGroup], whole: float) -> Minibatch:
         lessons = [lesson(group, self.algorithm, self.max_new_tokens) for group in groups]
-        rows = [row for each in lessons for row in pack(each, MAX_ROW_TOKENS)]
+        ours = lessons if self.team is None else lessons[self.team.rank :: self.team.size]
+        rows = [row for each in ours for row in pack(each, MAX_ROW_TOKENS)]
+        batches = micro_batches(rows, max_tokens=MICRO_BATCH_TOKENS[self.device.type], device=self.device)
+        num_computed = sum(batch.ids_BT.numel() for batch in batches)
+        # Counted over all groups, so every process divides its share of the sum by the same number.
         num_tokens, num_sequences = count(lessons)
         return Minibatch(
-            batches=micro_batches(rows, max_tokens=MICRO_BATCH_TOKENS[self.device.type], device=self.device),
+            batches=batches,
             num_tokens=num_tokens,
             num_sequences=num_sequences,
             denominator=whole * denominator(self.algorithm.aggregation, num_tokens, num_sequences),
+            teaches=any(each.episodes for each in lessons),
+            num_computed=num_computed if self.team is None else self.team.total(num_computed),
         )
 
     def logprobs(self, batch: MicroBatch, model: Decoder | None = None) -> Tensor:
         """Log-probability of each completion token at the sampling temperature, fp32 [N]; by `model` if given."""
         model = model or self.model
-        use_bf16 = self.device.type == "cuda"
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=use_bf16):
-            hidden_BTD = model(batch.ids_BT, batch.positions_BT, batch.mask())
+        hidden_BTD = model(batch.ids_BT, batch.positions_BT, batch.mask())
         hidden_KD = hidden_BTD.flatten(0, 1).index_select(0, batch.source_K)
-        logits_KV = model.logits(hidden_KD.float())
-        if self.temperature != 1.0:
-            logits_KV = logits_KV / self.temperature
-        logprob_K = -F.cross_entropy(logits_KV, batch.target_K, reduction="none")
+        logprob_K = token_logprobs(hidden_KD, model.head, batch.target_K, self.temperature)
         return logprob_K.index_select(0, batch.node_N)
 
     def _reference_logprobs(self, batch: MicroBatch) -> Tensor | None:
@@ -135,13 +158,12 @@ class Learner:
 
     def _update(self) -> float:
         """Clip, and step unless the gradient's norm, which is returned, is not finite."""
-        norm = float(
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.algorithm.max_grad_norm, foreach=True)
-        )
+        norm = float(torch.nn.utils.clip_grad_norm_(self.weights.values(), self.algorithm.max_grad_norm, foreach=True))
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.algorithm, self.num_steps)
         if isfinite(norm):
             self.optimizer.step()
+            self.weights_changed()
         self.optimizer.zero_grad(set_to_none=True)
         self.num_steps += 1
         return norm

@@ -51,6 +51,8 @@ class GroupTicket(Reply):
     """Seed of the group's sampling."""
     temperature: float
     max_new_tokens: int
+    submission: Literal["code", "text"] = "code"
+    """What is judged: the program in a completion, or the end of its text as it is."""
     expires_in_s: float
     """After this long without a push the slot is given to another group."""
     environment: EnvironmentKind = "code"

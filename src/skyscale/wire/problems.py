@@ -11,6 +11,8 @@ from pydantic import Field
 
 from skyscale.wire.base import Reply, Request
 
+Tag = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,39}$")]
+
 
 class Difficulty(StrEnum):
     """How hard a problem is for the model class it was written for."""
@@ -56,8 +58,9 @@ class Problem(Request):
     """What the model is asked, as the user's message."""
     difficulty: Difficulty
     split: Split
-    style: Literal["calls", "stdin", "asserts"]
-    """`calls`: tests call a function. `stdin`: tests run the whole program. `asserts`: test code calls a function."""
+    style: Literal["calls", "stdin", "asserts", "answer"]
+    """`calls`: tests call a function. `stdin`: tests run the whole program. `asserts`: test code calls a function.
+    `answer`: the text itself is judged, by its final answer."""
     entry_point: str | None = None
     """The function that the tests call; required for `calls` and `asserts`."""
     test_cases: list[str] = []
@@ -70,6 +73,12 @@ class Problem(Request):
     """`weak` admits test code that needs one process with the candidate's code, which could then cheat."""
     num_examples: Annotated[int, Field(ge=0)] = 1
     """How many of the tests, from the first, are public examples."""
+    answer: Annotated[str, Field(max_length=1000)] = ""
+    """For `answer`: the right one; hidden, like tests."""
+    answer_kind: Literal["number", "text"] = "number"
+    """For `answer`: `number` compares exact values (`1,000.0` is `1000`), `text` words without regard to case."""
+    tags: Annotated[list[Tag], Field(max_length=16)] = []
+    """For counting and filtering."""
     solution: str | None = None
     """A reference solution; it must score 1."""
     wrong_solutions: list[str] = []
@@ -89,6 +98,9 @@ class PublicProblem(Reply):
     """The public examples only."""
     total_tests: int
     """How many tests decide the reward."""
+    tags: list[str] = []
+    trust: Trust = Trust.STRONG
+    """`weak` ones are trained on only where a run allows it."""
 
 
 class ProblemPage(Reply):
@@ -97,3 +109,7 @@ class ProblemPage(Reply):
     problems: list[PublicProblem]
     next_cursor: str | None
     """Pass as `cursor` to get the next page; null on the last one."""
+    num_problems: int = 0
+    """How many match the filters, on all pages."""
+    num_weak: int = 0
+    """How many of those are of `trust: weak`."""

@@ -12,8 +12,10 @@ from pydantic import Field, field_validator, model_validator
 
 from skyscale.wire.algorithms import Algorithm
 from skyscale.wire.base import Reply, Request
+from skyscale.wire.curriculum import Curriculum, CurriculumCounts
 from skyscale.wire.environments import MAX_TURNS, CodeEnvironment, Environment
 from skyscale.wire.problems import Difficulty
+from skyscale.wire.training import Training
 
 RUN_ID_PATTERN = r"^rl-[a-z0-9][a-z0-9-]{2,47}$"
 
@@ -85,9 +87,18 @@ class RunCreate(Request):
     gpu_model: Annotated[str, Field(min_length=1, max_length=40)] = "cpu"
     provider: Annotated[str, Field(min_length=1, max_length=40)] = "local"
     problem_set: Annotated[str, Field(min_length=1, max_length=200)] = "embedded"
+    """`embedded`, an uploaded set (`name` or `name@version`), or the path of a JSONL file on the server's host."""
     difficulty: Difficulty | None = None
     """Train only on problems of this difficulty."""
+    curriculum: Curriculum | None = None
+    """Off by default: every train problem is drawn equally often."""
+    allow_weak_trust: bool = False
+    """Train also on problems of `trust: weak`, whose tests a cheating program could pass."""
     algorithm: Algorithm = Algorithm()
+    training: Training = Training()
+    """`method` `full` (default) or `lora`, and its sizes."""
+    trainer_processes: Annotated[int, Field(ge=1, le=64)] = 1
+    """Processes of the trainer's job that share each batch, group by group; on a GPU machine one per GPU."""
     sampling: Sampling = Sampling()
     evaluation: Evaluation = Evaluation()
     environment: Environment = CodeEnvironment()
@@ -144,9 +155,14 @@ class RunSpec(Reply):
     gpu_model: str
     provider: str
     problem_set: str
+    """With the version of an uploaded set."""
     difficulty: Difficulty | None
+    curriculum: Curriculum | None = None
+    allow_weak_trust: bool = False
     algorithm: Algorithm
     """With `learning_rate` set, and, in synchronous mode, `max_staleness` 0 and `dynamic_sampling` true."""
+    training: Training = Training()
+    trainer_processes: int = 1
     sampling: Sampling
     """With `max_new_tokens` set."""
     evaluation: Evaluation
@@ -238,6 +254,18 @@ class MetricsPoint(Reply):
     metrics: dict[str, float]
 
 
+class MetricsColumns(Reply):
+    """`GET /api/rl/runs/{id}/metrics`: reports after a cursor as columns, oldest first, all of one length."""
+
+    run_id: str
+    after: int
+    """Cursor of the last report here: pass it as `after` to get what came later."""
+    step: list[int]
+    timestamp: list[int]
+    series: dict[str, list[float | None]]
+    """One column per metric, `episode_reward`, `loss` and `gpu_util` among them; null where a report lacks it."""
+
+
 class PassAtK(Reply):
     """Share of problems that at least one of k samples solves."""
 
@@ -300,6 +328,8 @@ class RunView(Reply):
     metrics: list[MetricsPoint]
     """The newest 200 reports, oldest first."""
     evaluations: list[EvaluationResult]
+    curriculum: CurriculumCounts | None = None
+    """Null when it is off."""
     event_count: int
     checkpoint: str | None
     """Where the newest published weights lie."""

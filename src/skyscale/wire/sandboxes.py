@@ -15,12 +15,14 @@ Runtime = Literal["python3", "bash"]
 
 
 class SandboxStatus(StrEnum):
-    """The life of a sandbox: starting -> ready <-> busy -> destroyed."""
+    """The life of a sandbox: starting -> ready <-> busy -> destroyed, or failed when its host was lost."""
 
     STARTING = "starting"
     READY = "ready"
     BUSY = "busy"
     DESTROYED = "destroyed"
+    FAILED = "failed"
+    """The sandbox host that held it was lost; the reason says more."""
 
 
 class SandboxLimits(Request):
@@ -75,7 +77,9 @@ class SandboxView(Reply):
     expires_at: datetime
     destroyed_at: datetime | None
     reason: str | None
-    """Why it was destroyed."""
+    """Why it was destroyed, or failed."""
+    host: str | None = None
+    """The sandbox host that holds it; null when the control plane itself does."""
 
 
 class SandboxPage(Reply):

@@ -9,6 +9,7 @@ import uvloop
 from skyscale.errors import Gone, SkyscaleError
 from skyscale.sdk.jobs import AsyncJobClient
 from skyscale.settings import JobSettings
+from skyscale.telemetry import logs
 from skyscale.worker.loop import Worker
 
 
@@ -16,7 +17,9 @@ async def work(settings: JobSettings) -> int:
     """The worker's exit code: 0 when it is no longer wanted, 1 when it could not do its work."""
     async with AsyncJobClient.from_settings(settings) as client:
         try:
-            return await Worker(client, await client.assignment()).run()
+            assignment = await client.assignment()
+            logs.of_process(run_id=assignment.run_id, job_id=assignment.job_id)
+            return await Worker(client, assignment).run()
         except Gone:
             return 0
         except SkyscaleError as error:
@@ -25,6 +28,7 @@ async def work(settings: JobSettings) -> int:
 
 
 async def _until_told() -> int:
+    logs.start()
     # Fields are read from the environment: the type checker sees required arguments.
     task = asyncio.ensure_future(work(JobSettings()))  # pyright: ignore[reportCallIssue]
     loop = asyncio.get_running_loop()

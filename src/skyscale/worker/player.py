@@ -68,7 +68,7 @@ class Player:
 
     async def _finish(self, ticket: GroupTicket, generation: Generation) -> None:
         generated = time.monotonic()
-        finished = await self._client.finish(ticket.group_id, _played(generation))
+        finished = await self._client.finish(ticket.group_id, _played(generation, ticket.submission))
         self._meter.finished(trajectories=len(finished.rewards), sandbox_s=time.monotonic() - generated)
 
     async def _tell_abandoned(self, ticket: GroupTicket, error: SkyscaleError) -> None:
@@ -87,17 +87,25 @@ class Player:
             print(f"the event could not be sent: {unheard}", file=sys.stderr, flush=True)  # noqa: T201 - the job's log
 
 
-def _played(generation: Generation) -> GroupFinish:
+def _played(generation: Generation, submission: str) -> GroupFinish:
     try:
-        return GroupFinish(prompt_ids=generation.prompt_ids, episodes=list(map(_episode, generation.completions)))
+        return GroupFinish(
+            prompt_ids=generation.prompt_ids, episodes=[_episode(each, submission) for each in generation.completions]
+        )
     except ValidationError as error:
         raise ProtocolError(f"the group cannot be recorded: {error.errors()[0]['msg']}") from error
 
 
-def _episode(completion: Completion) -> PlayedEpisode:
+def _submitted(text: str, submission: str) -> str:
+    if submission == "text":
+        return text[-MAX_CODE_CHARS:]  # the answer is at the end
+    # The environment refuses longer programs, and the length penalty makes any program of this size worth 0 anyway.
+    return extract_code(text)[:MAX_CODE_CHARS]
+
+
+def _episode(completion: Completion, submission: str) -> PlayedEpisode:
     return PlayedEpisode(
-        # The environment refuses longer programs, and the length penalty makes any program of this size worth 0 anyway.
-        code=extract_code(completion.text)[:MAX_CODE_CHARS],
+        code=_submitted(completion.text, submission),
         text=completion.text,
         completion_ids=completion.token_ids,
         logprobs=completion.logprobs,

@@ -180,10 +180,8 @@ async def list_problems(
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> Response:
     """A page of the embedded set; `cursor` is the last page's `next_cursor`."""
-    problems, next_cursor = parts.missions.page(
-        difficulty=difficulty, split=split, family=family, after=cursor, limit=limit
-    )
-    return reply(ProblemPage(problems=problems, next_cursor=next_cursor))
+    page = parts.missions.page(difficulty=difficulty, split=split, family=family, after=cursor, limit=limit)
+    return reply(page)
 
 
 @router.get(

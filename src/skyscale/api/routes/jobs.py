@@ -116,6 +116,8 @@ async def heartbeat(job_id: str, request: Request, parts: Parts, caller: Caller)
     if caller.run_id is None:
         return reply(HeartbeatReply(desired=desired, policy_url=None, policy_version=0, manifest_uri=None))
     found = await parts.runs.heard(caller.run_id, caller, beat.policy_version)
+    if caller.role is not None:
+        parts.metrics.reported.heard(caller.run_id, caller.role, job_id, beat.metrics)
     return reply(
         HeartbeatReply(
             desired=desired,

@@ -1,6 +1,7 @@
 """Interactive sandboxes: one row each; the processes belong to the control plane that is named as holder.
 
 `lease_until` is renewed by the holder: a row whose lease has lapsed belongs to a control plane that is gone.
+`host_id` is the sandbox host that has the processes; without one they are the holder's own children.
 """
 
 from sqlalchemy import Column, Index, String, Table
@@ -22,6 +23,7 @@ sandboxes = Table(
     Column("expires_at", Time, nullable=False),
     Column("destroyed_at", Time),
     Column("reason", LongText),
+    Column("host_id", String(80)),
     Index("ix_sandboxes_status_caller", "status", "caller"),
     Index("ix_sandboxes_destroyed_at", "destroyed_at"),
 )

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from skyscale.errors import SandboxFailure
+from skyscale.sandboxes.backends.process.cgroups import Group
 from skyscale.sandboxes.backends.process.sandbox import ProcessSandbox
 
 START_TIMEOUT_S = 20.0
@@ -31,7 +32,10 @@ _MAX_MESSAGE = 8192
 class ZygoteLink:
     """One zygote: start it, ask it for sandboxes, hear of their ends."""
 
-    def __init__(self, index: int, tmp_bytes: int, on_death: Callable[["ZygoteLink"], None]) -> None:
+    def __init__(
+        self, index: int, tmp_bytes: int, on_death: Callable[["ZygoteLink"], None], group: Group | None = None
+    ) -> None:
+        """`group` bounds the zygote and all its sandboxes together."""
         self.index = index
         self.layers: dict[str, str] = {}
         self.is_alive = False
@@ -39,6 +43,7 @@ class ZygoteLink:
         """Every sandbox whose process has not been reaped."""
         self._tmp_bytes = tmp_bytes
         self._on_death = on_death
+        self._group = group
 
     async def start(self) -> None:
         """Start the process and wait until it serves.
@@ -51,6 +56,8 @@ class ZygoteLink:
         self._control = ours
         with theirs:
             self._process = self._launch(theirs.fileno())
+            if self._group is not None:  # it needs longer to start than this takes: what it forks is born inside
+                self._group.add(self._process.pid)
         ours.setblocking(False)
         self._hello: asyncio.Future[None] = self._loop.create_future()
         self.is_alive = True

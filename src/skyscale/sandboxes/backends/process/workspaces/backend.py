@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from skyscale.errors import SandboxFailure
+from skyscale.sandboxes.backends.process.cgroups import Cgroups, delegated
 from skyscale.sandboxes.backends.process.workspaces.leftovers import end_leftovers, mark
 from skyscale.sandboxes.backends.process.workspaces.workspace import ProcessWorkspace
 from skyscale.sandboxes.workspace import WorkspaceLimits
@@ -33,6 +34,8 @@ _BOOT = (
     "del sys.path[0]; main({fd})"
 )
 _MAX_MESSAGE = 8192
+_INIT_BYTES, _INIT_PROCESSES = 32 * 1024 * 1024, 4
+"""For the first process of a workspace, which is ours and shares its group."""
 
 
 class ProcessWorkspaces:
@@ -49,10 +52,12 @@ class ProcessWorkspaces:
         self._all: dict[str, ProcessWorkspace] = {}
         self._starting = asyncio.Lock()
         self._layers: dict[str, str] = {}
+        self._cgroups: Cgroups | str = "not tried"
 
     async def start(self) -> None:
         """End what a dead control plane left behind; the keeper itself waits for the first workspace."""
         await asyncio.to_thread(end_leftovers, self._label)
+        self._cgroups = await asyncio.to_thread(delegated, "workspaces")
 
     async def create(self, workspace_id: str, limits: WorkspaceLimits) -> ProcessWorkspace:
         """A fresh workspace.
@@ -69,6 +74,7 @@ class ProcessWorkspaces:
                 pid, pidfd = await self._make(workspace, limits)
                 workspace.spawned(pid, pidfd)
                 self._check(await workspace.channel.ready, pid)
+                await self._bound(workspace, limits)
         except TimeoutError as error:
             await workspace.close()
             raise SandboxFailure(f"no sandbox became ready in {CREATE_TIMEOUT_S:.0f} s") from error
@@ -96,8 +102,18 @@ class ProcessWorkspaces:
         finally:
             self._making.pop(workspace.workspace_id, None)
 
+    async def _bound(self, workspace: ProcessWorkspace, limits: WorkspaceLimits) -> None:
+        """Have the kernel bound all its processes and files together, where it can."""
+        if isinstance(self._cgroups, str):
+            return
+        memory_bytes = limits.memory_bytes + limits.disk_bytes + _INIT_BYTES
+        group = self._cgroups.make(workspace.workspace_id, memory_bytes, limits.max_processes + _INIT_PROCESSES)
+        workspace.bounded(group)
+        await asyncio.to_thread(group.add, workspace.pid)
+
     def _check(self, layers: dict[str, str], pid: int) -> None:
         self._layers = {**layers, **_seen_from_outside(pid), "memory of all processes": "yes"}
+        self._layers["memory cgroup"] = f"no: {self._cgroups}" if isinstance(self._cgroups, str) else "yes"
         missing = [f"{name} ({self._layers.get(name)})" for name in REQUIRED if self._layers.get(name) != "yes"]
         if missing:
             raise SandboxFailure(
@@ -190,6 +206,8 @@ class ProcessWorkspaces:
         await asyncio.gather(*(workspace.close() for workspace in self._all.values()))
         self._all = {}
         await self._end_keeper()
+        if not isinstance(self._cgroups, str):
+            await asyncio.to_thread(self._cgroups.close)
 
     def report(self) -> dict[str, str]:
         """Each isolation layer and whether it is in force here; empty before the first workspace."""

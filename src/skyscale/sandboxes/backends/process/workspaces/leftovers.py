@@ -10,12 +10,14 @@ import os
 import signal
 from pathlib import Path
 
+from skyscale.sandboxes.backends.process.owner import start_time
+
 _MARK = "skyscale-workspaces"
 
 
 def mark(label: str) -> str:
     """The argument that marks the processes of this control plane."""
-    return f"{_MARK}:{label}:{os.getpid()}:{_start_time(os.getpid())}"
+    return f"{_MARK}:{label}:{os.getpid()}:{start_time(os.getpid())}"
 
 
 def end_leftovers(label: str) -> int:
@@ -40,15 +42,5 @@ def _is_leftover(command_line: bytes, label: str) -> bool:
     for argument in command_line.decode("utf-8", "replace").split("\0"):
         if argument.startswith(f"{_MARK}:{label}:"):
             pid, _, started = argument.removeprefix(f"{_MARK}:{label}:").partition(":")
-            return _start_time(int(pid)) != started if pid.isdecimal() else False
+            return start_time(int(pid)) != started if pid.isdecimal() else False
     return False
-
-
-def _start_time(pid: int) -> str | None:
-    """When the process started, in ticks since boot; None if there is none."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return None
-    state, *fields = text.rpartition(")")[2].split()
-    return None if state == "Z" else fields[18]

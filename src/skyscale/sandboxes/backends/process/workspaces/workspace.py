@@ -15,6 +15,7 @@ import signal
 from typing import Any, cast
 
 from skyscale.errors import SandboxFailure
+from skyscale.sandboxes.backends.process.cgroups import Group
 from skyscale.sandboxes.backends.process.workspaces.channel import Channel, Message
 from skyscale.sandboxes.backends.process.workspaces.memory import WATCH_S, resident_bytes
 from skyscale.sandboxes.backends.process.workspaces.output import Output
@@ -50,6 +51,8 @@ class ProcessWorkspace:
         self._is_busy = self._is_closed = False
         self._verdict: tuple[CommandStatus, str] | None = None
         """Why we end the running command."""
+        self._group: Group | None = None
+        self._num_oom_kills = 0
 
     def spawned(self, pid: int, pidfd: int) -> None:
         """Its first process exists."""
@@ -57,6 +60,10 @@ class ProcessWorkspace:
         self._loop.add_reader(pidfd, self._on_end)
         if self._is_closed:
             self._kill()
+
+    def bounded(self, group: Group) -> None:
+        """All its processes are in this group from now on."""
+        self._group = group
 
     @property
     def is_busy(self) -> bool:
@@ -123,7 +130,10 @@ class ProcessWorkspace:
             raise
 
     def _watch_memory(self, exited: asyncio.Future[Message]) -> None:
-        if not exited.done() and resident_bytes(self.pid) > self._limits.memory_bytes:
+        if self._group is not None and (num_kills := self._group.num_oom_kills) > self._num_oom_kills:
+            self._num_oom_kills = num_kills
+            self._end_for(CommandStatus.MEMORY, f"more than {self._limits.memory_bytes} bytes of memory")
+        elif not exited.done() and resident_bytes(self.pid) > self._limits.memory_bytes:
             self._end_for(CommandStatus.MEMORY, f"more than {self._limits.memory_bytes} bytes of memory")
 
     def _end_for(self, status: CommandStatus, detail: str) -> None:
@@ -199,6 +209,9 @@ class ProcessWorkspace:
         if self._pidfd >= 0:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(asyncio.shield(self._gone), _KILL_WAIT_S)
+        group, self._group = self._group, None
+        if group is not None:
+            await asyncio.to_thread(group.remove)
 
     def _on_broken(self, _: str) -> None:
         self._kill()

@@ -1,0 +1,5 @@
+import { handleAuth } from "@/server/accounts/handler";
+
+export const dynamic = "force-dynamic";
+
+export { handleAuth as POST };

@@ -1,0 +1,84 @@
+/** How a prepared drawing looks in uPlot: per series a band of min and max, a faint mean, and above all lines the smoothed one. */
+import type uPlot from "uplot";
+import { number } from "@/ui/format";
+import { faded, type ChartColors } from "./colors";
+import type { Prepared } from "./prepare";
+
+export interface Look {
+  colors: ChartColors;
+  /** Which colour each series has. */
+  colorOf: number[];
+  isLog: boolean;
+  isSmoothed: boolean;
+  xUnit: "step" | "h";
+  /** Series that the pointer is on in a list: the others step back. */
+  highlighted: number | null;
+}
+
+const FONT = "11px Inter Variable, system-ui, sans-serif";
+
+/** Columns in the order of `seriesOf`: for each series low, high, mean; then for each the smoothed line. */
+export function columnsOf(prepared: Prepared, isLog: boolean): uPlot.AlignedData {
+  const raw = prepared.series.flatMap(({ min, max, mean }) => [min, max, mean]);
+  const all = [...raw, ...prepared.series.map(({ smoothed }) => smoothed)];
+  return [prepared.xs, ...(isLog ? all.map(positive) : all)] as uPlot.AlignedData;
+}
+
+/** Zero and below have no place on a logarithmic axis. */
+function positive(values: (number | null)[]): (number | null)[] {
+  return values.map((value) => (value !== null && value > 0 ? value : null));
+}
+
+export function optionsOf(count: number, look: Look, size: { width: number; height: number }): Omit<uPlot.Options, "hooks"> {
+  return {
+    ...size,
+    legend: { show: false },
+    padding: [8, 8, 0, 0],
+    cursor: { sync: { key: "skyscale" }, y: false, points: { size: 6 }, drag: { x: true, y: false, setScale: false } },
+    scales: { x: { time: false }, y: { distr: look.isLog ? 3 : 1, range: look.isLog ? logRange : paddedRange } },
+    axes: [axis(look, look.xUnit === "h" ? (value) => `${number(value)} h` : number, 26), axis(look, number, 52)],
+    bands: Array.from({ length: count }, (_, i) => ({ series: [2 + 3 * i, 1 + 3 * i] as [number, number] })),
+    series: [{}, ...Array.from({ length: count }, (_, i) => rawSeries(i, look)).flat(), ...Array.from({ length: count }, (_, i) => smoothedSeries(i, look))],
+  };
+}
+
+function rawSeries(i: number, look: Look): uPlot.Series[] {
+  const color = look.colors.series[look.colorOf[i] ?? 0] ?? "#888";
+  const isBack = look.highlighted !== null && look.highlighted !== i;
+  const edge: uPlot.Series = { stroke: "transparent", width: 0, points: { show: false }, spanGaps: true };
+  const mean: uPlot.Series = { stroke: faded(color, isBack ? 0.1 : 0.3), width: 1, points: { show: false }, spanGaps: true, show: look.isSmoothed };
+  return [edge, { ...edge, fill: faded(color, isBack ? 0.03 : 0.12) }, mean];
+}
+
+function smoothedSeries(i: number, look: Look): uPlot.Series {
+  const color = look.colors.series[look.colorOf[i] ?? 0] ?? "#888";
+  const isBack = look.highlighted !== null && look.highlighted !== i;
+  return { stroke: isBack ? faded(color, 0.25) : color, width: look.highlighted === i ? 2.2 : 1.6, points: { show: false }, spanGaps: true };
+}
+
+function axis({ colors }: Look, format: (value: number) => string, size: number): uPlot.Axis {
+  return {
+    stroke: colors.text,
+    font: FONT,
+    size,
+    gap: 4,
+    grid: { stroke: colors.line, width: 1 },
+    ticks: { show: false },
+    space: size > 40 ? 28 : 64,
+    values: (_, splits) => splits.map((value) => (value === null ? "" : format(Math.abs(value) < 1e-12 ? 0 : value))),
+  };
+}
+
+/** A little room above and below; a flat line gets a range around it. */
+function paddedRange(_: uPlot, low: number | null, high: number | null): uPlot.Range.MinMax {
+  if (low === null || high === null) return [0, 1];
+  const room = (high - low) * 0.06 || Math.abs(high) * 0.1 || 1;
+  return [low >= 0 && low - room < 0 ? 0 : low - room, high + room];
+}
+
+/** Whole decades, since only positive values have a logarithm. */
+function logRange(_: uPlot, low: number | null, high: number | null): uPlot.Range.MinMax {
+  const top = high !== null && high > 0 ? high : 1;
+  const bottom = low !== null && low > 0 ? low : top / 1000;
+  return [10 ** Math.floor(Math.log10(bottom)), 10 ** Math.ceil(Math.log10(top) + 1e-9)];
+}

@@ -1,0 +1,93 @@
+"use client";
+
+import { useMutation } from "@tanstack/react-query";
+import { useState } from "react";
+import { api, bodyOf, type Schemas } from "@/client/api";
+import { FormDialog } from "@/features/forms/FormDialog";
+import { useTopic } from "@/live/useTopic";
+import { Button } from "@/ui/Button";
+import { Icon } from "@/ui/Icon";
+import { PageHeader } from "@/ui/PageHeader";
+import { Empty, Loaded } from "@/ui/states";
+import { useQueryState } from "@/ui/useQueryState";
+import { SandboxList } from "./SandboxList";
+import { SandboxPanel } from "./SandboxPanel";
+
+/** Interactive sandboxes: made here, used in the console, looked into, destroyed. */
+export function SandboxesPage() {
+  const { data, error } = useTopic("sandboxes");
+  const [chosen, setChosen] = useQueryState("id", "");
+  const [isMaking, setMaking] = useState(false);
+  const make = useMutation({
+    mutationFn: async (body: Record<string, unknown>) => {
+      const start = performance.now();
+      const made = await bodyOf(api.POST("/api/sandboxes", { body: body as Schemas["SandboxCreate"] }));
+      return { id: made.id, ms: performance.now() - start };
+    },
+    onSuccess: ({ id }) => {
+      setMaking(false);
+      setChosen(id);
+    },
+  });
+  const action = (
+    <Button look="primary" data-new onClick={() => setMaking(true)}>
+      <Icon name="plus" size={14} /> New sandbox
+    </Button>
+  );
+  return (
+    <>
+      <PageHeader title="Sandboxes" subtitle="Isolated places for untrusted code: no network, hard limits, files that stay until they are destroyed">
+        {action}
+      </PageHeader>
+      <Loaded data={data} error={error}>
+        {({ sandboxes }) => (sandboxes.length === 0 && !chosen ? <NoSandboxes action={action} /> : <Sandboxes sandboxes={sandboxes} chosen={chosen} onChoose={setChosen} madeIn={make.data ?? null} />)}
+      </Loaded>
+      {isMaking && (
+        <FormDialog
+          title="New sandbox"
+          action="Make it"
+          form="SandboxCreate"
+          essential={["runtime", "backend", "ttl_seconds", "limits.memory_mb"]}
+          hidden={["sandbox_id"]}
+          intro="Everything has a default. It is destroyed when its time is over or nobody has used it for a while."
+          isBusy={make.isPending}
+          error={make.error}
+          onSubmit={(body) => make.mutate(body)}
+          onClose={() => setMaking(false)}
+        />
+      )}
+    </>
+  );
+}
+
+interface SandboxesProps {
+  sandboxes: Schemas["SandboxView"][];
+  chosen: string;
+  onChoose: (id: string) => void;
+  madeIn: { id: string; ms: number } | null;
+}
+
+function Sandboxes({ sandboxes, chosen, onChoose, madeIn }: SandboxesProps) {
+  const selected = chosen ? sandboxes.find(({ id }) => id === chosen) : sandboxes.find(({ status }) => status !== "destroyed");
+  const startMs = madeIn && selected?.id === madeIn.id ? madeIn.ms : null;
+  return (
+    <div className="grid gap-4 px-4 pb-8 md:px-6 lg:grid-cols-[320px_minmax(0,1fr)]">
+      <SandboxList sandboxes={sandboxes} selected={selected?.id ?? null} onSelect={onChoose} />
+      {selected ? (
+        <SandboxPanel key={selected.id} sandbox={selected} startMs={startMs} />
+      ) : (
+        <Empty title={chosen ? `${chosen} is not among the newest sandboxes` : "No sandbox is open"}>{chosen ? "It may be starting, or it is long gone." : "Make a new one, or look at one that ended."}</Empty>
+      )}
+    </div>
+  );
+}
+
+function NoSandboxes({ action }: { action: React.ReactNode }) {
+  return (
+    <Empty title="No sandbox yet">
+      <p>A sandbox runs Python or shell in isolation. The same kind judges what a model writes.</p>
+      {action}
+      <code className="font-mono text-xs">skyscale sandbox --help</code>
+    </Empty>
+  );
+}

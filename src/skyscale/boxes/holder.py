@@ -1,0 +1,34 @@
+"""Who holds a sandbox: a control plane, by host name, process id and a name of its own.
+
+A holder on this machine is gone as soon as its process is; one elsewhere when its lease has lapsed.
+"""
+
+import os
+import socket
+from datetime import datetime
+
+from skyscale.wire.base import new_id
+
+
+def own_name() -> str:
+    """The name of this control plane."""
+    return f"{socket.gethostname()[:100]}:{os.getpid()}:{new_id('cp')}"
+
+
+def is_gone(holder: str, lease_until: datetime, *, own: str, now: datetime) -> bool:
+    """Whether a holder's sandboxes are nobody's any more."""
+    if holder == own:
+        return False
+    host, pid, _ = holder.rsplit(":", 2)
+    is_here = host == own.rsplit(":", 2)[0]
+    return lease_until < now or (is_here and not _is_process(int(pid)))
+
+
+def _is_process(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
