@@ -1,4 +1,7 @@
-"""Our side of `loop_vs_trl.py`: a real run by the public API, every process its own, on the embedded defaults."""
+"""Our side of `loop_vs_trl.py`: a real run by the public API, every process its own, on the embedded defaults.
+
+A batch is the next `--groups` groups in order, as TRL's is: without refill of groups whose rewards are all equal.
+"""
 
 import argparse
 import json
@@ -29,6 +32,7 @@ def main() -> None:
             groups_per_step=arguments.groups,
             minibatches=arguments.minibatches,
             learning_rate=arguments.learning_rate,
+            dynamic_sampling=False,
         ),
     )
     points: dict[int, MetricsPoint] = {}
