@@ -9,9 +9,10 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from skyscale.errors import SandboxFailure
 from skyscale.functions import rules
@@ -62,6 +63,11 @@ class Pool:
         while self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._backend.stop()
+
+    @property
+    def num_all_ready(self) -> int:
+        """Sandboxes of all versions that are ready now."""
+        return sum(len(shelf.ready) for shelf in self._shelves.values())
 
     def num_ready(self, version: str) -> int:
         """Sandboxes of a version that are ready now."""
@@ -129,7 +135,7 @@ class Pool:
             self._make_room()
 
     def _make_room(self) -> None:
-        while sum(len(shelf.ready) for shelf in self._shelves.values()) > self._max_warm:
+        while self.num_all_ready > self._max_warm:
             oldest = min((each for each in self._shelves.values() if each.ready), key=lambda each: each.last_called_at)
             self.discard(oldest.ready.popleft())
 
@@ -147,7 +153,7 @@ class Pool:
             raise
         return workspace
 
-    def _spawn(self, work: "asyncio.Future[None] | object") -> None:
-        task: asyncio.Task[None] = asyncio.ensure_future(work)  # pyright: ignore[reportArgumentType]
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

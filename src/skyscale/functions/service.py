@@ -4,7 +4,7 @@ The newest deployed is what is called unless a version is named; deploying what 
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +14,7 @@ from skyscale.functions import queries, rules
 from skyscale.functions.layers import Layers
 from skyscale.functions.pool import Pool
 from skyscale.functions.queries import FunctionRow
+from skyscale.jobs.provider import Abilities
 from skyscale.store.engine import Database
 from skyscale.wire.base import utc_now
 from skyscale.wire.functions import (
@@ -46,9 +47,18 @@ class FunctionService:
     """Functions and their versions."""
 
     def __init__(
-        self, database: Database, layers: Layers, pool: Pool, *, now: Callable[[], datetime] = utc_now
+        self,
+        database: Database,
+        layers: Layers,
+        pool: Pool,
+        *,
+        providers: Mapping[str, Abilities],
+        gpu_calls: int,
+        now: Callable[[], datetime] = utc_now,
     ) -> None:
+        """`providers` may run functions as jobs, `gpu_calls` at once."""
         self._database, self._layers, self._pool = database, layers, pool
+        self._providers, self._gpu_calls = providers, gpu_calls
         self._now = now
         self._versions: dict[tuple[str, str], Version] = {}
         """Versions that have been called; they never change, and go when their function is deleted."""
@@ -62,8 +72,9 @@ class FunctionService:
         """
         spec = FunctionSpec.model_validate(request.model_dump(include=set(FunctionSpec.model_fields)))
         await asyncio.to_thread(rules.check_spec, spec)
+        rules.check_place(spec, self._providers, self._gpu_calls)
         version = rules.version_of(spec)
-        await self._layers.ensure(spec.requirements)
+        await self._layer(spec)
         async with self._database.write() as connection:
             await queries.put(connection, request.name, version, spec, self._now())
         previous = self._current.pop(request.name, None)
@@ -111,9 +122,13 @@ class FunctionService:
         if spec is None:
             await self._row(name)
             raise NotFound(f"function {name!r} has no version {wanted!r}", code="version_not_found")
-        found = Version(name, wanted, spec, await self._layers.ensure(spec.requirements))
+        found = Version(name, wanted, spec, await self._layer(spec))
         self._versions[name, wanted] = found
         return found
+
+    async def _layer(self, spec: FunctionSpec) -> Path | None:
+        """Jobs install their requirements themselves: theirs may be compiled, and large."""
+        return await self._layers.ensure(spec.requirements) if spec.gpu is None else None
 
     async def _row(self, name: str) -> FunctionRow:
         async with self._database.read() as connection:

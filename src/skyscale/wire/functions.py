@@ -18,6 +18,16 @@ FunctionName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,79}$")
 Version = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 
 
+class Gpu(Request):
+    """Where a call runs that needs an accelerator: as a job of a provider, and not in a sandbox."""
+
+    model: Annotated[str, Field(min_length=1, max_length=40)] = "cpu"
+    """As `gpu_model` of jobs; `cpu` asks for none."""
+    provider: Annotated[str, Field(min_length=1, max_length=40)] = "local"
+    docker_image: Annotated[str | None, Field(max_length=500)] = None
+    """For providers that run images; it must have `python3`."""
+
+
 class FunctionSpec(Request):
     """Everything that decides what a call does; the version is its hash."""
 
@@ -40,6 +50,8 @@ class FunctionSpec(Request):
     """Seconds after the last call in which a fresh sandbox is kept ready; none is kept before the first call."""
     warm: Annotated[int, Field(ge=0, le=16)] = 2
     """Fresh sandboxes that are kept ready within that window."""
+    gpu: Gpu | None = None
+    """Set: each call is a job that may cost money and whose code runs as the provider's jobs do, without a sandbox."""
 
 
 class FunctionDeploy(FunctionSpec):
@@ -121,6 +133,8 @@ class ExecutionView(Reply):
     """No sandbox was ready: the call waited for one to be made."""
     duration_ms: float | None = None
     """Inside the sandbox, from the start of the interpreter."""
+    job_id: str | None = None
+    """The job that runs it, where it is no sandbox."""
     created_at: datetime
     started_at: datetime | None = None
     ended_at: datetime | None = None
@@ -157,8 +171,8 @@ class DeploymentCreate(FunctionSpec):
     A GET or DELETE passes the query as keyword arguments, the others their JSON object (`style` is `arguments`).
     """
 
-    app_name: Annotated[str, Field(min_length=1, max_length=40)]
-    endpoint_name: Annotated[str, Field(min_length=1, max_length=40)]
+    app_name: Annotated[str, Field(min_length=1, max_length=39)]
+    endpoint_name: Annotated[str, Field(min_length=1, max_length=39)]
     web: Web = Web()
     style: Literal["event", "arguments"] = "arguments"
     replace: bool = False
@@ -189,3 +203,30 @@ class DeploymentPage(Reply):
 
     deployments: list[DeploymentView]
     next_cursor: str | None
+
+
+class ExecutionWork(Reply):
+    """What the job of an execution needs to know: the reply to `GET /api/executions/{id}/work`."""
+
+    code: str
+    entry: str
+    style: Literal["event", "arguments"]
+    requirements: list[str]
+    timeout: float
+    output_bytes: int
+    input: JsonValue
+    harness: str
+    """The program that calls the entry."""
+
+
+class ExecutionResult(Request):
+    """The body of `POST /api/executions/{id}/result`, sent by the execution's own job."""
+
+    status: Literal["completed", "failed", "timeout", "output_limit"]
+    output: Annotated[str | None, Field(max_length=4096 * 1024)] = None
+    """JSON text."""
+    error_message: Annotated[str | None, Field(max_length=4000)] = None
+    error_traceback: Annotated[str | None, Field(max_length=40_000)] = None
+    stdout: Annotated[str, Field(max_length=4096 * 1024)] = ""
+    stderr: Annotated[str, Field(max_length=4096 * 1024)] = ""
+    duration_ms: Annotated[float, Field(ge=0)] = 0.0

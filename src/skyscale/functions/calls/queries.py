@@ -26,6 +26,9 @@ class Execution:
     input: str
     """JSON."""
     status: ExecutionStatus = ExecutionStatus.QUEUED
+    lease_until: datetime = field(default_factory=utc_now)
+    """While its holder lives this is in the future; only `renew` and `let_go` write it."""
+    job_id: str | None = None
     idempotency_key: str | None = None
     output: str | None = None
     """JSON."""
@@ -47,8 +50,10 @@ async def insert_new(connection: AsyncConnection, rows: Sequence[Execution]) -> 
 
 async def save(connection: AsyncConnection, row: Execution) -> None:
     """What became of a row that its holder still holds."""
-    mine = (executions.c.execution_id == row.execution_id) & (executions.c.holder == row.holder)
-    await connection.execute(update(executions).where(mine).values(**_values(row)))
+    mine = _OPEN & (executions.c.execution_id == row.execution_id) & (executions.c.holder == row.holder)
+    values = _values(row)
+    del values["lease_until"]
+    await connection.execute(update(executions).where(mine).values(**values))
 
 
 async def get(connection: AsyncConnection, execution_id: str) -> Execution | None:
@@ -81,11 +86,18 @@ async def open_rows(connection: AsyncConnection) -> list[Execution]:
     return [_read(row) for row in await connection.execute(select(executions).where(_OPEN).order_by(executions.c.seq))]
 
 
-async def take_over(connection: AsyncConnection, row: Execution, holder: str) -> bool:
+async def renew(connection: AsyncConnection, holder: str, until: datetime) -> None:
+    """Say that the holder of open rows lives; with a time that is past, that it lets them go."""
+    mine = _OPEN & (executions.c.holder == holder)
+    await connection.execute(update(executions).where(mine).values(lease_until=until))
+
+
+async def take_over(connection: AsyncConnection, row: Execution, holder: str, until: datetime) -> bool:
     """Make a queued row of a holder that is gone ours; False when somebody else did."""
     theirs = (executions.c.execution_id == row.execution_id) & (executions.c.holder == row.holder)
     queued = executions.c.status == ExecutionStatus.QUEUED.value
-    return (await connection.execute(update(executions).where(theirs & queued).values(holder=holder))).rowcount == 1
+    taken = update(executions).where(theirs & queued).values(holder=holder, lease_until=until)
+    return (await connection.execute(taken)).rowcount == 1
 
 
 async def forget(connection: AsyncConnection, ended_before: datetime) -> None:

@@ -1,44 +1,50 @@
-"""Executions: queued, run in a fresh sandbox, kept. At most once each.
+"""Executions: queued, run in a fresh sandbox or as a job, kept. At most once each.
 
 - Slots bound how many run at once, and a bound on the line refuses the rest (429) instead of letting it grow.
-- An asynchronous call, and one with an idempotency key, is on disk before it is answered or run. Any other call is
-  answered as soon as it has ended and is written moments later, together with others; until then it is read from here.
+- An asynchronous call, one with an idempotency key and one that runs as a job is on disk before it is answered or run.
+  Any other call is answered as soon as it has ended and is written moments later, together with others; until then it
+  is read from here.
 - What a dead control plane had queued is taken over; what it was running is `lost`, for it may have had effects.
 """
 
 import asyncio
-import contextlib
 import logging
-import os
-import socket
-from collections.abc import AsyncGenerator, Callable
-from datetime import datetime, timedelta
+import time
+from collections.abc import Callable
+from datetime import datetime
 
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
-from skyscale.errors import BadRequest, Conflict, NotFound, SandboxFailure, TooLarge, TooMany
+from skyscale.errors import BadRequest, Conflict, Gone, NotFound, SandboxFailure, SkyscaleError, TooLarge, TooMany
 from skyscale.functions import rules
 from skyscale.functions.calls import queries
-from skyscale.functions.calls.playing import play
+from skyscale.functions.calls.dispatched import Dispatched, job_of, work_of
+from skyscale.functions.calls.holding import RENEW_S, Holding
+from skyscale.functions.calls.playing import Outcome, play
 from skyscale.functions.calls.queries import Execution
 from skyscale.functions.calls.views import logs_of, view_of
 from skyscale.functions.calls.writing import Writer
 from skyscale.functions.pool import Pool
 from skyscale.functions.service import FunctionService, Version
 from skyscale.store.engine import Database
+from skyscale.store.uninterrupted import to_its_end
+from skyscale.telemetry.metrics import Metrics
 from skyscale.wire.base import new_id, utc_now
 from skyscale.wire.functions import (
     MAX_INPUT_BYTES,
     ExecutionLogs,
     ExecutionPage,
+    ExecutionResult,
     ExecutionStatus,
     ExecutionView,
+    ExecutionWork,
     Invoke,
 )
 
 log = logging.getLogger(__name__)
 MAX_WAITING = 1000
-KEEP_ROWS = timedelta(days=7)
+SYNC_WAIT_S = 900.0
+"""A synchronous call that has not ended by then is answered as it is, and goes on."""
 SWEEP_S = 1.0
 FORGET_EVERY = 3600
 
@@ -51,20 +57,28 @@ class ExecutionService:
         database: Database,
         functions: FunctionService,
         pool: Pool,
+        dispatched: Dispatched,
+        metrics: Metrics,
         *,
         slots: int,
+        gpu_calls: int,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
-        self._database, self._functions, self._pool = database, functions, pool
-        self._now = now
-        self._slots = asyncio.Semaphore(slots)
-        self._holder = f"{socket.gethostname()[:100]}:{os.getpid()}:{new_id('cp')}"
+        self._database, self._functions, self._pool, self._dispatched = database, functions, pool, dispatched
+        self._metrics, self._now = metrics, now
+        self._slots, self._gpu_slots = asyncio.Semaphore(slots), asyncio.Semaphore(gpu_calls)
+        self._holding = Holding(database, now)
         self._live: dict[str, Execution] = {}
         """Rows that this control plane holds and the database does not have yet as they are."""
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._writer = Writer(database, self._written)
         self._loop: asyncio.Task[None] | None = None
         self._is_stopping = False
+
+    @property
+    def num_open(self) -> int:
+        """Calls that wait or run here."""
+        return len(self._tasks)
 
     # -- life ----------------------------------------------------------------------------------------------------
 
@@ -78,41 +92,29 @@ class ExecutionService:
     async def stop(self) -> None:
         """End what runs (it is `lost`), leave what is queued for the next control plane, destroy every sandbox."""
         self._is_stopping = True
-        if self._loop is not None:
-            self._loop.cancel()
         tasks = [*self._tasks.values(), *([self._loop] if self._loop else [])]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self._writer.stop()
-        await self._pool.stop()
+        try:
+            await self._writer.stop()
+            await self._holding.let_go()
+        finally:
+            await self._pool.stop()
 
     async def adopt(self) -> None:
         """Queued rows of control planes that are gone become ours and are run; running ones are lost."""
-        async with self._database.write() as connection:
-            await queries.forget(connection, self._now() - KEEP_ROWS)
-            for row in await queries.open_rows(connection):
-                if not self._is_gone(row.holder):
-                    continue
-                if row.status is ExecutionStatus.QUEUED and await queries.take_over(connection, row, self._holder):
-                    row.holder = self._holder
-                    self._database.after_commit(connection, lambda row=row: self._begin(row, is_kept=True))
-                elif row.status is ExecutionStatus.RUNNING:
-                    row.status, row.ended_at = ExecutionStatus.LOST, self._now()
-                    row.error_message = "its control plane ended while it ran"
-                    await queries.save(connection, row)
-
-    def _is_gone(self, holder: str) -> bool:
-        host, pid, _ = holder.rsplit(":", 2)
-        if holder == self._holder or host != self._holder.rsplit(":", 2)[0]:
-            return False
-        # A pid of ours under another id is a control plane of this process that has stopped.
-        return int(pid) == os.getpid() or not _is_process(int(pid))
+        taken, lost = await self._holding.adopt()
+        for row in taken:
+            self._begin(row, is_kept=True)
+        for row in lost:
+            if row.job_id is not None:
+                await self._dispatched.cancel(row.job_id)
 
     # -- calling -------------------------------------------------------------------------------------------------
 
     async def invoke(self, name: str, request: Invoke) -> ExecutionView:
-        """The execution: ended when `sync`, else queued.
+        """The execution: ended when `sync` (unless that takes longer than SYNC_WAIT_S), else queued.
 
         Raises:
             NotFound: no such function or version. TooLarge: the input is. TooMany: the line is full.
@@ -125,13 +127,14 @@ class ExecutionService:
         if len(self._tasks) >= MAX_WAITING:
             raise TooMany(f"{MAX_WAITING} calls are waiting or running", code="functions_busy", retry_after_s=2.0)
         row = Execution(
-            execution_id=new_id("fx"), function=name, version=version.version, holder=self._holder, input=text,
-            idempotency_key=request.idempotency_key, created_at=self._now(),
+            execution_id=new_id("fx"), function=name, version=version.version, holder=self._holding.name, input=text,
+            lease_until=self._holding.until(), idempotency_key=request.idempotency_key, created_at=self._now(),
         )  # fmt: skip
-        is_kept = not request.sync or request.idempotency_key is not None
+        is_kept = not request.sync or request.idempotency_key is not None or version.spec.gpu is not None
         if is_kept:
             row = await self._keep_or_find(row)
-        if row.execution_id not in self._tasks and row.status is ExecutionStatus.QUEUED and row.holder == self._holder:
+        is_ours = row.status is ExecutionStatus.QUEUED and row.holder == self._holding.name
+        if is_ours and row.execution_id not in self._tasks:
             self._begin(row, is_kept=is_kept)
         if not request.sync:
             return view_of(self._live.get(row.execution_id, row))
@@ -152,7 +155,7 @@ class ExecutionService:
         task = self._tasks.get(row.execution_id)
         if task is not None:
             # Whoever waits may go away: the call is not theirs alone (a retry finds it by its key).
-            await asyncio.wait({task})
+            await asyncio.wait({task}, timeout=SYNC_WAIT_S)
         if row.status not in rules.ENDED:
             row = await self._row(row.execution_id)
         return view_of(row)
@@ -166,38 +169,50 @@ class ExecutionService:
         task.add_done_callback(lambda _: self._tasks.pop(row.execution_id, None))
 
     async def _run(self, row: Execution, is_kept: bool) -> None:
-        async with self._slots:
-            try:
-                version = await self._functions.version(row.function, row.version)
-                row.status, row.started_at = ExecutionStatus.RUNNING, self._now()
-                if is_kept:
-                    async with self._database.write() as connection:
-                        await queries.save(connection, row)
-                await self._play(row, version)
-            except NotFound:
-                self._end(row, ExecutionStatus.FAILED, "the function was deleted before it was called")
-            except SandboxFailure as error:
-                self._end(row, ExecutionStatus.LOST, f"its sandbox broke: {error.detail}")
-            except asyncio.CancelledError:
-                if row.status is ExecutionStatus.RUNNING:
-                    self._end(row, ExecutionStatus.LOST, "the control plane stopped")
-                raise
-            except Exception:
-                log.exception("execution %s failed by our own fault", row.execution_id)
-                self._end(row, ExecutionStatus.LOST, "a defect of Skyscale; the log of the control plane has it")
-            finally:
-                if row.status in rules.ENDED:
-                    self._writer.put(row, is_new=not is_kept)
-                elif not is_kept:
-                    self._live.pop(row.execution_id, None)
+        asked = time.monotonic()
+        try:
+            version = await self._functions.version(row.function, row.version)
+            async with self._slots if version.spec.gpu is None else self._gpu_slots:
+                self._apply(row, await self._play(row, version, is_kept))
+        except NotFound:
+            self._end(row, ExecutionStatus.FAILED, "the function was deleted before it was called")
+        except SandboxFailure as error:
+            self._end(row, ExecutionStatus.LOST, f"its sandbox broke: {error.detail}")
+        except SkyscaleError as error:
+            self._end(row, ExecutionStatus.FAILED, f"it could not be run: {error.detail}")
+        except asyncio.CancelledError:
+            if row.status is ExecutionStatus.RUNNING:
+                self._end(row, ExecutionStatus.LOST, "the control plane stopped")
+            raise
+        except Exception:
+            log.exception("execution %s failed by our own fault", row.execution_id)
+            self._end(row, ExecutionStatus.LOST, "a defect of Skyscale; the log of the control plane has it")
+        finally:
+            if row.status in rules.ENDED:
+                self._writer.put(row, is_new=not is_kept)
+                self._metrics.function_called(row.status, time.monotonic() - asked, is_cold=row.is_cold)
+            else:
+                self._live.pop(row.execution_id, None)
 
-    async def _play(self, row: Execution, version: Version) -> None:
+    async def _play(self, row: Execution, version: Version, is_kept: bool) -> Outcome:
+        row.status, row.started_at = ExecutionStatus.RUNNING, self._now()
+        row.job_id = None if version.spec.gpu is None else job_of(row.execution_id)
+        if is_kept:
+            await to_its_end(self._save(row))
+        if version.spec.gpu is not None:
+            return await self._dispatched.play(row, version.spec)
         workspace, row.is_cold = await self._pool.take(version.key, version.spec, version.layer)
         try:
-            outcome = await play(workspace, version.spec, row.input, has_layer=version.layer is not None)
+            return await play(workspace, version.spec, row.input, has_layer=version.layer is not None)
         finally:
             self._pool.discard(workspace)
             self._pool.replenish(version.key)
+
+    async def _save(self, row: Execution) -> None:
+        async with self._database.write() as connection:
+            await queries.save(connection, row)
+
+    def _apply(self, row: Execution, outcome: Outcome) -> None:
         row.output, row.stdout, row.stderr = outcome.output, outcome.stdout, outcome.stderr
         row.error_traceback, row.duration_ms = outcome.error_traceback, round(outcome.duration_ms, 3)
         self._end(row, outcome.status, outcome.error_message)
@@ -208,6 +223,20 @@ class ExecutionService:
     def _written(self, rows: list[Execution]) -> None:
         for row in rows:
             self._live.pop(row.execution_id, None)
+
+    # -- jobs ----------------------------------------------------------------------------------------------------
+
+    async def work(self, execution_id: str) -> ExecutionWork:
+        """What the execution's job is to do. Raises NotFound, Gone when nobody wants it any more."""
+        row = await self._row(execution_id)
+        if row.status is not ExecutionStatus.RUNNING:
+            raise Gone(f"{execution_id} is {row.status.value}", code="execution_ended")
+        version = await self._functions.version(row.function, row.version)
+        return work_of(row, version.spec, from_json(row.input))
+
+    def told(self, execution_id: str, result: ExecutionResult) -> None:
+        """The execution's job says what came of it. Raises Gone when nobody waits for it."""
+        self._dispatched.told(execution_id, result)
 
     # -- looking -------------------------------------------------------------------------------------------------
 
@@ -245,26 +274,20 @@ class ExecutionService:
     # -- keeping order -------------------------------------------------------------------------------------------
 
     async def _sweep_for_ever(self) -> None:
-        async for tick in _ticks():
-            self._pool.sweep()
-            if tick % FORGET_EVERY == 0:
-                with contextlib.suppress(OSError):
-                    await self.adopt()
+        tick = 0
+        while True:
+            try:
+                self._pool.sweep()
+                await to_its_end(self._keep_order(tick))
+            except Exception:
+                log.exception("functions could not be swept; the next round tries again")
+            await asyncio.sleep(SWEEP_S)
+            tick += 1
 
-
-async def _ticks() -> AsyncGenerator[int]:
-    tick = 0
-    while True:
-        await asyncio.sleep(SWEEP_S)
-        tick += 1
-        yield tick
-
-
-def _is_process(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    async def _keep_order(self, tick: int) -> None:
+        if self._tasks and tick % int(RENEW_S) == 0:
+            await self._holding.renew()
+        if tick % 10 == 9:
+            await self.adopt()
+        if tick % FORGET_EVERY == 0:
+            await self._holding.forget()

@@ -4,12 +4,13 @@ The function has the slug as its name, so that it is seen, called and logged lik
 endpoint; another one is refused unless it says that it replaces.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from pydantic import JsonValue
 
-from skyscale.errors import BadRequest, Conflict, Invalid, NotFound, SkyscaleError
+from skyscale.errors import BadRequest, Conflict, Forbidden, Invalid, NotFound, SkyscaleError
 from skyscale.functions import rules
 from skyscale.functions.calls.service import ExecutionService
 from skyscale.functions.endpoints import queries
@@ -52,6 +53,7 @@ class EndpointService:
         self._database, self._functions, self._calls = database, functions, calls
         self._base_url, self._now = base_url, now
         self._noted: dict[str, datetime] = {}
+        self._creating: dict[str, asyncio.Lock] = {}
 
     async def create(self, request: DeploymentCreate) -> DeploymentView:
         """An endpoint that can be called.
@@ -60,6 +62,12 @@ class EndpointService:
             Conflict: the slug is taken. And as `FunctionService.deploy`.
         """
         slug = rules.slug_of(request.app_name, request.endpoint_name)
+        if request.gpu is not None and request.web.is_public:
+            raise Invalid("web.is_public: anyone could spend by calling a function that runs as a job")
+        async with self._creating.setdefault(slug, asyncio.Lock()):
+            return await self._create(slug, request)
+
+    async def _create(self, slug: str, request: DeploymentCreate) -> DeploymentView:
         spec = request.model_dump(include=set(FunctionSpec.model_fields))
         wanted = FunctionDeploy(name=slug, **spec)
         known = await self._by_slug(slug)
@@ -79,6 +87,8 @@ class EndpointService:
             now_known = await queries.by_slug(connection, slug)
             if now_known is None:
                 await queries.add(connection, fresh)
+            elif known is None and not request.replace:
+                raise Conflict(f"the slug {slug!r} was taken a moment ago", code="slug_taken")
             else:
                 await queries.change(connection, now_known.deployment_id, request.web)
         return await self.get((now_known or fresh).deployment_id)
@@ -118,6 +128,16 @@ class EndpointService:
         if await self._is_function(row.function):
             await self._functions.delete(row.function)
 
+    async def delete_function(self, name: str) -> None:
+        """Forget a function. Raises NotFound, Conflict while an endpoint calls it."""
+        endpoint = await self._by_slug(name)
+        if endpoint is not None:
+            raise Conflict(
+                f"{name!r} is called by an endpoint", code="function_in_use",
+                hint=f"Delete the endpoint: DELETE /api/deployments/{endpoint.deployment_id}.",
+            )  # fmt: skip
+        await self._functions.delete(name)
+
     async def find(self, slug: str, path: str, method: str) -> Endpoint:
         """What is reached there. Raises NotFound, WrongMethod."""
         endpoint = await self._by_slug(slug)
@@ -132,6 +152,8 @@ class EndpointService:
     async def call(self, endpoint: Endpoint, body: JsonValue, query: Mapping[str, str]) -> ExecutionView:
         """Call it with the query (GET, DELETE) or the JSON body. Raises Invalid for a body that is no object."""
         version = await self._functions.version(endpoint.function, None)
+        if version.spec.gpu is not None and endpoint.web.is_public:
+            raise Forbidden("this endpoint is public, and its function runs as a job that may cost money")
         given: JsonValue = body
         if version.spec.style == "arguments":
             kwargs: JsonValue = dict(query) if endpoint.web.method in {"GET", "DELETE"} else body or {}

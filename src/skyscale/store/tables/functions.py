@@ -36,6 +36,8 @@ executions = Table(
     Column("status", String(16), nullable=False),
     Column("idempotency_key", String(200)),
     Column("holder", String(200), nullable=False),
+    Column("lease_until", Time, nullable=False),
+    Column("job_id", String(80)),
     Column("input", LongText, nullable=False),
     Column("output", LongText),
     Column("error_message", LongText),
