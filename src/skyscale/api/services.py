@@ -20,6 +20,7 @@ from importlib.util import find_spec
 import httpx
 
 from skyscale.api import function_parts
+from skyscale.api.function_parts import FunctionParts
 from skyscale.api.notices import Notices
 from skyscale.artifacts.store import open_store
 from skyscale.auth.service import KeyService
@@ -37,9 +38,6 @@ from skyscale.episodes.troubles import Troubles
 from skyscale.episodes.turns import TurnService
 from skyscale.errors import Invalid
 from skyscale.events.service import EventLog
-from skyscale.functions.calls.service import ExecutionService
-from skyscale.functions.endpoints.service import EndpointService
-from skyscale.functions.service import FunctionService
 from skyscale.hosts.judging import SpreadJudge
 from skyscale.hosts.places import HostPlaces
 from skyscale.hosts.service import HostService
@@ -103,9 +101,7 @@ class Services:
     sweeper: Sweeper
     boxes: BoxService
     files: BoxFiles
-    functions: FunctionService
-    executions: ExecutionService
-    endpoints: EndpointService
+    functions: FunctionParts
     jobs: JobService
     scheduler: Scheduler
     runs: RunService
@@ -164,10 +160,6 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
     coordinator = Coordinator(world, settings.reconcile_s)
     runs.on_change = coordinator.wake
     boxes = _boxes(settings, database, hosts)
-    functions, executions, endpoints = function_parts.build(
-        settings, database, metrics, jobs, {name: each.abilities for name, each in providers.items()},
-        base_url=lambda: settings.public_base or address.url, label=_label(settings),
-    )  # fmt: skip
     _watch(metrics, buffer, judge, boxes)
     return Services(
         settings=settings, address=address, database=database, metrics=metrics, tokens=tokens, events=events,
@@ -176,7 +168,8 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
         notes=notes, rollouts=RolloutService(database, notes, settings.artifact_root, library),
         sweeper=Sweeper(database, Retention(settings.rollouts_keep, settings.rollouts_sample_every)),
         problem_sets=problem_sets,
-        functions=functions, executions=executions, endpoints=endpoints, hosts=hosts, boxes=boxes, files=BoxFiles(boxes), keys=KeyService(database),
+        hosts=hosts, boxes=boxes, files=BoxFiles(boxes), keys=KeyService(database),
+        functions=function_parts.build(settings, database, metrics, jobs, providers, address, _label(settings)),
         jobs=jobs, scheduler=scheduler, runs=runs, swaps=swaps, coordinator=coordinator, http=http,
         views=RunViews(database, events, jobs, buffer, episodes.evaluations, episodes.curricula, settings),
     )  # fmt: skip
@@ -198,8 +191,8 @@ async def running(parts: Services) -> AsyncGenerator[None]:
         stack.push_async_callback(parts.turns.stop)
         stack.push_async_callback(parts.boxes.stop)
         await parts.boxes.start()
-        stack.push_async_callback(parts.executions.stop)
-        await parts.executions.start()
+        stack.push_async_callback(parts.functions.calls.stop)
+        await parts.functions.calls.start()
         stack.push_async_callback(parts.notes.stop)
         await parts.notes.start()
         stack.push_async_callback(parts.sweeper.stop)

@@ -117,5 +117,3 @@ def _archive(source: Path, target: Path) -> None:
             archive.writestr(info, path.read_bytes())
     target.chmod(0o444)
     shutil.rmtree(source)
-
-

@@ -52,9 +52,7 @@ async def put(connection: AsyncConnection, name: str, version: str, spec: Functi
         await connection.execute(insert(function_versions).values(**values))
     current = await connection.scalar(select(functions.c.version).where(functions.c.name == name))
     if current is None:
-        await connection.execute(
-            insert(functions).values(name=name, version=version, created_at=now, updated_at=now)
-        )
+        await connection.execute(insert(functions).values(name=name, version=version, created_at=now, updated_at=now))
     elif current != version:
         changed = update(functions).where(functions.c.name == name).values(version=version, updated_at=now)
         await connection.execute(changed)

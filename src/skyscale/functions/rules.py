@@ -52,7 +52,9 @@ def check_spec(spec: FunctionSpec) -> None:
     found = _binding(tree, name)
     if not found:
         raise Invalid(
-            f"entry: the code defines no {name!r}", code="entry_not_found", hint="Name a function or class of the module."
+            f"entry: the code defines no {name!r}",
+            code="entry_not_found",
+            hint="Name a function or class of the module.",
         )
     defined = found[-1]
     if method and isinstance(defined, ast.ClassDef) and not defined.bases and not _binding(defined, method):
@@ -68,7 +70,9 @@ def check_place(spec: FunctionSpec, providers: Mapping[str, Abilities], gpu_call
     able = providers.get(spec.gpu.provider)
     if able is None:
         known = ", ".join(sorted(providers))
-        raise Invalid(f"gpu.provider: there is no {spec.gpu.provider!r}", code="provider_unknown", hint=f"Use: {known}.")
+        raise Invalid(
+            f"gpu.provider: there is no {spec.gpu.provider!r}", code="provider_unknown", hint=f"Use: {known}."
+        )
     if able.gpu_models is not None and spec.gpu.model not in able.gpu_models:
         models = ", ".join(sorted(able.gpu_models))
         raise Invalid(

@@ -135,7 +135,9 @@ class FunctionService:
             row = await queries.get(connection, name)
         if row is None:
             raise NotFound(
-                f"there is no function {name!r}", code="function_not_found", hint="`skyscale functions list` shows them."
+                f"there is no function {name!r}",
+                code="function_not_found",
+                hint="`skyscale functions list` shows them.",
             )
         return row
 

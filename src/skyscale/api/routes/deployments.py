@@ -27,7 +27,7 @@ Id = Annotated[str, Path(max_length=80, pattern=r"^[A-Za-z0-9_-]+$", description
 async def create(request: Request, parts: Parts, caller: Caller) -> Response:
     """Ready when the call returns."""
     require_operator(caller)
-    return reply(await parts.endpoints.create(await read_body(request, DeploymentCreate)), 201)
+    return reply(await parts.functions.endpoints.create(await read_body(request, DeploymentCreate)), 201)
 
 
 @router.get("", summary="List endpoints, newest first", operation_id="list_deployments", response_model=DeploymentPage)
@@ -39,21 +39,23 @@ async def list_deployments(
 ) -> Response:
     """A page of endpoints with their addresses."""
     _refuse_jobs(caller)
-    return reply(await parts.endpoints.page(cursor=cursor, limit=limit))
+    return reply(await parts.functions.endpoints.page(cursor=cursor, limit=limit))
 
 
-@router.get("/{deployment_id}", summary="Show an endpoint", operation_id="get_deployment", response_model=DeploymentView)
+@router.get(
+    "/{deployment_id}", summary="Show an endpoint", operation_id="get_deployment", response_model=DeploymentView
+)
 async def show(deployment_id: Id, parts: Parts, caller: Caller) -> Response:
     """With its address."""
     _refuse_jobs(caller)
-    return reply(await parts.endpoints.get(deployment_id))
+    return reply(await parts.functions.endpoints.get(deployment_id))
 
 
 @router.delete("/{deployment_id}", summary="Delete an endpoint", operation_id="delete_deployment", status_code=204)
 async def delete(deployment_id: Id, parts: Parts, caller: Caller) -> Response:
     """With its function; the slug is free again."""
     require_operator(caller)
-    await parts.endpoints.delete(deployment_id)
+    await parts.functions.endpoints.delete(deployment_id)
     return Response(status_code=204)
 
 

@@ -24,7 +24,7 @@ async def list_executions(
 ) -> Response:
     """Of all functions or of one; kept for a week."""
     _refuse_jobs(caller)
-    return reply(await parts.executions.page(function=function, cursor=cursor, limit=limit))
+    return reply(await parts.functions.calls.page(function=function, cursor=cursor, limit=limit))
 
 
 @router.get(
@@ -33,7 +33,9 @@ async def list_executions(
     operation_id="list_executions_of_function",
     response_model=ExecutionPage,
 )
-async def list_of_function(name: Id, parts: Parts, caller: Caller, cursor: Cursor = None, limit: Limit = 50) -> Response:
+async def list_of_function(
+    name: Id, parts: Parts, caller: Caller, cursor: Cursor = None, limit: Limit = 50
+) -> Response:
     """As the list, with `function`."""
     return await list_executions(parts, caller, name, cursor, limit)
 
@@ -42,7 +44,7 @@ async def list_of_function(name: Id, parts: Parts, caller: Caller, cursor: Curso
 async def show(execution_id: Id, parts: Parts, caller: Caller) -> Response:
     """With its output once it has completed."""
     _refuse_jobs(caller)
-    return reply(await parts.executions.get(execution_id))
+    return reply(await parts.functions.calls.get(execution_id))
 
 
 @router.get(
@@ -54,7 +56,7 @@ async def show(execution_id: Id, parts: Parts, caller: Caller) -> Response:
 async def logs(execution_id: Id, parts: Parts, caller: Caller) -> Response:
     """Complete when it has ended."""
     _refuse_jobs(caller)
-    return reply(await parts.executions.logs(execution_id))
+    return reply(await parts.functions.calls.logs(execution_id))
 
 
 @router.get(
@@ -66,7 +68,7 @@ async def logs(execution_id: Id, parts: Parts, caller: Caller) -> Response:
 async def work(execution_id: Id, parts: Parts, caller: Caller) -> Response:
     """For the execution's own job. 410 when nobody wants it any more."""
     require_job(caller, job_of(execution_id))
-    return reply(await parts.executions.work(execution_id))
+    return reply(await parts.functions.calls.work(execution_id))
 
 
 @router.post(
@@ -81,7 +83,7 @@ async def result(execution_id: Id, request: Request, parts: Parts, caller: Calle
     if caller.kind != "job":
         raise Forbidden("only the execution's own job says what came of it")
     require_job(caller, job_of(execution_id))
-    parts.executions.told(execution_id, await read_body(request, ExecutionResult))
+    parts.functions.calls.told(execution_id, await read_body(request, ExecutionResult))
     return Response(status_code=204)
 
 

@@ -32,7 +32,7 @@ async def list_functions(
 ) -> Response:
     """A page of functions with their current versions."""
     _refuse_jobs(caller)
-    return reply(await parts.functions.page(cursor=cursor, limit=limit))
+    return reply(await parts.functions.registry.page(cursor=cursor, limit=limit))
 
 
 @router.post(
@@ -47,7 +47,7 @@ async def list_functions(
 async def deploy(request: Request, parts: Parts, caller: Caller) -> Response:
     """Checked and with its requirements at hand when the call returns."""
     require_operator(caller)
-    return reply(await parts.functions.deploy(await read_body(request, FunctionDeploy)))
+    return reply(await parts.functions.registry.deploy(await read_body(request, FunctionDeploy)))
 
 
 @router.get(
@@ -65,7 +65,7 @@ async def show_by_name(name: Name, parts: Parts, caller: Caller) -> Response:
 async def show(name: Name, parts: Parts, caller: Caller) -> Response:
     """With the version that is called when none is named."""
     _refuse_jobs(caller)
-    return reply(await parts.functions.get(name))
+    return reply(await parts.functions.registry.get(name))
 
 
 @router.put(
@@ -79,7 +79,7 @@ async def put(name: Name, request: Request, parts: Parts, caller: Caller) -> Res
     """As `POST /api/functions`, whatever name the body says."""
     require_operator(caller)
     body = await read_body(request, FunctionDeploy)
-    return reply(await parts.functions.deploy(body.model_copy(update={"name": name})))
+    return reply(await parts.functions.registry.deploy(body.model_copy(update={"name": name})))
 
 
 @router.get(
@@ -91,14 +91,14 @@ async def put(name: Name, request: Request, parts: Parts, caller: Caller) -> Res
 async def versions(name: Name, parts: Parts, caller: Caller) -> Response:
     """At most 200; each can be called."""
     _refuse_jobs(caller)
-    return reply(await parts.functions.versions(name))
+    return reply(await parts.functions.registry.versions(name))
 
 
 @router.delete("/{name}", summary="Delete a function", operation_id="delete_function", status_code=204)
 async def delete(name: Name, parts: Parts, caller: Caller) -> Response:
     """With its versions; what came of its calls stays for a week. 409 while an endpoint calls it."""
     require_operator(caller)
-    await parts.endpoints.delete_function(name)
+    await parts.functions.endpoints.delete_function(name)
     return Response(status_code=204)
 
 
@@ -115,7 +115,7 @@ async def delete(name: Name, parts: Parts, caller: Caller) -> Response:
 async def invoke(name: Name, request: Request, parts: Parts, caller: Caller) -> Response:
     """What the function did is in the execution: its failure is no error of this call."""
     require_operator(caller)
-    view = await parts.executions.invoke(name, await read_body(request, Invoke))
+    view = await parts.functions.calls.invoke(name, await read_body(request, Invoke))
     return reply(view, 202 if view.status in _OPEN else 200)
 
 

@@ -36,11 +36,11 @@ _STATUS = {ExecutionStatus.TIMEOUT: 504, ExecutionStatus.LOST: 503}
 @router.api_route("/proxy/{slug}/{path:path}", methods=METHODS, include_in_schema=False)
 async def call(slug: str, request: Request, parts: Parts, caller: Caller, path: str = "") -> Response:
     """The function's output as JSON; its failure as a problem."""
-    endpoint = await parts.endpoints.find(slug[:100], f"/{path}", request.method)
+    endpoint = await parts.functions.endpoints.find(slug[:100], f"/{path}", request.method)
     if not endpoint.web.is_public:
         _require_caller(caller, request)
     body = await _body(request)
-    view = await parts.endpoints.call(endpoint, body, dict(request.query_params))
+    view = await parts.functions.endpoints.call(endpoint, body, dict(request.query_params))
     headers = {"X-Execution-Id": view.execution_id, "X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
     if view.status is ExecutionStatus.COMPLETED:
         return Response(to_json(view.output), media_type="application/json", headers=headers)

@@ -12,7 +12,8 @@ def view_of(row: Execution) -> ExecutionView:
         execution_id=row.execution_id, function=row.function, version=row.version, status=row.status,
         output=from_json(row.output) if row.output is not None else None,
         error_message=row.error_message, error_traceback=row.error_traceback or None, is_cold=row.is_cold,
-        duration_ms=row.duration_ms, job_id=row.job_id, created_at=row.created_at, started_at=row.started_at, ended_at=row.ended_at,
+        duration_ms=row.duration_ms, job_id=row.job_id,
+        created_at=row.created_at, started_at=row.started_at, ended_at=row.ended_at,
     )  # fmt: skip
 
 

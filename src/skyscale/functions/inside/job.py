@@ -3,6 +3,7 @@
 Standard library only. The code runs in a process of its own, so that its deadline and its output can be bounded.
 """
 
+import contextlib
 import json
 import os
 import subprocess
@@ -11,16 +12,18 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 URL = os.environ["SKYSCALE_URL"].rstrip("/") + "/api/executions/" + os.environ["SKYSCALE_EXECUTION_ID"]
 TOKEN = os.environ["SKYSCALE_JOB_TOKEN"]
 TRIES = 8
 REQUIREMENTS_S = 180
+ERROR_ROOM = 40_000
 
 
 def talk(path, body=None):
     """One exchange with the control plane, repeated while it cannot be reached."""
-    headers = {"Authorization": "Bearer " + TOKEN, "Content-Type": "application/json"}
+    headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
     data = None if body is None else json.dumps(body).encode()
     for attempt in range(TRIES):
         try:
@@ -39,75 +42,75 @@ def talk(path, body=None):
 
 def prepare(work, folder):
     """Code, requirements and the harness in a folder; what went wrong, or None."""
-    for name, text in (("deployed.py", work["code"]), ("harness.py", work["harness"])):
-        with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
-            file.write(text)
+    (folder / "deployed.py").write_text(work["code"], encoding="utf-8")
+    (folder / "harness.py").write_text(work["harness"], encoding="utf-8")
     if not work["requirements"]:
         return None
-    target = os.path.join(folder, "packages")
+    target = str(folder / "packages")
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-input", "--target", target, "--"]
     try:
         done = subprocess.run(
             pip + work["requirements"], capture_output=True, text=True, timeout=REQUIREMENTS_S, check=False
         )
     except subprocess.TimeoutExpired:
-        return "requirements: pip took longer than %d s" % REQUIREMENTS_S
-    return None if done.returncode == 0 else "requirements: " + done.stderr[-1500:]
+        return f"requirements: pip took longer than {REQUIREMENTS_S} s"
+    return None if done.returncode == 0 else f"requirements: {done.stderr[-1500:]}"
 
 
 def run(work, folder):
     """The result as the control plane takes it."""
-    layer = os.path.join(folder, "packages") if work["requirements"] else None
+    layer = str(folder / "packages") if work["requirements"] else None
     request = {"entry": work["entry"], "style": work["style"], "input": work["input"], "layer": layer}
+    given, out, err = (folder / name for name in (".stdin", ".stdout", ".stderr"))
+    given.write_text(json.dumps(request), encoding="utf-8")
     environment = {key: value for key, value in os.environ.items() if not key.startswith("SKYSCALE_")}
-    environment["PYTHONPATH"] = folder
-    paths = [os.path.join(folder, name) for name in ("stdin", "stdout", "stderr")]
-    with open(paths[0], "w", encoding="utf-8") as file:
-        json.dump(request, file)
+    environment["PYTHONPATH"] = str(folder)
     started = time.monotonic()
-    result = {}
-    with open(paths[0], "rb") as given, open(paths[1], "wb") as out, open(paths[2], "wb") as err:
+    with given.open("rb") as stdin, out.open("wb") as stdout, err.open("wb") as stderr:
         child = subprocess.Popen(
-            [sys.executable, os.path.join(folder, "harness.py")],
-            stdin=given, stdout=out, stderr=err, cwd=folder, env=environment, start_new_session=True,
+            [sys.executable, str(folder / "harness.py")],
+            stdin=stdin, stdout=stdout, stderr=stderr, cwd=folder, env=environment, start_new_session=True,
         )  # fmt: skip
-        try:
-            while child.poll() is None:
-                if time.monotonic() - started > work["timeout"]:
-                    result = {"status": "timeout", "error_message": "it took longer than %g s" % work["timeout"]}
-                    break
-                if max(os.path.getsize(path) for path in paths[1:]) > work["output_bytes"]:
-                    result = {"status": "output_limit", "error_message": "it printed too much"}
-                    break
-                time.sleep(0.02)
-        finally:
-            try:
-                os.killpg(child.pid, 9)
-            except ProcessLookupError:
-                pass
-            child.wait()
+        result = watch(child, work, started, (out, err))
     result["duration_ms"] = (time.monotonic() - started) * 1000
-    for name, path in zip(("stdout", "stderr"), paths[1:], strict=True):
-        with open(path, "rb") as file:
+    for name, path in (("stdout", out), ("stderr", err)):
+        with path.open("rb") as file:
             result[name] = file.read(work["output_bytes"]).decode("utf-8", "replace")
-    return result if "status" in result else {**result, **read_result(work, folder, child.returncode)}
+    return result
 
 
-def read_result(work, folder, code):
-    """What the harness left."""
+def watch(child, work, started, printed):
+    """Wait for the call's end, or bring it about."""
     try:
-        path = os.path.join(folder, ".result.json")
-        if os.path.getsize(path) > work["output_bytes"] + 40000:
-            return {"status": "output_limit", "error_message": "its result is too large"}
-        with open(path, encoding="utf-8") as file:
-            found = json.load(file)
+        while child.poll() is None:
+            if time.monotonic() - started > work["timeout"]:
+                return {"status": "timeout", "error_message": f"it took longer than {work['timeout']:g} s (`timeout`)"}
+            if max(path.stat().st_size for path in printed) > work["output_bytes"]:
+                limit = work["output_bytes"] // 1024
+                return {"status": "output_limit", "error_message": f"it printed more than {limit} KB (`output_kb`)"}
+            time.sleep(0.02)
+        return read_result(work, child)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, 9)
+        child.wait()
+
+
+def read_result(work, child):
+    """What the harness left."""
+    path = Path(child.args[1]).with_name(".result.json")
+    limit = work["output_bytes"]
+    too_large = {"status": "output_limit", "error_message": f"its result exceeds {limit // 1024} KB (`output_kb`)"}
+    try:
+        if path.stat().st_size > limit + ERROR_ROOM:
+            return too_large
+        found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return {"status": "failed", "error_message": "it ended its process with exit code %d" % code}
+        message = f"it ended its process with exit code {child.returncode} instead of returning"
+        return {"status": "failed", "error_message": message}
     if "ok" in found:
         text = json.dumps(found["ok"])
-        if len(text) > work["output_bytes"]:
-            return {"status": "output_limit", "error_message": "its result is too large"}
-        return {"status": "completed", "output": text}
+        return too_large if len(text) > limit else {"status": "completed", "output": text}
     return {
         "status": "failed", "error_message": str(found.get("error"))[:2000],
         "error_traceback": str(found.get("traceback") or "")[:20000],
@@ -117,7 +120,8 @@ def read_result(work, folder, code):
 def main():
     """One execution."""
     work = talk("/work")
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
         trouble = prepare(work, folder)
         talk("/result", {"status": "failed", "error_message": trouble} if trouble else run(work, folder))
 
