@@ -19,6 +19,11 @@ TABLE = {
     "rollouts": ("skyscale.cli.rollouts:rollouts", "Read what the model wrote, and what came of it."),
     "problems": ("skyscale.cli.problems:problems", "Upload what is trained on, and look at it."),
     "buffer": ("skyscale.cli.buffer:buffer", "Look into a run's experience buffer."),
+    "init": ("skyscale.cli.deploying:init", "Begin a function: a folder with code and settings."),
+    "deploy": ("skyscale.cli.deploying:deploy", "Deploy a function or an app."),
+    "invoke": ("skyscale.cli.calling:invoke", "Call a function."),
+    "logs": ("skyscale.cli.calling:logs", "Show what calls of functions printed."),
+    "functions": ("skyscale.cli.functions:functions", "Look at deployed functions and endpoints."),
     "sandbox": ("skyscale.cli.sandbox:sandbox", "Make isolated places to run code, and use them."),
     "sandboxd": ("skyscale.cli.sandboxd:sandboxd", "Run untrusted code for a control plane on another machine."),
     "doctor": ("skyscale.cli.doctor:doctor", "Say what isolates untrusted code on this host."),
@@ -26,6 +31,7 @@ TABLE = {
     "logout": ("skyscale.cli.login:logout", "Forget it."),
     "whoami": ("skyscale.cli.login:whoami", "Say who the control plane takes you for."),
     "keys": ("skyscale.cli.keys:keys", "Make and revoke API keys."),
+    "completion": ("skyscale.cli.completion:completion", "Complete commands in your shell."),
     "jobs": ("skyscale.cli.jobs:jobs", "Look at the processes of runs, and their logs."),
 }
 

@@ -138,16 +138,3 @@ def why_no_result(result: CommandResult, spec: FunctionSpec) -> tuple[ExecutionS
             if result.exit_code == 137:
                 return ExecutionStatus.MEMORY, f"it used more than {spec.memory} MB (`memory`)"
             return status, f"it ended its process with exit code {result.exit_code} instead of returning"
-
-
-def slug_of(app_name: str, endpoint_name: str) -> str:
-    """The endpoint's part of the address. Raises Invalid for names without a letter or digit."""
-    parts = [_slugified(app_name, "app_name"), _slugified(endpoint_name, "endpoint_name")]
-    return "--".join(parts)
-
-
-def _slugified(name: str, field: str) -> str:
-    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-    if not slug:
-        raise Invalid(f"{field}: {name!r} has no letter or digit")
-    return slug

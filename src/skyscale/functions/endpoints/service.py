@@ -16,6 +16,7 @@ from skyscale.functions.calls.service import ExecutionService
 from skyscale.functions.endpoints import queries
 from skyscale.functions.endpoints.queries import Endpoint
 from skyscale.functions.service import FunctionService
+from skyscale.sdk.slugs import slug_of
 from skyscale.store.engine import Database
 from skyscale.wire.base import new_id, utc_now
 from skyscale.wire.functions import (
@@ -61,7 +62,7 @@ class EndpointService:
         Raises:
             Conflict: the slug is taken. And as `FunctionService.deploy`.
         """
-        slug = rules.slug_of(request.app_name, request.endpoint_name)
+        slug = slug_of(request.app_name, request.endpoint_name)
         if request.gpu is not None and request.web.is_public:
             raise Invalid("web.is_public: anyone could spend by calling a function that runs as a job")
         async with self._creating.setdefault(slug, asyncio.Lock()):

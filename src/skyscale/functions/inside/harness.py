@@ -36,6 +36,9 @@ class _App:
     def cls(self, cls=None, **_):
         return _decorated(cls)
 
+    def __getattr__(self, name):
+        return _Anything() if not name.startswith("__") else _missing(name)
+
 
 def _decorated(target):
     return _marked if target is None else _marked(target)
@@ -70,7 +73,13 @@ def _stand_in():
     module.App, module.Image = _App, _Anything()
     module.method = module.web_endpoint = _as_is
     module.enter = _enter
+    # What else the file imports from us is of no use here, but must not end the import.
+    module.__getattr__ = lambda name: _Anything() if not name.startswith("__") else _missing(name)
     return module
+
+
+def _missing(name):
+    raise AttributeError(name)
 
 
 def _call(request):
