@@ -1,6 +1,5 @@
 """The parts of functions, built and joined."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,7 +9,6 @@ from skyscale.functions.endpoints.service import EndpointService
 from skyscale.functions.layers import Layers
 from skyscale.functions.pool import Pool
 from skyscale.functions.service import FunctionService
-from skyscale.jobs.provider import Provider
 from skyscale.jobs.service import JobService
 from skyscale.sandboxes.loading import load_workspaces
 from skyscale.settings import Settings
@@ -38,20 +36,16 @@ def build(
     database: Database,
     metrics: Metrics,
     jobs: JobService,
-    providers: Mapping[str, Provider],
     address: Reached,
     label: str,
 ) -> FunctionParts:
     """Nothing is started. `label` marks the processes of this data folder's sandboxes."""
     pool = Pool(load_workspaces("process", label=f"{label}f"), max_warm=settings.function_max_warm)
+    dispatched = Dispatched(jobs, at_once=settings.function_gpu_calls)
     registry = FunctionService(
-        database, Layers(settings.data_dir / "function-layers"), pool,
-        providers={name: each.abilities for name, each in providers.items()}, gpu_calls=settings.function_gpu_calls,
-    )  # fmt: skip
-    calls = ExecutionService(
-        database, registry, pool, Dispatched(jobs), metrics,
-        slots=settings.function_slots, gpu_calls=settings.function_gpu_calls,
-    )  # fmt: skip
+        database, Layers(settings.data_dir / "function-layers"), pool, check_job=dispatched.check
+    )
+    calls = ExecutionService(database, registry, pool, dispatched, metrics, slots=settings.function_slots)
     metrics.function_calls_open.set_function(lambda: calls.num_open)
     metrics.function_sandboxes_ready.set_function(lambda: pool.num_all_ready)
     endpoints = EndpointService(database, registry, calls, lambda: settings.public_base or address.url)

@@ -169,7 +169,7 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
         sweeper=Sweeper(database, Retention(settings.rollouts_keep, settings.rollouts_sample_every)),
         problem_sets=problem_sets,
         hosts=hosts, boxes=boxes, files=BoxFiles(boxes), keys=KeyService(database),
-        functions=function_parts.build(settings, database, metrics, jobs, providers, address, _label(settings)),
+        functions=function_parts.build(settings, database, metrics, jobs, address, _label(settings)),
         jobs=jobs, scheduler=scheduler, runs=runs, swaps=swaps, coordinator=coordinator, http=http,
         views=RunViews(database, events, jobs, buffer, episodes.evaluations, episodes.curricula, settings),
     )  # fmt: skip

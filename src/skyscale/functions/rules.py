@@ -4,10 +4,9 @@ import ast
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from skyscale.errors import Invalid
-from skyscale.jobs.provider import Abilities
 from skyscale.sandboxes.workspace import CommandResult, CommandStatus, WorkspaceLimits
 from skyscale.wire.functions import ExecutionStatus, FunctionSpec
 
@@ -59,27 +58,6 @@ def check_spec(spec: FunctionSpec) -> None:
     defined = found[-1]
     if method and isinstance(defined, ast.ClassDef) and not defined.bases and not _binding(defined, method):
         raise Invalid(f"entry: class {name} defines no {method!r}", code="entry_not_found")
-
-
-def check_place(spec: FunctionSpec, providers: Mapping[str, Abilities], gpu_calls: int) -> None:
-    """Raise Invalid for a function that is to run where nothing of the kind can."""
-    if spec.gpu is None:
-        return
-    if not gpu_calls:
-        raise Invalid("gpu: calls as jobs are switched off here (SKYSCALE_FUNCTION_GPU_CALLS=0)", code="spending_off")
-    able = providers.get(spec.gpu.provider)
-    if able is None:
-        known = ", ".join(sorted(providers))
-        raise Invalid(
-            f"gpu.provider: there is no {spec.gpu.provider!r}", code="provider_unknown", hint=f"Use: {known}."
-        )
-    if able.gpu_models is not None and spec.gpu.model not in able.gpu_models:
-        models = ", ".join(sorted(able.gpu_models))
-        raise Invalid(
-            f"gpu.model: {spec.gpu.provider} has no {spec.gpu.model!r}", code="gpu_unknown", hint=f"Use: {models}."
-        )
-    if not able.runs_commands and (spec.gpu.docker_image is None or not able.runs_images):
-        raise Invalid(f"gpu.docker_image: provider {spec.gpu.provider!r} needs an image", code="image_missing")
 
 
 def _parsed(code: str) -> ast.Module:

@@ -4,7 +4,7 @@ The newest deployed is what is called unless a version is named; deploying what 
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +14,6 @@ from skyscale.functions import queries, rules
 from skyscale.functions.layers import Layers
 from skyscale.functions.pool import Pool
 from skyscale.functions.queries import FunctionRow
-from skyscale.jobs.provider import Abilities
 from skyscale.store.engine import Database
 from skyscale.wire.base import utc_now
 from skyscale.wire.functions import (
@@ -52,13 +51,12 @@ class FunctionService:
         layers: Layers,
         pool: Pool,
         *,
-        providers: Mapping[str, Abilities],
-        gpu_calls: int,
+        check_job: Callable[[FunctionSpec], None],
         now: Callable[[], datetime] = utc_now,
     ) -> None:
-        """`providers` may run functions as jobs, `gpu_calls` at once."""
+        """`check_job` raises Invalid for a function whose calls could not be jobs here."""
         self._database, self._layers, self._pool = database, layers, pool
-        self._providers, self._gpu_calls = providers, gpu_calls
+        self._check_job = check_job
         self._now = now
         self._versions: dict[tuple[str, str], Version] = {}
         """Versions that have been called; they never change, and go when their function is deleted."""
@@ -72,7 +70,8 @@ class FunctionService:
         """
         spec = FunctionSpec.model_validate(request.model_dump(include=set(FunctionSpec.model_fields)))
         await asyncio.to_thread(rules.check_spec, spec)
-        rules.check_place(spec, self._providers, self._gpu_calls)
+        if spec.gpu is not None:
+            self._check_job(spec)
         version = rules.version_of(spec)
         await self._layer(spec)
         async with self._database.write() as connection:

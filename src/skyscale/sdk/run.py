@@ -163,8 +163,7 @@ def _problem_set(client: Client, problems: str | Path) -> str:
             raise Invalid(f"problems: there is no file {str(problems)!r}", code="no_such_file")
         return problems
     name = re.sub(r"[^a-z0-9_.-]+", "-", path.stem.lower()).strip("-._")[:64] or "problems"
-    version = client.upload_problem_set(path, ProblemSetUpload(name=name)).version
-    return f"{name}@{version.version}"
+    return client.upload_problem_set(path, ProblemSetUpload(name=name)).version.ref
 
 
 def _needed(name: str) -> ModuleType | Any:

@@ -11,7 +11,7 @@ import sys
 from functools import cache
 from pathlib import Path
 
-from skyscale.errors import Conflict, Gone, NotFound, SkyscaleError
+from skyscale.errors import Conflict, Gone, Invalid, NotFound, SkyscaleError
 from skyscale.functions.calls.playing import Outcome, harness
 from skyscale.functions.calls.queries import Execution
 from skyscale.jobs.rules import FINAL
@@ -30,24 +30,27 @@ MAX_TAIL = 4000
 class Dispatched:
     """Calls that run as jobs, seen from the control plane that holds them."""
 
-    def __init__(self, jobs: JobService) -> None:
+    def __init__(self, jobs: JobService, *, at_once: int) -> None:
+        """`at_once` is how many may run; 0 refuses them."""
         self._jobs = jobs
+        self.at_once = at_once
         self._waiting: dict[str, asyncio.Future[ExecutionResult]] = {}
+
+    def check(self, spec: FunctionSpec) -> None:
+        """Raise Invalid for a function whose calls could not be jobs here."""
+        if not self.at_once:
+            raise Invalid(
+                "gpu: calls as jobs are switched off here (SKYSCALE_FUNCTION_GPU_CALLS=0)", code="spending_off"
+            )
+        self._jobs.check(_body("fx-any", job_of("fx-any"), spec))
 
     async def play(self, row: Execution, spec: FunctionSpec) -> Outcome:
         """Run the call to its end. Raises SkyscaleError when the job cannot be made."""
-        assert spec.gpu is not None
         assert row.job_id is not None
         result: asyncio.Future[ExecutionResult] = asyncio.get_running_loop().create_future()
         self._waiting[row.execution_id] = result
         try:
-            body = TrainingJobCreate(
-                job_id=row.job_id, docker_image=spec.gpu.docker_image, gpu_model=spec.gpu.model,
-                provider=spec.gpu.provider, env_vars={"SKYSCALE_EXECUTION_ID": row.execution_id},
-                command=["python3" if spec.gpu.docker_image else sys.executable, "-c", program()],
-                timeout_s=spec.timeout + SETUP_S, max_attempts=1,
-            )  # fmt: skip
-            await self._jobs.create_custom(body)
+            await self._jobs.create_custom(_body(row.execution_id, row.job_id, spec))
             async with asyncio.timeout(STARTING_S + SETUP_S + spec.timeout):
                 return await self._outcome(row.job_id, result)
         except TimeoutError:
@@ -78,6 +81,16 @@ class Dispatched:
                 found = await self._jobs.detail(job_id)
                 if found.job.status in FINAL and not result.done():
                     return _of_death(found)
+
+
+def _body(execution_id: str, job_id: str, spec: FunctionSpec) -> TrainingJobCreate:
+    assert spec.gpu is not None
+    return TrainingJobCreate(
+        job_id=job_id, docker_image=spec.gpu.docker_image, gpu_model=spec.gpu.model, provider=spec.gpu.provider,
+        env_vars={"SKYSCALE_EXECUTION_ID": execution_id},
+        command=["python3" if spec.gpu.docker_image else sys.executable, "-c", program()],
+        timeout_s=spec.timeout + SETUP_S, max_attempts=1,
+    )  # fmt: skip
 
 
 def job_of(execution_id: str) -> str:

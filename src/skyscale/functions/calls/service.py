@@ -61,12 +61,11 @@ class ExecutionService:
         metrics: Metrics,
         *,
         slots: int,
-        gpu_calls: int,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
         self._database, self._functions, self._pool, self._dispatched = database, functions, pool, dispatched
         self._metrics, self._now = metrics, now
-        self._slots, self._gpu_slots = asyncio.Semaphore(slots), asyncio.Semaphore(gpu_calls)
+        self._slots, self._gpu_slots = asyncio.Semaphore(slots), asyncio.Semaphore(dispatched.at_once)
         self._holding = Holding(database, now)
         self._live: dict[str, Execution] = {}
         """Rows that this control plane holds and the database does not have yet as they are."""
