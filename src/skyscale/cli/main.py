@@ -26,7 +26,7 @@ TABLE = {
     "functions": ("skyscale.cli.functions:functions", "Look at deployed functions and endpoints."),
     "sandbox": ("skyscale.cli.sandbox:sandbox", "Make isolated places to run code, and use them."),
     "sandboxd": ("skyscale.cli.sandboxd:sandboxd", "Run untrusted code for a control plane on another machine."),
-    "doctor": ("skyscale.cli.doctor:doctor", "Say what isolates untrusted code on this host."),
+    "doctor": ("skyscale.cli.doctor:doctor", "Say what works on this host, and what to do about the rest."),
     "login": ("skyscale.cli.login:login", "Keep an API key for a control plane."),
     "logout": ("skyscale.cli.login:logout", "Forget it."),
     "whoami": ("skyscale.cli.login:whoami", "Say who the control plane takes you for."),

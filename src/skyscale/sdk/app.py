@@ -123,7 +123,7 @@ class App:
         def wrap(inner: type[C]) -> Class[C]:
             targets: dict[str, Target] = {}
             for name in method_names(inner):
-                targets[name] = Target(self, inner, f"{inner.__qualname__}.{name}", options)
+                targets[name] = Target(self, _body_of(inner), f"{inner.__qualname__}.{name}", options)
                 targets[name].web = web_of(getattr(inner, name))
                 self.targets.append(targets[name])
             if not targets:
@@ -329,6 +329,11 @@ def _in_thread(call: Callable[[], R]) -> Future[R]:
 
     threading.Thread(target=run, name="skyscale-spawn", daemon=True).start()
     return future
+
+
+def _body_of(cls: type[Any]) -> Any:
+    """Something that stands in the class's own file, and knows it: a class itself only knows its module's name."""
+    return next((member for member in vars(cls).values() if inspect.isfunction(member)), cls)
 
 
 def _file_of(source: Any) -> str:

@@ -1,6 +1,7 @@
 """An app as a user writes one: deployed by the tests."""
 
 import os
+from pathlib import Path
 
 import skyscale
 
@@ -18,7 +19,7 @@ def square(n: int) -> int:
 
 @app.function
 def where() -> list[str]:
-    return [os.getcwd(), str(os.getpid())]
+    return [str(Path.cwd()), str(os.getpid())]
 
 
 @app.function(image=image)
@@ -60,4 +61,4 @@ class Counter:
 
 
 if __name__ == "__main__":
-    print(app.deploy())
+    app.deploy()

@@ -34,7 +34,7 @@ def test_a_function_runs_there_as_it_runs_here(numbers: ModuleType) -> None:
     assert list(numbers.square.map(range(20))) == [n * n for n in range(20)]
     assert numbers.square.spawn(5).result(30) == 25
     assert numbers.where.remote()[0] == "/workspace"
-    assert numbers.where.local() == [os.getcwd(), str(os.getpid())]
+    assert numbers.where.local() == [str(Path.cwd()), str(os.getpid())]
     assert numbers.nested.remote(3) == 18
     assert numbers.greet.remote("Ada") == "Hello Ada"
 

@@ -21,8 +21,8 @@ def test_queued_calls_survive_kill_9_and_running_ones_are_lost(tmp_path: Path) -
         ]
         _until(lambda: _status(http, ids[0]) == "running")
         assert _status(http, ids[1]) == "queued"
+        _until(lambda: _sandboxes(tmp_path))
         sandboxes = _sandboxes(tmp_path)
-        assert sandboxes
         process.kill()
         process.wait(DEADLINE_S)
     _until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in sandboxes))
