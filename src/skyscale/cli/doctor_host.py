@@ -23,7 +23,7 @@ CREDENTIALS: dict[str, tuple[str, ...]] = {
     "s3": ("S3_ENDPOINT", "S3_BUCKET", "S3_ACCESS_KEY", "S3_SECRET_KEY"),
 }
 """Variables that each needs, all of them."""
-PORTS = (("control plane", "PORT", 8080), ("dashboard", "SKYSCALE_DASHBOARD_PORT", 3000))
+CONTROL_PLANE_PORT, DASHBOARD_PORT = 8080, 3000
 SMI_S = 10.0
 
 
@@ -40,23 +40,23 @@ class Fact:
 def facts(environment: Mapping[str, str] | None = None) -> list[Fact]:
     """Everything, in the order in which a person meets it."""
     environment = os.environ if environment is None else environment
-    ports = [_port(owner, variable, default, environment) for owner, variable, default in PORTS]
+    ports = [
+        _port("control plane", environment.get("PORT") or str(CONTROL_PLANE_PORT), "perhaps Skyscale; or set PORT"),
+        _port("dashboard", str(DASHBOARD_PORT), "`skyscale up` takes the next free one"),
+    ]
     return [*ports, _kvm(), _gpu(), _pip(), *(_credential(name, environment) for name in CREDENTIALS)]
 
 
-def _port(owner: str, variable: str, default: int, environment: Mapping[str, str]) -> Fact:
-    text = environment.get(variable) or str(default)
+def _port(owner: str, text: str, advice: str) -> Fact:
     name = f"port of the {owner}"
     if not text.isdecimal() or int(text) > 65535:
-        return Fact(name, False, f"{variable}={text} is no port", f"Set {variable} to a number up to 65535.")
+        return Fact(name, False, f"{text!r} is no port", "Set PORT to a number up to 65535.")
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", int(text)))
         except OSError as error:
-            return Fact(
-                name, False, f"{text}: {error.strerror}", f"Something has it, perhaps Skyscale; or set {variable}."
-            )
+            return Fact(name, False, f"{text}: {error.strerror}", f"Something has it: {advice}.")
     return Fact(name, True, f"{text} is free")
 
 
