@@ -12,7 +12,7 @@ import shutil
 import sys
 import tempfile
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -33,6 +33,15 @@ class Layers:
         self._folder = folder
         self._deadline_s = deadline_s
         self._making: dict[str, asyncio.Lock] = {}
+
+    def keep_only(self, needed: Iterable[Sequence[str]]) -> None:
+        """Remove every archive but these packages', and what was half made; for a start, before anything is called."""
+        names = {f"{rules.layer_of(each, PYTHON_TAG)}.zip" for each in needed}
+        for entry in self._folder.glob("*"):
+            if entry.is_dir():
+                shutil.rmtree(entry, ignore_errors=True)
+            elif entry.name not in names:
+                entry.unlink(missing_ok=True)
 
     async def ensure(self, requirements: Sequence[str]) -> Path | None:
         """The archive of these packages, made unless it is there; None when there are none.

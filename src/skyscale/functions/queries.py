@@ -66,6 +66,12 @@ async def versions(connection: AsyncConnection, name: str, limit: int) -> list[F
     return [FunctionVersion(version=row.version, created_at=row.created_at) for row in rows]
 
 
+async def all_requirements(connection: AsyncConnection) -> list[list[str]]:
+    """What each version needs."""
+    rows = await connection.execute(select(function_versions.c.spec["requirements"]))
+    return [row[0] for row in rows if row[0]]
+
+
 async def remove(connection: AsyncConnection, name: str) -> None:
     """Forget a function and its versions; what came of its calls stays."""
     await connection.execute(delete(functions).where(functions.c.name == name))

@@ -62,6 +62,12 @@ class FunctionService:
         """Versions that have been called; they never change, and go when their function is deleted."""
         self._current: dict[str, str] = {}
 
+    async def start(self) -> None:
+        """Forget layers that no version needs any more."""
+        async with self._database.read() as connection:
+            needed = await queries.all_requirements(connection)
+        await asyncio.to_thread(self._layers.keep_only, needed)
+
     async def deploy(self, request: FunctionDeploy) -> FunctionView:
         """Make this the function's current version; the same again changes nothing.
 

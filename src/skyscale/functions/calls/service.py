@@ -84,6 +84,7 @@ class ExecutionService:
     async def start(self) -> None:
         """Make ready, take over what dead control planes left, and begin to sweep."""
         await self._pool.start()
+        await self._functions.start()
         await self.adopt()
         self._writer.start()
         self._loop = asyncio.create_task(self._sweep_for_ever(), name="function sweeper")

@@ -157,9 +157,7 @@ class EndpointService:
             raise Forbidden("this endpoint is public, and its function runs as a job that may cost money")
         given: JsonValue = body
         if version.spec.style == "arguments":
-            kwargs: JsonValue = dict(query) if endpoint.web.method in {"GET", "DELETE"} else body or {}
-            if not isinstance(kwargs, dict):
-                raise Invalid("body: must be a JSON object; its members are the function's arguments")
+            kwargs = _arguments(endpoint, body, query)
             given = {"args": [], "kwargs": kwargs}
         elif endpoint.web.method in {"GET", "DELETE"}:
             given = dict(query)
@@ -193,3 +191,13 @@ class EndpointService:
             web_path=row.web.path, scaledown_window=version.spec.scaledown_window, created_at=row.created_at,
             last_request_at=row.last_request_at,
         )  # fmt: skip
+
+
+def _arguments(endpoint: Endpoint, body: JsonValue, query: Mapping[str, str]) -> dict[str, JsonValue]:
+    if endpoint.web.method in {"GET", "DELETE"}:
+        return dict(query)
+    if body is None:
+        return {}
+    if not isinstance(body, dict):
+        raise Invalid("body: must be a JSON object; its members are the function's arguments")
+    return body
