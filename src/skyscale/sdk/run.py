@@ -50,7 +50,7 @@ class Run:
 
     def watch(self, tell: Callable[[str], object] | None = None) -> RunView:
         """Print what happens until it has ended; its last view. Leaving with Ctrl-C does not stop it."""
-        say = tell or (lambda line: sys.stdout.write(f"{line}\n"))
+        say = tell or _print
         for event in self.client.follow_events(self.id):
             if event.level != "debug":
                 say(f"{event.timestamp:%H:%M:%S}  {event.component:<12} {event.message}")
@@ -154,6 +154,10 @@ def train(
         named = "; ".join(f"{'.'.join(map(str, each['loc'])) or 'the run'}: {each['msg']}" for each in error.errors())
         raise Invalid(named) from error
     return Run(client.create_run(body).run_id, client)
+
+
+def _print(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
 
 
 def _problem_set(client: Client, problems: str | Path) -> str:

@@ -1,7 +1,7 @@
 """All SQL of executions."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
@@ -110,5 +110,6 @@ def _values(row: Execution) -> dict[str, Any]:
 
 
 def _read(row: Row[Any]) -> Execution:
-    values = {name: value for name, value in row._mapping.items() if name != "seq"}
-    return Execution(**(values | {"status": ExecutionStatus(row.status)}))
+    values: dict[str, Any] = {each.name: getattr(row, each.name) for each in fields(Execution)}
+    values["status"] = ExecutionStatus(row.status)
+    return Execution(**values)

@@ -7,9 +7,15 @@
 - Standard library only; what is slow to import is imported when it is needed.
 """
 
+from __future__ import annotations
+
 import json
 import sys
 import types
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # importing `typing` would cost each call milliseconds
+    from typing import Any
 
 RESULT = ".result.json"
 
@@ -17,34 +23,34 @@ RESULT = ".result.json"
 class _Anything:
     """Takes every call and attribute, and gives itself: the description of an image is of no use here."""
 
-    def __call__(self, *args, **kwargs):
+    def __call__(self, *args: Any, **kwargs: Any) -> _Anything:
         return self
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> _Anything:
         if name.startswith("__"):
             raise AttributeError(name)
         return self
 
 
 class _App:
-    def __init__(self, name="", **_):
+    def __init__(self, name: str = "", **_: Any) -> None:
         self.name = name
 
-    def function(self, function=None, **_):
+    def function(self, function: Any = None, **_: Any) -> Any:
         return _decorated(function)
 
-    def cls(self, cls=None, **_):
+    def cls(self, cls: Any = None, **_: Any) -> Any:
         return _decorated(cls)
 
-    def __getattr__(self, name):
-        return _Anything() if not name.startswith("__") else _missing(name)
+    def __getattr__(self, name: str) -> Any:
+        return _any_name(name)
 
 
-def _decorated(target):
+def _decorated(target: Any) -> Any:
     return _marked if target is None else _marked(target)
 
 
-def _marked(target):
+def _marked(target: Any) -> Any:
     if isinstance(target, type):
         return target
     target.local = target
@@ -52,41 +58,43 @@ def _marked(target):
     return target
 
 
-def _no_way_out(*args, **kwargs):
+def _no_way_out(*args: Any, **kwargs: Any) -> None:
     raise RuntimeError("a function cannot call another one from inside its sandbox: there is no network; use .local()")
 
 
-def _as_is(target=None, **_):
+def _as_is(target: Any = None, **_: Any) -> Any:
     return (lambda inner: inner) if target is None or not callable(target) else target
 
 
-def _enter(target=None):
-    def mark(method):
+def _enter(target: Any = None) -> Any:
+    def mark(method: Any) -> Any:
         method.is_enter = True
         return method
 
     return mark if target is None else mark(target)
 
 
-def _stand_in():
-    module = types.ModuleType("skyscale")
+def _stand_in() -> types.ModuleType:
+    module: Any = types.ModuleType("skyscale")
     module.App, module.Image = _App, _Anything()
     module.method = module.web_endpoint = _as_is
     module.enter = _enter
     # What else the file imports from us is of no use here, but must not end the import.
-    module.__getattr__ = lambda name: _Anything() if not name.startswith("__") else _missing(name)
+    module.__getattr__ = _any_name
     return module
 
 
-def _missing(name):
-    raise AttributeError(name)
+def _any_name(name: str) -> _Anything:
+    if name.startswith("__"):
+        raise AttributeError(name)
+    return _Anything()
 
 
-def _call(request):
+def _call(request: dict[str, Any]) -> Any:
     if request["layer"]:
         sys.path.insert(1, request["layer"])
     sys.modules["skyscale"] = _stand_in()
-    import deployed
+    import deployed  # pyright: ignore[reportMissingImports]
 
     sys.modules["__main__"] = deployed
     name, _, method = request["entry"].partition(".")
@@ -100,14 +108,14 @@ def _call(request):
     return target(*given.get("args", ()), **given.get("kwargs", {}))
 
 
-def _entered(instance):
+def _entered(instance: Any) -> Any:
     for name, member in vars(type(instance)).items():
         if getattr(member, "is_enter", False):
             getattr(instance, name)()
     return instance
 
 
-def main():
+def main() -> None:
     """One call."""
     request = json.load(sys.stdin)
     sys.argv = ["deployed.py"]

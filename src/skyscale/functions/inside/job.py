@@ -13,6 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 URL = os.environ["SKYSCALE_URL"].rstrip("/") + "/api/executions/" + os.environ["SKYSCALE_EXECUTION_ID"]
 TOKEN = os.environ["SKYSCALE_JOB_TOKEN"]
@@ -21,7 +22,7 @@ REQUIREMENTS_S = 180
 ERROR_ROOM = 40_000
 
 
-def talk(path, body=None):
+def talk(path: str, body: dict[str, Any] | None = None) -> Any:
     """One exchange with the control plane, repeated while it cannot be reached."""
     headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
     data = None if body is None else json.dumps(body).encode()
@@ -40,7 +41,7 @@ def talk(path, body=None):
     return None
 
 
-def prepare(work, folder):
+def prepare(work: dict[str, Any], folder: Path) -> str | None:
     """Code, requirements and the harness in a folder; what went wrong, or None."""
     (folder / "deployed.py").write_text(work["code"], encoding="utf-8")
     (folder / "harness.py").write_text(work["harness"], encoding="utf-8")
@@ -57,7 +58,7 @@ def prepare(work, folder):
     return None if done.returncode == 0 else f"requirements: {done.stderr[-1500:]}"
 
 
-def run(work, folder):
+def run(work: dict[str, Any], folder: Path) -> dict[str, Any]:
     """The result as the control plane takes it."""
     layer = str(folder / "packages") if work["requirements"] else None
     request = {"entry": work["entry"], "style": work["style"], "input": work["input"], "layer": layer}
@@ -71,7 +72,7 @@ def run(work, folder):
             [sys.executable, str(folder / "harness.py")],
             stdin=stdin, stdout=stdout, stderr=stderr, cwd=folder, env=environment, start_new_session=True,
         )  # fmt: skip
-        result = watch(child, work, started, (out, err))
+        result = watch(child, work, started, folder)
     result["duration_ms"] = (time.monotonic() - started) * 1000
     for name, path in (("stdout", out), ("stderr", err)):
         with path.open("rb") as file:
@@ -79,26 +80,26 @@ def run(work, folder):
     return result
 
 
-def watch(child, work, started, printed):
+def watch(child: subprocess.Popen[bytes], work: dict[str, Any], started: float, folder: Path) -> dict[str, Any]:
     """Wait for the call's end, or bring it about."""
     try:
         while child.poll() is None:
             if time.monotonic() - started > work["timeout"]:
                 return {"status": "timeout", "error_message": f"it took longer than {work['timeout']:g} s (`timeout`)"}
-            if max(path.stat().st_size for path in printed) > work["output_bytes"]:
+            if max((folder / name).stat().st_size for name in (".stdout", ".stderr")) > work["output_bytes"]:
                 limit = work["output_bytes"] // 1024
                 return {"status": "output_limit", "error_message": f"it printed more than {limit} KB (`output_kb`)"}
             time.sleep(0.02)
-        return read_result(work, child)
+        return read_result(work, folder, child.returncode)
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child.pid, 9)
         child.wait()
 
 
-def read_result(work, child):
+def read_result(work: dict[str, Any], folder: Path, exit_code: int | None) -> dict[str, Any]:
     """What the harness left."""
-    path = Path(child.args[1]).with_name(".result.json")
+    path = folder / ".result.json"
     limit = work["output_bytes"]
     too_large = {"status": "output_limit", "error_message": f"its result exceeds {limit // 1024} KB (`output_kb`)"}
     try:
@@ -106,7 +107,7 @@ def read_result(work, child):
             return too_large
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        message = f"it ended its process with exit code {child.returncode} instead of returning"
+        message = f"it ended its process with exit code {exit_code} instead of returning"
         return {"status": "failed", "error_message": message}
     if "ok" in found:
         text = json.dumps(found["ok"])
@@ -117,7 +118,7 @@ def read_result(work, child):
     }  # fmt: skip
 
 
-def main():
+def main() -> None:
     """One execution."""
     work = talk("/work")
     with tempfile.TemporaryDirectory() as name:
