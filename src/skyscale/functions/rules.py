@@ -13,6 +13,8 @@ from skyscale.wire.functions import ExecutionStatus, FunctionSpec
 MB = 1024 * 1024
 DISK_MB = 64
 """Of a call's files, its layer included."""
+NO_SPACE = 74
+"""Exit code of `inside/harness.py` for a result that could not be written."""
 ENDED = frozenset(set(ExecutionStatus) - {ExecutionStatus.QUEUED, ExecutionStatus.RUNNING})
 _CLAUSE = r"\s*(?:===|==|~=|!=|<=|>=|<|>)\s*[A-Za-z0-9.*+!_-]+\s*"
 _REQUIREMENT = re.compile(
@@ -115,4 +117,6 @@ def why_no_result(result: CommandResult, spec: FunctionSpec) -> tuple[ExecutionS
             # The address space of a process is bounded too: Python says MemoryError before the watch sees anything.
             if result.exit_code == 137:
                 return ExecutionStatus.MEMORY, f"it used more than {spec.memory} MB (`memory`)"
+            if result.exit_code == NO_SPACE:
+                return status, f"its files filled its disk ({DISK_MB} MB), so its result could not be written"
             return status, f"it ended its process with exit code {result.exit_code} instead of returning"

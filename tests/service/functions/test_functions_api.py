@@ -89,6 +89,9 @@ def handler(event):
     if event == "forge":
         open(".result.json", "w").write("[1, 2]")
         os._exit(0)
+    if event == "disk":
+        with open("large", "wb") as file:
+            file.write(bytes(100_000_000))
     if event == "fork":
         if os.fork() == 0:
             time.sleep(60)
@@ -107,6 +110,7 @@ def handler(event):
         ("exit", "failed", "exit code 3"),
         ("strange", "failed", "not JSON"),
         ("forge", "failed", "written by something else"),
+        ("disk", "failed", "its files filled its disk (64 MB)"),
         ("fork", "completed", ""),
     ],
 )

@@ -18,6 +18,8 @@ if TYPE_CHECKING:  # importing `typing` would cost each call milliseconds
     from typing import Any
 
 RESULT = ".result.json"
+NO_SPACE = 74
+"""The exit code for a result that could not be written."""
 
 
 class _Anything:
@@ -54,7 +56,7 @@ def _marked(target: Any) -> Any:
     if isinstance(target, type):
         return target
     target.local = target
-    target.remote = target.map = _no_way_out
+    target.remote = target.map = target.spawn = target.deploy = _no_way_out
     return target
 
 
@@ -137,8 +139,11 @@ def main() -> None:
         message = f"the result is not JSON: {error}"[:2000]
         text = json.dumps({"error": message, "traceback": ""})
     sys.stdout.flush()
-    with open(RESULT, "w", encoding="utf-8") as file:  # noqa: PTH123  pathlib takes 5 ms to import
-        file.write(text)
+    try:
+        with open(RESULT, "w", encoding="utf-8") as file:  # noqa: PTH123  pathlib takes 5 ms to import
+            file.write(text)
+    except OSError:
+        sys.exit(NO_SPACE)
 
 
 main()
