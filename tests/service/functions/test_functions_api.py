@@ -62,10 +62,10 @@ def test_what_is_deployed_is_called_and_every_version_stays(http: httpx.Client) 
     ],
 )
 def test_a_bad_deployment_is_refused_with_its_reason(http: httpx.Client, body: Any, code: str, says: str) -> None:
-    reply = http.post("/api/functions", json={"name": "bad", **body})
+    reply = http.post("/api/functions", json={"name": "refused", **body})
     assert reply.status_code == 422
     assert (reply.json()["code"], says in reply.json()["detail"]) == (code, True), reply.text
-    assert http.get("/api/functions/bad").status_code == 404
+    assert http.get("/api/functions/refused").status_code == 404
 
 
 CODE = """

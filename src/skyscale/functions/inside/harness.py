@@ -65,7 +65,11 @@ def _no_way_out(*args: Any, **kwargs: Any) -> None:
 
 
 def _as_is(target: Any = None, **_: Any) -> Any:
-    return (lambda inner: inner) if target is None or not callable(target) else target
+    return _itself if target is None or not callable(target) else target
+
+
+def _itself(target: Any) -> Any:
+    return target
 
 
 def _enter(target: Any = None) -> Any:
@@ -104,14 +108,15 @@ def _call(request: dict[str, Any]) -> Any:
     if request["style"] == "event":
         return (getattr(target(), method) if method else target)(given)
     if method:
-        init = given.get("init") or {}
+        init: dict[str, Any] = given.get("init") or {}
         target = _entered(target(*init.get("args", ()), **init.get("kwargs", {})))
         target = getattr(target, method)
     return target(*given.get("args", ()), **given.get("kwargs", {}))
 
 
 def _entered(instance: Any) -> Any:
-    for name, member in vars(type(instance)).items():
+    cls: Any = type(instance)
+    for name, member in vars(cls).items():
         if getattr(member, "is_enter", False):
             getattr(instance, name)()
     return instance
