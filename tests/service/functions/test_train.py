@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -24,9 +25,10 @@ run_server(settings, on_ready=lambda url: print(url, flush=True))
 """
 
 
-@pytest.fixture
-def url(tmp_path: Path) -> Generator[str]:
-    command = [sys.executable, "-c", SERVER, str(tmp_path / "data")]
+@contextmanager
+def plane_of_actors(folder: Path) -> Generator[str]:
+    """The address of a control plane whose runs take a second."""
+    command = [sys.executable, "-c", SERVER, str(folder)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         try:
             assert server.stdout is not None
@@ -34,6 +36,12 @@ def url(tmp_path: Path) -> Generator[str]:
         finally:
             server.terminate()
             server.wait(30)
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> Generator[str]:
+    with plane_of_actors(tmp_path / "data") as address:
+        yield address
 
 
 def test_a_run_in_five_lines(url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
