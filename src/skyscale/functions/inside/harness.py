@@ -115,8 +115,7 @@ def _call(request: dict[str, Any]) -> Any:
 
 
 def _entered(instance: Any) -> Any:
-    cls: Any = type(instance)
-    for name, member in vars(cls).items():
+    for name, member in vars(instance.__class__).items():
         if getattr(member, "is_enter", False):
             getattr(instance, name)()
     return instance
