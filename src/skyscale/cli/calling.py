@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 def invoke(
     url: str, as_json: bool, text: str | None, input_file: TextIO | None, version: str | None, is_async: bool, name: str
 ) -> int:
-    """Call a function and print what it returns, as JSON. Ends with 1 when it failed."""
+    """Call a function and print what it returns, as JSON. Ends with 1 when it failed.
+
+    For a function of an app an object is its keyword arguments, a list its positional ones.
+    """
     from pydantic import ValidationError
 
     from skyscale.wire.functions import Invoke
@@ -32,11 +35,13 @@ def invoke(
     if text is not None and input_file is not None:
         raise click.UsageError("give --input or --input-file, not both")
     value = _json(input_file.read() if input_file is not None else text)
-    try:
-        body = Invoke(input=value, sync=not is_async, version=version)
-    except ValidationError as error:
-        raise click.UsageError(f"{error.errors()[0]['loc'][0]}: {error.errors()[0]['msg']}") from error
     with connected(url) as client:
+        if client.functions.get(name).spec.style == "arguments":
+            value = _arguments(value)
+        try:
+            body = Invoke(input=value, sync=not is_async, version=version)
+        except ValidationError as error:
+            raise click.UsageError(f"{error.errors()[0]['loc'][0]}: {error.errors()[0]['msg']}") from error
         view = client.functions.invoke(name, body)
         printed = None if is_async or as_json else client.functions.logs(view.execution_id)
     if as_json:
@@ -77,6 +82,21 @@ def _show(client: Client, execution_id: str) -> None:
         click.echo(text, nl=bool(text) and not text.endswith("\n"))
     if view.error_message:
         click.echo(view.error_message)
+
+
+def _arguments(value: Any) -> dict[str, Any]:
+    """The input of a function that takes arguments."""
+    match value:
+        case None:
+            return {}
+        case list():
+            return {"args": value}
+        case dict() if not value.keys() <= {"args", "kwargs", "init"}:
+            return {"kwargs": value}
+        case dict():
+            return value
+        case _:
+            raise click.UsageError("this function takes arguments: give an object or a list")
 
 
 def _json(text: str | None) -> Any:

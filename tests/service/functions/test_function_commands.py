@@ -63,9 +63,12 @@ def test_an_app_is_deployed_from_its_file(tmp_path: Path, capsys: pytest.Capture
     said = capsys.readouterr().out
     assert "shop--price" in said
     assert "POST http" in said
-    body = json.dumps({"args": [5], "kwargs": {}})
-    assert run(["invoke", "shop--price", "--input", body]) == 0
-    assert capsys.readouterr().out == "15\n"
+    for given in ('{"args": [5], "kwargs": {}}', "[5]", '{"n": 5}'):
+        assert run(["invoke", "shop--price", "--input", given]) == 0
+        assert capsys.readouterr().out == "15\n"
+    assert run(["invoke", "shop--price", "--input", "5"]) == 2
+    assert run(["invoke", "shop--price"]) == 1
+    assert "missing 1 required positional argument" in capsys.readouterr().err
     assert run(["functions", "delete", "shop--order"]) == 0
 
 

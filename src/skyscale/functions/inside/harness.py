@@ -104,9 +104,13 @@ def _call(request: dict[str, Any]) -> Any:
 
     sys.modules["__main__"] = deployed
     name, _, method = request["entry"].partition(".")
-    target, given = getattr(deployed, name), request["input"]
+    target: Any = getattr(deployed, name)
+    given: Any = request["input"]
     if request["style"] == "event":
         return (getattr(target(), method) if method else target)(given)
+    given = {} if given is None else given
+    if not isinstance(given, dict) or not given.keys() <= {"args", "kwargs", "init"}:
+        raise TypeError('the input of this function must be {"args": [...], "kwargs": {...}}')
     if method:
         init: dict[str, Any] = given.get("init") or {}
         target = _entered(target(*init.get("args", ()), **init.get("kwargs", {})))
