@@ -84,19 +84,15 @@ def _show(client: Client, execution_id: str) -> None:
         click.echo(view.error_message)
 
 
-def _arguments(value: Any) -> dict[str, Any]:
+def _arguments(value: Any) -> Any:
     """The input of a function that takes arguments."""
-    match value:
-        case None:
-            return {}
-        case list():
-            return {"args": value}
-        case dict() if not value.keys() <= {"args", "kwargs", "init"}:
-            return {"kwargs": value}
-        case dict():
-            return value
-        case _:
-            raise click.UsageError("this function takes arguments: give an object or a list")
+    if value is None or (isinstance(value, dict) and value.keys() <= {"args", "kwargs", "init"}):
+        return value
+    if isinstance(value, list):
+        return {"args": value}
+    if isinstance(value, dict):
+        return {"kwargs": value}
+    raise click.UsageError("this function takes arguments: give an object or a list")
 
 
 def _json(text: str | None) -> Any:

@@ -109,7 +109,7 @@ def _call(request: dict[str, Any]) -> Any:
     if request["style"] == "event":
         return (getattr(target(), method) if method else target)(given)
     given = {} if given is None else given
-    if not isinstance(given, dict) or not given.keys() <= {"args", "kwargs", "init"}:
+    if not _has_arguments(given):
         raise TypeError('the input of this function must be {"args": [...], "kwargs": {...}}')
     if method:
         init: dict[str, Any] = given.get("init") or {}
@@ -118,8 +118,13 @@ def _call(request: dict[str, Any]) -> Any:
     return target(*given.get("args", ()), **given.get("kwargs", {}))
 
 
+def _has_arguments(given: Any) -> bool:
+    return isinstance(given, dict) and given.keys() <= {"args", "kwargs", "init"}
+
+
 def _entered(instance: Any) -> Any:
-    for name, member in vars(instance.__class__).items():
+    members: dict[str, Any] = dict(instance.__class__.__dict__)
+    for name, member in members.items():
         if getattr(member, "is_enter", False):
             getattr(instance, name)()
     return instance
