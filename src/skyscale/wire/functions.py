@@ -23,7 +23,8 @@ class Gpu(Request):
 
     model: Annotated[str, Field(min_length=1, max_length=40)] = "cpu"
     """As `gpu_model` of jobs; `cpu` asks for none."""
-    provider: Annotated[str, Field(min_length=1, max_length=40)] = "local"
+    provider: Annotated[str, Field(min_length=1, max_length=40)] = "auto"
+    """As of jobs: `auto` is the first that takes it."""
     docker_image: Annotated[str | None, Field(max_length=500)] = None
     """For providers that run images; it must have `python3`."""
 

@@ -25,6 +25,8 @@ SETUP_S = 240.0
 """For the job to install requirements and to say how it went."""
 LOOK_S = 1.0
 MAX_TAIL = 4000
+_PYTHON = '[ -x "$0" ] && exec "$0" -c "$1"; exec python3 -c "$1"'
+"""This interpreter where it is there too, with all that is installed beside it; elsewhere the machine's or image's."""
 
 
 class Dispatched:
@@ -88,7 +90,7 @@ def _body(execution_id: str, job_id: str, spec: FunctionSpec) -> TrainingJobCrea
     return TrainingJobCreate(
         job_id=job_id, docker_image=spec.gpu.docker_image, gpu_model=spec.gpu.model, provider=spec.gpu.provider,
         env_vars={"SKYSCALE_EXECUTION_ID": execution_id},
-        command=["python3" if spec.gpu.docker_image else sys.executable, "-c", program()],
+        command=["/bin/sh", "-c", _PYTHON, sys.executable, program()],
         timeout_s=spec.timeout + SETUP_S, max_attempts=1,
     )  # fmt: skip
 

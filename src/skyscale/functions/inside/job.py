@@ -3,6 +3,8 @@
 Standard library only. The code runs in a process of its own, so that its deadline and its output can be bounded.
 """
 
+from __future__ import annotations
+
 import contextlib
 import json
 import os
