@@ -97,6 +97,14 @@ class Settings(BaseSettings):
         str, Field(alias="SKYSCALE_LOGGERS", pattern=r"^((wandb|tensorboard)(,(wandb|tensorboard))*)?$")
     ] = ""
     """Where runs are logged to that do not say it themselves: `wandb`, `tensorboard`, or both with a comma."""
+    public_base: Annotated[str | None, Field(alias="SKYSCALE_PUBLIC_BASE", pattern=r"^https?://[^\s?#]+$")] = None
+    """Where the world reaches this control plane, for the addresses of endpoints; by default where it listens."""
+    function_slots: Annotated[int, Field(alias="SKYSCALE_FUNCTION_SLOTS", ge=1)] = 4
+    """Calls of functions that run in sandboxes at once; more wait in line."""
+    function_max_warm: Annotated[int, Field(alias="SKYSCALE_FUNCTION_MAX_WARM", ge=0)] = 16
+    """Fresh sandboxes that are kept ready for all functions together."""
+    function_gpu_calls: Annotated[int, Field(alias="SKYSCALE_FUNCTION_GPU_CALLS", ge=0)] = 1
+    """Calls that run as jobs of a provider at once, which bounds what they spend; 0 refuses such functions."""
     grafana_base_url: Annotated[str | None, Field(alias="GRAFANA_BASE_URL")] = None
     """When set, run replies carry a link to the run's Grafana board."""
     grafana_dashboard_uid: Annotated[str, Field(alias="GRAFANA_RL_DASHBOARD_UID")] = "skyscale-rl-training"

@@ -19,6 +19,8 @@ from importlib.util import find_spec
 
 import httpx
 
+from skyscale.api import function_parts
+from skyscale.api.function_parts import FunctionParts
 from skyscale.api.notices import Notices
 from skyscale.api.reconcilers import Reconcilers
 from skyscale.artifacts.store import open_store, require_store
@@ -106,6 +108,7 @@ class Services:
     rollouts: RolloutService
     boxes: BoxService
     files: BoxFiles
+    functions: FunctionParts
     jobs: JobService
     outputs: JobOutputs
     inventory: Inventory
@@ -171,6 +174,7 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
         notes=notes, rollouts=RolloutService(database, notes, settings.artifact_root, library),
         problem_sets=problem_sets,
         hosts=hosts, boxes=boxes, files=BoxFiles(boxes), keys=KeyService(database),
+        functions=function_parts.build(settings, database, metrics, jobs, address, _label(settings)),
         jobs=jobs, outputs=JobOutputs(database, open_store(settings.artifact_root)),
         inventory=Inventory(jobs.places), meter=meter, runs=runs, swaps=swaps, http=http,
         reconcilers=Reconcilers(leadership, scheduler, coordinator, swaps, _sweeper(leadership, settings)),
@@ -196,6 +200,8 @@ async def running(parts: Services) -> AsyncGenerator[None]:
         stack.push_async_callback(parts.turns.stop)
         stack.push_async_callback(parts.boxes.stop)
         await parts.boxes.start()
+        stack.push_async_callback(parts.functions.calls.stop)
+        await parts.functions.calls.start()
         stack.push_async_callback(parts.notes.stop)
         await parts.notes.start()
         stack.push_async_callback(parts.meter.stop)

@@ -143,6 +143,10 @@ class JobService:
         status = existing.view.status if existing else JobStatus.QUEUED
         return JobCreated(execution_id=f"exec-{job_id}", job_id=job_id, status=status)
 
+    def check(self, body: TrainingJobCreate) -> None:
+        """Raise Invalid for a custom job that could not be made."""
+        custom.check(body, self.places)
+
     async def cancel(self, job_id: str) -> JobView:
         """Ask a custom job to stop; a job that has ended stays as it is. Raises Conflict for a job of a run."""
         async with self._db.write() as connection:
