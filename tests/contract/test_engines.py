@@ -20,7 +20,7 @@ def make_model(folder: Path, seed: int) -> Path:
     torch.manual_seed(seed)
     config = Qwen3Config(
         vocab_size=80, hidden_size=48, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
-        num_key_value_heads=2, head_dim=16, max_position_embeddings=2048, tie_word_embeddings=True,
+        num_key_value_heads=2, head_dim=32, max_position_embeddings=2048, tie_word_embeddings=True,
         initializer_range=0.15, eos_token_id=1,
     )  # fmt: skip
     Qwen3ForCausalLM(config).save_pretrained(folder)
