@@ -42,6 +42,16 @@ COMMANDS: dict[JobRole, Sequence[str]] = {
 """How the process of each role is started."""
 
 
+def with_policy(
+    commands: Mapping[JobRole, Sequence[str]], *, engine: str, python: str | None
+) -> Mapping[JobRole, Sequence[str]]:
+    """`commands` with policy servers that sample with `engine`, in `python` if another interpreter has its packages."""
+    if engine == "torch" and python is None:
+        return commands
+    command = (python or sys.executable, "-m", "skyscale.policy", "--engine", engine)
+    return {**commands, JobRole.POLICY: command}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dispatcher:
     """The actions; holds no state of its own."""

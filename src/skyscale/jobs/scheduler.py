@@ -19,7 +19,7 @@ from skyscale.auth.tokens import JobTokens
 from skyscale.errors import SkyscaleError
 from skyscale.events.service import EventLog
 from skyscale.jobs import queries, rules
-from skyscale.jobs.dispatch import COMMANDS, Dispatcher
+from skyscale.jobs.dispatch import COMMANDS, Dispatcher, with_policy
 from skyscale.jobs.provider import Provider
 from skyscale.jobs.queries import JobRecord
 from skyscale.jobs.rules import Seen, Step
@@ -62,7 +62,8 @@ class Scheduler:
         self._clock = clock
         self._do = Dispatcher(
             database=database, events=events, tokens=tokens, metrics=metrics, providers=providers, url=url,
-            clock=clock, commands=commands,
+            clock=clock,
+            commands=with_policy(commands, engine=settings.policy_engine, python=settings.policy_python),
         )  # fmt: skip
         self._busy: dict[str, asyncio.Task[None]] = {}
         self._listening_since = self._last_look = clock()

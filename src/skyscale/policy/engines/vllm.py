@@ -169,6 +169,7 @@ class VllmEngine:
             generation_config="vllm",  # the model's own sampling defaults would bend the distribution
             enforce_eager=not torch.cuda.is_available(),
             disable_log_stats=True,
+            worker_extension_cls="skyscale.policy.engines.vllm_worker.WorkerExtension",
         )
         return AsyncLLM.from_engine_args(arguments, stat_loggers=[lambda *_: self._counters])
 
@@ -279,7 +280,7 @@ class VllmEngine:
     async def _activate(self, folder: Path, version: int) -> None:
         try:
             await self._vllm.pause_generation(mode="keep", clear_cache=False)
-            await self._vllm.collective_rpc("reload_weights", kwargs={"weights_path": str(folder)})
+            await self._vllm.collective_rpc("replace_weights", args=(str(folder),))
             await self._vllm.update_weight_version(str(version))
             self._version = version
             await self._vllm.resume_generation()
