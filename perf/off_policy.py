@@ -44,8 +44,9 @@ from skyscale.wire.episodes import Outcome
 from skyscale.wire.problems import Problem
 from skyscale.worker.extract import extract_code
 
-ARMS: dict[str, dict[str, str]] = {
+ARMS: dict[str, dict[str, object]] = {
     "corrected": {},
+    "decoupled": {"clip_engine": False, "importance_low": 0.5},
     "naive": {"proximal": "engine", "correction": "none"},
     "uncorrected": {"correction": "none"},
 }
