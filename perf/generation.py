@@ -1,9 +1,9 @@
 """Tokens per second of the torch engine against transformers' `generate` and vLLM, side by side, one thread each.
 
-All sample at temperature 1 from the same prompt, without an end-of-sequence, the same number of tokens. Transformers is
-given its best case, one batch of equal rows in its own process with no HTTP. Ours and vLLM are asked over HTTP, in calls
-of 8 samples with ids and log-probabilities, as a rollout worker asks; vLLM is its own OpenAI server with its default
-engine settings, and takes part when `--vllm-python` names an interpreter that has it (`make vllm`).
+All sample at temperature 1 from the same prompt, without an end-of-sequence, the same number of tokens. Transformers
+is given its best case, one batch of equal rows in its own process with no HTTP. Ours and vLLM are asked over HTTP, in
+calls of 8 samples with ids and log-probabilities, as a rollout worker asks; vLLM is its own OpenAI server with its
+default engine settings, and takes part when `--vllm-python` names an interpreter that has it (`make vllm`).
 
 The last line is JSON: how many times as many tokens per second we make, by the number of completions in flight.
 """

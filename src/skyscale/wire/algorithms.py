@@ -64,7 +64,6 @@ PRESETS: dict[PresetName, Preset] = {
         ("2505.24298", "2110.00641"),
         {
             "advantage": "mean_std", "clip_high": 0.2, "clip_engine": False, "minibatches": 4, "importance_cap": 5.0,
-            "importance_low": 0.0,
         },
     ),
 }  # fmt: skip
@@ -105,7 +104,7 @@ class Algorithm(Request):
     """The probability ratio is clipped to [1 - clip_low, 1 + clip_high] (arXiv:2503.14476)."""
     clip_engine: bool = True
     """The clip also stops tokens whose ratio to the engine that sampled is beyond the bounds: old batches cannot push a
-    token further than fresh ones may. For token ratios with a surrogate to a recomputed policy; elsewhere false."""
+    token further than fresh ones may. Part of `correction`, for token ratios with a surrogate; elsewhere false."""
     proximal: Literal["recomputed", "engine"] = "recomputed"
     """What the ratio divides by: the trainer's policy at the start of the batch, or the engine that sampled (naive)."""
     aggregation: Literal["token_mean", "sequence_mean", "constant"] = "token_mean"
@@ -115,7 +114,7 @@ class Algorithm(Request):
     """`token`: each token's loss is weighted by the truncated, masked trainer/engine probability ratio."""
     importance_cap: Annotated[float, Field(ge=1)] = 2.0
     """Upper bound of the trainer/engine probability ratio that weights each token."""
-    importance_low: Annotated[float, Field(ge=0, le=1)] = 0.5
+    importance_low: Annotated[float, Field(ge=0, le=1)] = 0.0
     importance_high: Annotated[float, Field(ge=1)] = 5.0
     """Tokens whose trainer/engine ratio leaves [importance_low, importance_high] are masked."""
     sequence_mask: Literal["none", "geometric", "product"] = "none"
@@ -154,7 +153,7 @@ class Algorithm(Request):
 
 
 def _has_token_clip(values: dict[str, Any]) -> bool:
-    plain = {"ratio": "token", "clip": "surrogate", "proximal": "recomputed"}
+    plain = {"ratio": "token", "clip": "surrogate", "proximal": "recomputed", "correction": "token"}
     return all(values.get(name, value) == value for name, value in plain.items())
 
 
@@ -187,7 +186,8 @@ def contradictions(algorithm: Algorithm) -> list[str]:
         ),
         (
             algorithm.clip_engine and not _has_token_clip(algorithm.model_dump()),
-            "algorithm.clip_engine needs ratio 'token', clip 'surrogate' and proximal 'recomputed': leave it out",
+            "algorithm.clip_engine needs correction 'token', ratio 'token', clip 'surrogate' and proximal "
+            "'recomputed': leave it out",
         ),
         (
             algorithm.overlong == "penalty" and algorithm.overlong_penalty == 0,

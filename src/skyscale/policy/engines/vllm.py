@@ -257,7 +257,7 @@ class VllmEngine:
                 on_event(TokenEvent(completion.index, token, logprob, self._version, completion.finish_reason))
             if completion.finish_reason is not None:
                 break
-        # vLLM's own spans are exact; what is served when an output arrives is as good unless several steps arrive as one.
+        # vLLM's own spans are exact; what is served when an output arrives is so unless several steps arrive as one.
         completion.versions = _versions(part, len(completion.token_ids)) or completion.versions
 
     def _ends_with_stop(self, ids: list[int], stops: tuple[str, ...]) -> bool:

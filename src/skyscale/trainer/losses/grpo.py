@@ -5,8 +5,8 @@
 
 With `rho_N`, old / engine, the bounds hold for the ratio to the engine too, which is rho * ratio: they are divided by
 max(1, rho) and min(1, rho). A token that has already moved so far since it was sampled has no gradient that moves it
-further, whatever batch says so; the papers' own ratio is to the policy that sampled, so theirs does the same. With a rho
-of 1 nothing changes.
+further, whatever batch says so; the papers' own ratio is to the policy that sampled, so theirs does the same. With a
+rho of 1 nothing changes.
 
 Deviations from the paper: the bounds are asymmetric (DAPO, arXiv:2503.14476), the caller takes the mean over all tokens
 of the batch instead of per sequence first, and there is no KL term. Letters: N completion tokens.
@@ -46,7 +46,9 @@ def grpo_loss(
     low: float | Tensor = 1.0 - clip_low
     high: float | Tensor = 1.0 + clip_high
     if rho_N is not None:
-        low, high = low / rho_N.clamp(max=1.0), high / rho_N.clamp(min=1.0)
+        # Each bound where it can be in force, so that they cannot cross: the upper one for what is to become likelier.
+        low = torch.where(advantage_N < 0, low / rho_N.clamp(max=1.0), 0.0)
+        high = torch.where(advantage_N < 0, torch.inf, high / rho_N.clamp(min=1.0))
     ratio_N = torch.exp(logprob_N - old_logprob_N)
     free_N = ratio_N * advantage_N
     bound_N = torch.clamp(ratio_N, low, high) * advantage_N
