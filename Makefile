@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 DEMO_FLAGS ?=
 PYTEST_FLAGS ?=
 
-.PHONY: demo test test-dashboard test-sandboxes test-vllm vllm check unit lint lock bench clean dashboard up
+.PHONY: demo test test-dashboard test-ray test-sandboxes test-vllm vllm check unit lint lock bench clean dashboard up
 
 demo: $(VENV)/.ready
 	@$(BIN)/skyscale demo $(DEMO_FLAGS)
@@ -54,6 +54,11 @@ test-vllm: .venv-vllm/.ready
 	@.venv-vllm/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements/vllm.lock
 	@.venv-vllm/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
+
+# Ray is about 400 MB with what it needs: installed here and not by default. A cluster of two nodes is started on loopback.
+test-ray: $(VENV)/.ready
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements/ray.lock
+	$(BIN)/python -m pytest -m ray tests/contract/test_provider.py tests/e2e/test_ray.py $(PYTEST_FLAGS)
 
 # Everything a benchmark against other libraries needs on top.
 bench: $(VENV)/.ready

@@ -66,7 +66,7 @@ def main() -> None:
     names = [options.only] if options.only else ["0.6b", "4b"] if is_gpu else ["toy"]
     device = torch.cuda.get_device_name() if is_gpu else "cpu"
     result = {"device": device, "owed": not is_gpu, "torch": torch.__version__, "batch_groups": options.groups}
-    print(json.dumps(result | {"shapes": {name: compare(name, options) for name in names}}, indent=1))
+    print(json.dumps(result | {"shapes": {name: compare(name, options) for name in names}}))
 
 
 def compare(name: str, options: argparse.Namespace) -> dict[str, Any]:

@@ -67,7 +67,7 @@ def inside(rounds: int) -> None:
          "p50_ratio": round(w / found[0][2], 3)}
         for name, c, w in found
     ]  # fmt: skip
-    print(json.dumps(rows, indent=1))
+    print(json.dumps(rows))
 
 
 class _Parts:

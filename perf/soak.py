@@ -136,7 +136,7 @@ def main() -> None:
     parser.add_argument("--episodes", type=int, default=20_000)
     parser.add_argument("--max-s", type=float, default=1200)
     asked = parser.parse_args()
-    print(json.dumps(asyncio.run(soaked(asked.backend, asked.episodes, asked.max_s)), indent=2))
+    print(json.dumps(asyncio.run(soaked(asked.backend, asked.episodes, asked.max_s))))
 
 
 if __name__ == "__main__":

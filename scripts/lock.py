@@ -11,6 +11,7 @@ from pathlib import Path
 LOCKS = {
     "dev": ["pyproject.toml", "--extra", "all", "--group", "dev"],
     "bench": ["pyproject.toml", "--extra", "all", "--group", "dev", "--group", "bench"],
+    "ray": ["pyproject.toml", "--extra", "all", "--group", "dev", "--group", "ray"],
     "vllm": ["requirements/vllm.in", "--override", "requirements/vllm-overrides.txt"],
 }
 QUIETLY = ["--quiet", "--no-header", "--no-annotate", "--no-emit-find-links", "--no-emit-index-url"]

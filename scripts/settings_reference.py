@@ -5,7 +5,15 @@ from pathlib import Path
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from skyscale.settings import HostSettings, JobSettings, LogSettings, Settings, VmSettings
+from skyscale.settings import (
+    HostSettings,
+    JobSettings,
+    LogSettings,
+    RaySettings,
+    S3Settings,
+    Settings,
+    VmSettings,
+)
 
 
 def row(field: FieldInfo) -> str:
@@ -22,6 +30,8 @@ def main() -> None:
         ("Control plane", Settings),
         ("Sandbox host", HostSettings),
         ("Virtual-machine sandboxes", VmSettings),
+        ("Ray", RaySettings),
+        ("Artifacts on S3", S3Settings),
         ("Job processes", JobSettings),
         ("Logs of all of them", LogSettings),
     ):

@@ -155,6 +155,8 @@ async def test_a_sandbox_is_used_once_and_closed_twice(backend: SandboxBackend) 
         await sandbox.run_program("print(1)", "", Limits())
     await sandbox.close()
     await sandbox.close()
+    unused = await backend.acquire()
+    await asyncio.gather(unused.close(), unused.close())
 
 
 async def test_it_sees_no_environment_no_descriptors_no_processes(backend: SandboxBackend) -> None:

@@ -165,7 +165,7 @@ class EpisodeService:
         if group.state not in (GroupState.OPEN, GroupState.PLANNED, GroupState.EXPIRED):
             raise Conflict(f"group {group_id!r} was already pushed", code="group_not_open")
         problem = self._library.open(run.spec.problem_set).get(group.problem_id)
-        verdicts = await self._judging.verdicts(problem, codes)
+        verdicts = await self._judging.verdicts(problem, codes, run.run_id)
         self._note(group_id, codes, verdicts)
         judged = zip(codes, verdicts, strict=True)
         self._buffer.judged.remember(
@@ -183,8 +183,9 @@ class EpisodeService:
         """
         played = await self.played(group_id)
         problem = self._library.open(played.spec.problem_set).get(played.problem_id)
-        verdicts = await self._judging.verdicts(problem, [episode.code for episode in group.episodes])
-        self._note(group_id, [episode.code for episode in group.episodes], verdicts)
+        codes = [episode.code for episode in group.episodes]
+        verdicts = await self._judging.verdicts(problem, codes, played.spec.run_id)
+        self._note(group_id, codes, verdicts)
         judged = judged_group(played.spec.run_id, group_id, played.problem_id, group, verdicts)
         try:
             stored = await self._buffer.keep(judged)

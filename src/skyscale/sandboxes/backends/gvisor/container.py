@@ -116,7 +116,7 @@ class Container:
                 os.kill(pid, signal.SIGKILL)
 
     async def destroy(self) -> None:
-        """Kill, and return when container, processes and descriptors are gone; safe to call twice."""
+        """Kill, and return when container, processes and descriptors are gone; safe to call twice, also at once."""
         if self._pidfd < 0:
             return
         deadline = self._loop.time() + _END_WAIT_S
@@ -143,6 +143,8 @@ class Container:
         await asyncio.wait([self._gone], timeout=_END_WAIT_S)
 
     def _release(self) -> None:
+        if self._pidfd < 0:  # another destroyer was waiting beside this one and came first
+            return
         descriptors = [self._pidfd, *self._outputs]
         for descriptor in descriptors:
             self._loop.remove_reader(descriptor)
