@@ -13,7 +13,8 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 
 COLORS = {
-    "corrected": "#1b7837", "decoupled": "#5aae61", "naive": "#c2710c", "uncorrected": "#b2182b", "staleness 0": "#444444",
+    "corrected": "#1b7837", "decoupled": "#5aae61", "naive": "#c2710c", "uncorrected": "#b2182b",
+    "staleness 0": "#444444",
 }  # fmt: skip
 LABELS = {
     "corrected": "decoupled, the clip counts the age (default)", "decoupled": "decoupled, masked outside [0.5, 5]",
