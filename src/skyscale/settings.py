@@ -90,6 +90,10 @@ class Settings(BaseSettings):
     """Newest groups of a run, of training and of evaluation each, whose completions are kept in full."""
     rollouts_sample_every: Annotated[int, Field(alias="SKYSCALE_ROLLOUTS_SAMPLE_EVERY", ge=0)] = 50
     """Of older training groups every so many keep their completions too; 0 keeps none."""
+    policy_engine: Annotated[Literal["torch", "vllm"], Field(alias="SKYSCALE_POLICY_ENGINE")] = "torch"
+    """What samples in the policy servers of runs (docs/engines.md)."""
+    policy_python: Annotated[str | None, Field(alias="SKYSCALE_POLICY_PYTHON", min_length=1)] = None
+    """Python interpreter of this host's policy servers, for an engine with an environment of its own."""
     prices: Annotated[str, Field(alias="SKYSCALE_PRICES")] = ""
     """Changes to the price list, as JSON: `{"local": {"h100": 1.9, "cpu": 0.02, "sandbox": 0.01}}` in dollars per hour
     of one accelerator, one core, one sandbox at work."""

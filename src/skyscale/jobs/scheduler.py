@@ -20,7 +20,7 @@ from skyscale.auth.tokens import JobTokens
 from skyscale.errors import SkyscaleError, Unavailable
 from skyscale.events.service import EventLog
 from skyscale.jobs import queries, rules
-from skyscale.jobs.dispatch import COMMANDS, Dispatcher
+from skyscale.jobs.dispatch import COMMANDS, Dispatcher, with_policy
 from skyscale.jobs.endings import Endings
 from skyscale.jobs.ledger import Ledger
 from skyscale.jobs.provider import Provider
@@ -69,7 +69,8 @@ class Scheduler:
         endings = Endings(ledger=ledger, metrics=metrics, providers=providers)
         starter = Starter(
             ledger=ledger, endings=endings, tokens=tokens, metrics=metrics, places=service.places,
-            settings=settings, url=url, commands=commands,
+            settings=settings, url=url,
+            commands=with_policy(commands, engine=settings.policy_engine, python=settings.policy_python),
         )  # fmt: skip
         self._do = Dispatcher(ledger=ledger, endings=endings, starter=starter)
         self._reaper = Reaper(database=database, providers=providers)
