@@ -8,7 +8,7 @@ import pytest
 from safetensors import safe_open
 
 from skyscale.errors import Invalid
-from skyscale.runs.memory import CUDA, GIB, Shape, estimate, require_fit
+from skyscale.runs.memory import CUDA, Shape, estimate, require_fit
 from skyscale.runs.resolve import resolve
 from skyscale.starter.location import MODEL_DIR
 from skyscale.wire.runs import RunCreate, RunSpec

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import click
 
@@ -86,12 +86,14 @@ def _show(client: Client, execution_id: str) -> None:
 
 def _arguments(value: Any) -> Any:
     """The input of a function that takes arguments."""
-    if value is None or (isinstance(value, dict) and value.keys() <= {"args", "kwargs", "init"}):
-        return value
+    if value is None or (
+        isinstance(value, dict) and cast("dict[str, Any]", value).keys() <= {"args", "kwargs", "init"}
+    ):
+        return cast("Any", value)
     if isinstance(value, list):
-        return {"args": value}
+        return {"args": cast("Any", value)}
     if isinstance(value, dict):
-        return {"kwargs": value}
+        return {"kwargs": cast("Any", value)}
     raise click.UsageError("this function takes arguments: give an object or a list")
 
 

@@ -34,7 +34,6 @@ from skyscale.store.engine import Database
 from skyscale.telemetry.metrics import Metrics
 from skyscale.wire.batches import GroupFinish, GroupFinished
 from skyscale.wire.episodes import GroupTicket, GroupVerdicts, Outcome, Purpose, TicketReply, TicketRequest, Verdict
-from skyscale.wire.problems import Problem
 from skyscale.wire.runs import RunSpec
 
 if TYPE_CHECKING:
@@ -201,27 +200,6 @@ class EpisodeService:
             rewards=[t.reward for t in kept], outcomes=[t.outcome for t in kept],
             accepted=stored.accepted, duplicates=stored.duplicates,
         )  # fmt: skip
-
-    async def _judged(self, group_id: str, problem: Problem, codes: list[str], run_id: str) -> list[Verdict]:
-        began_ns = time.time_ns() if traces.recorder is not None else 0
-        verdicts = await self._judging.verdicts(problem, codes, run_id)
-        if traces.recorder is not None:
-            traces.recorder.record(Stage.JUDGE, group_id, began_ns, programs=len(codes))
-        return verdicts
-
-    async def _judged(self, group_id: str, problem: Problem, codes: list[str], run_id: str) -> list[Verdict]:
-        began_ns = time.time_ns() if traces.recorder is not None else 0
-        verdicts = await self._judging.verdicts(problem, codes, run_id)
-        if traces.recorder is not None:
-            traces.recorder.record(Stage.JUDGE, group_id, began_ns, programs=len(codes))
-        return verdicts
-
-    async def _judged(self, group_id: str, problem: Problem, codes: list[str], run_id: str) -> list[Verdict]:
-        began_ns = time.time_ns() if traces.recorder is not None else 0
-        verdicts = await self._judging.verdicts(problem, codes, run_id)
-        if traces.recorder is not None:
-            traces.recorder.record(Stage.JUDGE, group_id, began_ns, programs=len(codes))
-        return verdicts
 
     async def played(self, group_id: str) -> "Played":
         """Whose group this is and what it is about. Raises NotFound."""

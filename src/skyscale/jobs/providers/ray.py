@@ -125,7 +125,7 @@ class RayProvider:
     async def owned(self) -> Sequence[Owned]:
         """Our submissions that wait or run."""
         rows = cast("list[dict[str, Any]]", (await self._get("/api/jobs/")).json())
-        mine = [row for row in rows if row["status"] in LIVE and (row["metadata"] or {}).get("skyscale") == self._owner]
+        mine = [row for row in rows if row["status"] in LIVE and _labels(row).get("skyscale") == self._owner]
         return [
             Owned(row["metadata"]["skyscale-job"], int(row["metadata"]["skyscale-attempt"]), row["submission_id"])
             for row in mine
@@ -272,6 +272,10 @@ def _offers(nodes: Sequence[Mapping[str, float]]) -> list[Offer]:
 
 def _type_of(model: str) -> str:
     return GPUS[model].name if model in GPUS else model.upper()
+
+
+def _labels(row: Mapping[str, Any]) -> dict[str, str]:
+    return row["metadata"] or {}
 
 
 def _last_line(answer: httpx.Response) -> str:

@@ -155,6 +155,9 @@ class VllmEngine:
             self._failure = self._vllm.dead_error
         return self._failure
 
+    def _counters_of(self, *_: object) -> "_Counters":
+        return self._counters
+
     def _open(self) -> Any:
         folder = self._merged(self._folder) if is_adapter(self._folder) else self._folder
         arguments = AsyncEngineArgs(
@@ -171,7 +174,7 @@ class VllmEngine:
             disable_log_stats=True,
             worker_extension_cls="skyscale.policy.engines.vllm_worker.WorkerExtension",
         )
-        return AsyncLLM.from_engine_args(arguments, stat_loggers=[lambda *_: self._counters])
+        return AsyncLLM.from_engine_args(arguments, stat_loggers=[self._counters_of])
 
     # -- sampling --
 
@@ -223,7 +226,7 @@ class VllmEngine:
         return completion
 
     def _parameters(self, request: GenerateRequest, seed: int, *, is_followed: bool) -> Any:
-        return SamplingParams(
+        return SamplingParams(  # pyright: ignore[reportCallIssue]
             max_tokens=request.max_new_tokens,
             temperature=request.temperature,
             seed=seed,

@@ -51,6 +51,7 @@ def grpo_loss(
         high = torch.where(advantage_N < 0, torch.inf, high / rho_N.clamp(min=1.0))
     ratio_N = torch.exp(logprob_N - old_logprob_N)
     free_N = ratio_N * advantage_N
-    bound_N = torch.clamp(ratio_N, low, high) * advantage_N
+    clipped_N = torch.clamp(ratio_N, low, high)  # pyright: ignore[reportCallIssue, reportArgumentType] - a mixture works
+    bound_N = clipped_N * advantage_N
     loss_N = -weight_N * torch.minimum(free_N, bound_N)
     return PolicyLoss(loss_N, ratio_N.detach(), (bound_N < free_N).detach())
