@@ -19,6 +19,7 @@ from skyscale.buffer.parsing import check_id
 from skyscale.buffer.queries import GroupRow, RunRow
 from skyscale.buffer.rules import GroupState, RunState
 from skyscale.buffer.service import BufferService
+from skyscale.buffer.verdicts import key_of_program
 from skyscale.buffer.wakeup import wait_for
 from skyscale.episodes import rules
 from skyscale.episodes.curriculum import Curricula
@@ -33,6 +34,7 @@ from skyscale.store.engine import Database
 from skyscale.telemetry.metrics import Metrics
 from skyscale.wire.batches import GroupFinish, GroupFinished
 from skyscale.wire.episodes import GroupTicket, GroupVerdicts, Outcome, Purpose, TicketReply, TicketRequest, Verdict
+from skyscale.wire.problems import Problem
 from skyscale.wire.runs import RunSpec
 
 if TYPE_CHECKING:
@@ -168,8 +170,9 @@ class EpisodeService:
         verdicts = await self._judging.verdicts(problem, codes, run.run_id)
         self._note(group_id, codes, verdicts)
         judged = zip(codes, verdicts, strict=True)
-        self._buffer.judged.remember(
-            group_id, {code: v.reward for code, v in judged if v.outcome != Outcome.INFRASTRUCTURE_FAILURE}
+        await self._buffer.judged(
+            group_id,
+            {key_of_program(c): v.reward for c, v in judged if v.outcome != Outcome.INFRASTRUCTURE_FAILURE},
         )
         return GroupVerdicts(verdicts=verdicts)
 
@@ -198,6 +201,27 @@ class EpisodeService:
             rewards=[t.reward for t in kept], outcomes=[t.outcome for t in kept],
             accepted=stored.accepted, duplicates=stored.duplicates,
         )  # fmt: skip
+
+    async def _judged(self, group_id: str, problem: Problem, codes: list[str], run_id: str) -> list[Verdict]:
+        began_ns = time.time_ns() if traces.recorder is not None else 0
+        verdicts = await self._judging.verdicts(problem, codes, run_id)
+        if traces.recorder is not None:
+            traces.recorder.record(Stage.JUDGE, group_id, began_ns, programs=len(codes))
+        return verdicts
+
+    async def _judged(self, group_id: str, problem: Problem, codes: list[str], run_id: str) -> list[Verdict]:
+        began_ns = time.time_ns() if traces.recorder is not None else 0
+        verdicts = await self._judging.verdicts(problem, codes, run_id)
+        if traces.recorder is not None:
+            traces.recorder.record(Stage.JUDGE, group_id, began_ns, programs=len(codes))
+        return verdicts
+
+    async def _judged(self, group_id: str, problem: Problem, codes: list[str], run_id: str) -> list[Verdict]:
+        began_ns = time.time_ns() if traces.recorder is not None else 0
+        verdicts = await self._judging.verdicts(problem, codes, run_id)
+        if traces.recorder is not None:
+            traces.recorder.record(Stage.JUDGE, group_id, began_ns, programs=len(codes))
+        return verdicts
 
     async def played(self, group_id: str) -> "Played":
         """Whose group this is and what it is about. Raises NotFound."""
