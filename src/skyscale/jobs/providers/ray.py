@@ -125,10 +125,11 @@ class RayProvider:
     async def owned(self) -> Sequence[Owned]:
         """Our submissions that wait or run."""
         rows = cast("list[dict[str, Any]]", (await self._get("/api/jobs/")).json())
-        mine = [row for row in rows if row["status"] in LIVE and _labels(row).get("skyscale") == self._owner]
+        marks = {row["submission_id"]: _labels(row) for row in rows if row["status"] in LIVE}
         return [
-            Owned(row["metadata"]["skyscale-job"], int(row["metadata"]["skyscale-attempt"]), row["submission_id"])
-            for row in mine
+            Owned(mark["skyscale-job"], int(mark["skyscale-attempt"]), name)
+            for name, mark in marks.items()
+            if mark.get("skyscale") == self._owner
         ]
 
     def _id(self, job_id: str, attempt: int) -> str:
@@ -270,12 +271,12 @@ def _offers(nodes: Sequence[Mapping[str, float]]) -> list[Offer]:
     ]  # fmt: skip
 
 
+def _labels(row: Mapping[str, Any]) -> dict[str, str]:
+    return cast("dict[str, str]", row["metadata"] or {})
+
+
 def _type_of(model: str) -> str:
     return GPUS[model].name if model in GPUS else model.upper()
-
-
-def _labels(row: Mapping[str, Any]) -> dict[str, str]:
-    return row["metadata"] or {}
 
 
 def _last_line(answer: httpx.Response) -> str:
