@@ -5,7 +5,7 @@ from pathlib import Path
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from skyscale.settings import HostSettings, JobSettings, LogSettings, Settings, VmSettings
+from skyscale.settings import HostSettings, JobSettings, LogSettings, Settings, TraceSettings, VmSettings
 
 
 def row(field: FieldInfo) -> str:
@@ -24,6 +24,7 @@ def main() -> None:
         ("Virtual-machine sandboxes", VmSettings),
         ("Job processes", JobSettings),
         ("Logs of all of them", LogSettings),
+        ("Traces of all of them", TraceSettings),
     ):
         lines += ["", f"## {title}", "", "| variable | default | meaning |", "|---|---|---|"]
         lines += [row(field) for field in model.model_fields.values()]

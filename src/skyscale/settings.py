@@ -186,6 +186,18 @@ class LogSettings(BaseSettings):
     """`json` writes an object a line, with `run_id` and `job_id` where there is one."""
 
 
+class TraceSettings(BaseSettings):
+    """Where a process sends its traces; jobs on this host inherit it."""
+
+    model_config = SettingsConfigDict(use_attribute_docstrings=True, frozen=True, populate_by_name=True, extra="ignore")
+
+    endpoint: Annotated[str | None, Field(alias="OTEL_EXPORTER_OTLP_ENDPOINT", pattern=r"^(https?://\S+)?$")] = None
+    """Receiver of OpenTelemetry traces (OTLP over HTTP), as `http://127.0.0.1:4318`; unset, there are none. Needs
+    `skyscale[otel]`. The SDK's other settings hold too, as `OTEL_EXPORTER_OTLP_HEADERS`."""
+    share: Annotated[float, Field(alias="OTEL_TRACES_SAMPLER_ARG", ge=0, le=1)] = 1.0
+    """Share of the groups that are traced, each as a whole."""
+
+
 class JobSettings(BaseSettings):
     """The three settings of a job's process."""
 

@@ -6,6 +6,7 @@
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -24,6 +25,8 @@ from skyscale.buffer.writer import PushWriter
 from skyscale.errors import Invalid, NotFound
 from skyscale.events.service import EventLog
 from skyscale.store.engine import Database
+from skyscale.telemetry import traces
+from skyscale.telemetry.traces import Stage
 from skyscale.wire.base import utc_now
 from skyscale.wire.batches import BufferStats, LeaseRequest, PushReply, RolloutWindow, SampleRequest
 from skyscale.wire.runs import RunSpec
@@ -98,14 +101,24 @@ class BufferService:
         """Store a parsed push; rewards are compared with what was judged."""
         for group in push.groups:
             self.judged.check(group.push)
-        reply = await self._writer.write(push)
+        reply = await self._write(push)
         for group in push.groups:
             self.judged.forget(group.push.group_id)
         return reply
 
     async def keep(self, group: ParsedGroup) -> PushReply:
         """Store a group whose rewards come from the judge itself."""
-        return await self._writer.write(ParsedPush(groups=[group]))
+        return await self._write(ParsedPush(groups=[group]))
+
+    async def _write(self, push: ParsedPush) -> PushReply:
+        if traces.recorder is None:
+            return await self._writer.write(push)
+        began_ns = time.time_ns()
+        reply = await self._writer.write(push)
+        for group in push.groups:
+            id_, num = group.push.group_id, len(group.push.trajectories)
+            traces.recorder.record(Stage.PUSH, id_, began_ns, trajectories=num)
+        return reply
 
     async def sample(self, request: SampleRequest) -> bytes:
         """The JSON of a `SampleReply`; stored JSON is passed on as it was stored.
