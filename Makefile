@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 DEMO_FLAGS ?=
 PYTEST_FLAGS ?=
 
-.PHONY: demo test test-dashboard test-sandboxes check unit lint lock bench clean dashboard up
+.PHONY: demo test test-dashboard test-sandboxes check unit lint lock bench clean dashboard up docs
 
 demo: $(VENV)/.ready
 	@$(BIN)/skyscale demo $(DEMO_FLAGS)
@@ -45,6 +45,10 @@ test-sandboxes: $(VENV)/.ready
 bench: $(VENV)/.ready
 	$(BIN)/pip install --quiet -r requirements/bench.lock
 
+# The documentation as a site, in build/site; strict about links.
+docs: $(VENV)/.ready
+	@$(BIN)/python scripts/site/build.py
+
 lock: $(VENV)/.ready
 	$(BIN)/python scripts/lock.py
 
@@ -57,4 +61,4 @@ $(VENV)/.ready: requirements/dev.lock pyproject.toml
 	@touch $@
 
 clean:
-	rm -rf $(VENV) src/skyscale/dashboard_dist .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build src/skyscale/dashboard_dist .pytest_cache .ruff_cache .hypothesis

@@ -1,4 +1,4 @@
-"""Spans by OTLP over HTTP, with the OpenTelemetry SDK; imported by `traces.start` when traces are on, and by nobody else.
+"""Spans by OTLP over HTTP, with the OpenTelemetry SDK; imported by `traces.start`.
 
 The endpoint, headers, time-outs and the batch's size are the SDK's own settings (`OTEL_EXPORTER_OTLP_*`, `OTEL_BSP_*`).
 Whole traces are sampled: the decision follows from the trace's id, so every process makes the same one.

@@ -103,4 +103,4 @@ def trace_batch(
 ) -> None:  # fmt: skip
     """The same span in the trace of every group of a batch."""
     for group in groups:
-        recorder.record(stage, group.group_id, began_ns, key=lease_id, lease_id=lease_id, **attributes)
+        recorder.record(stage, group.group_id, began_ns, key=lease_id, error="", lease_id=lease_id, **attributes)
