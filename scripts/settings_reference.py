@@ -5,7 +5,15 @@ from pathlib import Path
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from skyscale.settings import HostSettings, JobSettings, LogSettings, Settings, TraceSettings, VmSettings
+from skyscale.settings import (
+    HostSettings,
+    JobSettings,
+    LogSettings,
+    RailwaySettings,
+    Settings,
+    TraceSettings,
+    VmSettings,
+)
 
 
 def row(field: FieldInfo) -> str:
@@ -23,6 +31,7 @@ def main() -> None:
         ("Sandbox host", HostSettings),
         ("Virtual-machine sandboxes", VmSettings),
         ("Job processes", JobSettings),
+        ("Container services", RailwaySettings),
         ("Logs of all of them", LogSettings),
         ("Traces of all of them", TraceSettings),
     ):

@@ -177,6 +177,27 @@ class VmSettings(BaseSettings):
     """Virtual processors of one machine."""
 
 
+class RailwaySettings(BaseSettings):
+    """Where container services are deployed to."""
+
+    model_config = SettingsConfigDict(use_attribute_docstrings=True, frozen=True, populate_by_name=True, extra="ignore")
+
+    project_token: Annotated[SecretStr | None, Field(alias="RAILWAY_TOKEN")] = None
+    """A project token of Railway's: it says which project and environment, too."""
+    api_token: Annotated[SecretStr | None, Field(alias="RAILWAY_API_TOKEN")] = None
+    """A token of an account or workspace, used when there is no project token."""
+    project_id: Annotated[str | None, Field(alias="RAILWAY_PROJECT_ID")] = None
+    """Needed with RAILWAY_API_TOKEN."""
+    environment_id: Annotated[str | None, Field(alias="RAILWAY_ENVIRONMENT_ID")] = None
+    """Needed with RAILWAY_API_TOKEN."""
+    api_url: Annotated[str, Field(alias="RAILWAY_API_URL", pattern=r"^https?://\S+$")] = (
+        "https://backboard.railway.com/graphql/v2"
+    )
+    """Railway's GraphQL API."""
+    max_services: Annotated[int, Field(alias="RAILWAY_MAX_SERVICES", ge=0)] = 10
+    """Services that may be there at once; each costs money while it runs."""
+
+
 class LogSettings(BaseSettings):
     """How a process writes its log; jobs on this host inherit it."""
 

@@ -58,7 +58,8 @@ from skyscale.runs.views import RunViews
 from skyscale.sandboxes.layers import missing_needed
 from skyscale.sandboxes.loading import WORKSPACES, load_backend, load_workspaces
 from skyscale.sandboxes.sandbox import SandboxBackend
-from skyscale.settings import Settings
+from skyscale.services.service import ContainerServices
+from skyscale.settings import RailwaySettings, Settings
 from skyscale.store.engine import Database
 from skyscale.store.migrate import upgrade
 from skyscale.telemetry.metrics import Metrics
@@ -99,6 +100,7 @@ class Services:
     sweeper: Sweeper
     boxes: BoxService
     files: BoxFiles
+    containers: ContainerServices
     jobs: JobService
     scheduler: Scheduler
     runs: RunService
@@ -166,6 +168,7 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
         sweeper=Sweeper(database, Retention(settings.rollouts_keep, settings.rollouts_sample_every)),
         problem_sets=problem_sets,
         hosts=hosts, boxes=boxes, files=BoxFiles(boxes), keys=KeyService(database),
+        containers=ContainerServices(RailwaySettings(), http, _label(settings)),
         jobs=jobs, scheduler=scheduler, runs=runs, swaps=swaps, coordinator=coordinator, http=http,
         views=RunViews(database, events, jobs, buffer, episodes.evaluations, episodes.curricula, settings),
     )  # fmt: skip

@@ -21,6 +21,7 @@ TABLE = {
     "buffer": ("skyscale.cli.buffer:buffer", "Look into a run's experience buffer."),
     "sandbox": ("skyscale.cli.sandbox:sandbox", "Make isolated places to run code, and use them."),
     "sandboxd": ("skyscale.cli.sandboxd:sandboxd", "Run untrusted code for a control plane on another machine."),
+    "services": ("skyscale.cli.services:services", "Deploy container services at Railway, call them, delete them."),
     "doctor": ("skyscale.cli.doctor:doctor", "Say what isolates untrusted code on this host."),
     "login": ("skyscale.cli.login:login", "Keep an API key for a control plane."),
     "logout": ("skyscale.cli.login:logout", "Forget it."),
