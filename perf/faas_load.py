@@ -26,7 +26,8 @@ def play(url: str, options: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
         environment = os.environ | {
-            "ITERATIONS": str(options.iterations), "FUNCTION_NAME": options.function, "REPORT": str(report),
+            "ITERATIONS": str(options.iterations), "USERS": str(options.users),
+            "FUNCTION_NAME": options.function, "REPORT": str(report),
         }  # fmt: skip
         command = [sys.executable, "-m", "locust", "-f", str(SCENARIO), "--headless", "--only-summary", "-H", url]
         command += ["-u", str(options.users), "-r", str(options.users), "-t", f"{LIMIT_S}s", "--stop-timeout", "60"]

@@ -1,6 +1,6 @@
 """The scenario of perf/faas_load.py as locust loads it: so many iterations in all, shared by the users, then the end.
 
-Settings come as variables (ITERATIONS, FUNCTION_NAME, REPORT, SKYSCALE_API_KEY), as in perf/faas_load_test.js.
+Settings come as variables (ITERATIONS, USERS, FUNCTION_NAME, REPORT, SKYSCALE_API_KEY), as in perf/faas_load_test.js.
 """
 
 import json
@@ -12,6 +12,7 @@ from locust import HttpUser, constant, events, task
 from locust.exception import StopUser
 
 LEFT = [int(os.environ.get("ITERATIONS", "100"))]
+GONE = [0]
 FUNCTION = os.environ.get("FUNCTION_NAME", "")
 HEADERS = {"authorization": f"Bearer {key}"} if (key := os.environ.get("SKYSCALE_API_KEY")) else {}
 
@@ -25,15 +26,19 @@ class Caller(HttpUser):
     def iteration(self) -> None:
         """One of the shared iterations."""
         if LEFT[0] <= 0:
-            # Users share one thread and switch only at calls, so nobody takes the last one twice.
-            if self.environment.runner is not None and self.environment.runner.user_count <= 1:
-                self.environment.runner.quit()
-            raise StopUser
+            self.leave()
         LEFT[0] -= 1
         self.sandbox()
         if FUNCTION:
             body = {"input": {"n": LEFT[0]}, "sync": True}
             self.expect("invoke", 200, "POST", f"/api/functions/name/{FUNCTION}/invoke", body, {"status": "completed"})
+
+    def leave(self) -> None:
+        """No more for this user; the last one ends the run. Users share one thread and switch only at calls."""
+        GONE[0] += 1
+        if GONE[0] >= int(os.environ["USERS"]) and self.environment.runner is not None:
+            self.environment.runner.quit()
+        raise StopUser
 
     def sandbox(self) -> None:
         """From creation to deletion."""

@@ -7,6 +7,7 @@
 - Needs the dependency group `docs`. Nothing is fetched.
 """
 
+import logging
 import re
 import shutil
 import sys
@@ -67,6 +68,7 @@ def build(target: Path, pages: Path) -> None:
     from mkdocs.commands.build import build as make
     from mkdocs.config import load_config
 
+    logging.basicConfig(level=logging.WARNING)
     stage(pages)
     config = load_config(str(ROOT / "mkdocs.yml"), docs_dir=str(pages), site_dir=str(target), nav=navigation(pages))
     config.plugins.on_startup(command="build", dirty=False)
