@@ -45,7 +45,7 @@ function sandbox() {
   const made = http.post(`${API_URL}/api/sandboxes`, JSON.stringify({ ttl_seconds: 120 }), params("create"));
   if (!check(made, { created: (reply) => reply.status === 201 })) return;
   const url = `${API_URL}/api/sandboxes/${made.json("id")}`;
-  const body = JSON.stringify({ code: "print(sum(range(1000)))", language: "python" });
+  const body = JSON.stringify({ code: "print(sum(range(1000)))" });
   const done = http.post(`${url}/exec`, body, params("exec"));
   const said = check(done, { computed: (reply) => reply.status === 200 && reply.json("stdout") === "499500\n" });
   execMs.add(done.timings.duration);

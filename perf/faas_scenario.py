@@ -46,7 +46,7 @@ class Caller(HttpUser):
         if made is None:
             return
         url = f"/api/sandboxes/{made['id']}"
-        code = {"code": "print(sum(range(1000)))", "language": "python"}
+        code = {"code": "print(sum(range(1000)))"}
         self.expect("exec", 200, "POST", f"{url}/exec", code, {"stdout": "499500\n"})
         self.expect("delete", 204, "DELETE", url)
 

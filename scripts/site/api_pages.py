@@ -17,13 +17,13 @@ def write(openapi: Path, folder: Path) -> None:
     for path, calls in described["paths"].items():
         for method in METHODS:
             if (call := calls.get(method)) is not None:
-                tag = (call.get("tags") or ["other"])[0]
+                tag = (call.get("tags") or ["other"])[0].replace(" ", "-")
                 by_tag[tag].append(_call(method, path, call))
                 listed[tag].append(f"| `{method.upper()} {path}` | {call.get('summary', '')} |")
     index = ["# HTTP API", "", described["info"]["description"], "", "The machine-readable description is"]
     index += ["[openapi.json](../openapi.json); a control plane serves it with a console at `/docs`.", ""]
     for tag in sorted(by_tag):
-        (folder / f"{tag}.md").write_text(f"# {tag.capitalize()}\n\n" + "\n".join(by_tag[tag]))
+        (folder / f"{tag}.md").write_text(f"# {tag.capitalize().replace('-', ' ')}\n\n" + "\n".join(by_tag[tag]))
         index += [f"## [{tag}]({tag}.md)", "", "| call | does |", "|---|---|", *listed[tag], ""]
     index += ["Every body is in [schemas](schemas.md)."]
     (folder / "index.md").write_text("\n".join(index) + "\n")

@@ -107,7 +107,7 @@ def hosts(plane: ControlPlane) -> list[str]:
     """The sandbox hosts that the control plane knows."""
     command = [sys.executable, "-m", "skyscale.cli.main", "sandbox", "hosts"]
     done = subprocess.run(command, env=os.environ | {"SKYSCALE_URL": plane.url}, capture_output=True, text=True)
-    return re.findall(r"http://127\.0\.0\.1:\d+", done.stdout)
+    return re.findall(r"sbh-\w+", done.stdout)
 
 
 def as_command(block: Block) -> list[str]:
