@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 DEMO_FLAGS ?=
 PYTEST_FLAGS ?=
 
-.PHONY: demo test test-dashboard test-sandboxes check unit lint lock bench clean dashboard up docs
+.PHONY: demo test test-dashboard test-ray test-sandboxes check unit lint lock bench clean dashboard up docs
 
 demo: $(VENV)/.ready
 	@$(BIN)/skyscale demo $(DEMO_FLAGS)
@@ -40,6 +40,11 @@ unit: $(VENV)/.ready
 # What takes minutes: the whole hostile corpus and the whole contract of interactive sandboxes on gVisor and QEMU.
 test-sandboxes: $(VENV)/.ready
 	$(BIN)/python -m pytest -m slow tests/contract $(PYTEST_FLAGS)
+
+# Ray is about 400 MB with what it needs: installed here and not by default. A cluster of two nodes is started on loopback.
+test-ray: $(VENV)/.ready
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements/ray.lock
+	$(BIN)/python -m pytest -m ray tests/contract/test_provider.py tests/e2e/test_ray.py $(PYTEST_FLAGS)
 
 # Everything a benchmark against other libraries needs on top.
 bench: $(VENV)/.ready

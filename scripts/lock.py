@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-LOCKS = {"dev": ("dev",), "bench": ("dev", "bench")}
+LOCKS = {"dev": ("dev",), "bench": ("dev", "bench"), "ray": ("dev", "ray")}
 
 
 def main() -> None:

@@ -32,6 +32,8 @@ class Settings(BaseSettings):
     """SQLite file; the default is `skyscale.db` in the data folder."""
     artifact_dir: Annotated[Path | None, Field(alias="ARTIFACT_LOCAL_DIR")] = None
     """Folder of the local artifact store; the default is `artifacts` in the data folder."""
+    s3_bucket: Annotated[str | None, Field(alias="S3_BUCKET", min_length=1)] = None
+    """Keep artifacts in this bucket (or `bucket/folder`) of an S3-compatible service. Excludes ARTIFACT_LOCAL_DIR."""
     dashboard_token: Annotated[SecretStr | None, Field(alias="SKYSCALE_DASHBOARD_TOKEN")] = None
     """When set, every call that changes state needs it, an API key or a job's token; the dashboard needs the same."""
     reads: Annotated[Literal["local", "open", "guarded"], Field(alias="SKYSCALE_READS")] = "local"
@@ -44,6 +46,12 @@ class Settings(BaseSettings):
     """How often the reconcilers compare desired and real state."""
     max_attempts: Annotated[int, Field(alias="SKYSCALE_MAX_ATTEMPTS", ge=1)] = 5
     """How often a run's job is started before the run fails."""
+    gpu_provider_order: Annotated[str, Field(alias="GPU_PROVIDER_ORDER")] = "local"
+    """Providers that `auto` tries, first to last, with commas; one that refuses or has nothing free is passed over."""
+    gpu_queue_s: Annotated[float, Field(alias="GPU_QUEUE_DEADLINE_S", gt=0)] = 900.0
+    """A job that waits at a provider for longer than this is taken back and given to the next one."""
+    public_url: Annotated[str | None, Field(alias="SKYSCALE_PUBLIC_URL", pattern=r"^https?://[^/?#]+$")] = None
+    """How jobs reach this control plane from elsewhere; the default is the address it listens on."""
     ticket_ttl_s: Annotated[float, Field(alias="SKYSCALE_TICKET_TTL_S", gt=0)] = 120.0
     """After this long without a push, the slot of a group is given away."""
     max_body_bytes: Annotated[int, Field(alias="SKYSCALE_MAX_BODY_BYTES", gt=0)] = 32 * 1024 * 1024
@@ -73,6 +81,9 @@ class Settings(BaseSettings):
     """Newest groups of a run, of training and of evaluation each, whose completions are kept in full."""
     rollouts_sample_every: Annotated[int, Field(alias="SKYSCALE_ROLLOUTS_SAMPLE_EVERY", ge=0)] = 50
     """Of older training groups every so many keep their completions too; 0 keeps none."""
+    prices: Annotated[str, Field(alias="SKYSCALE_PRICES")] = ""
+    """Changes to the price list, as JSON: `{"local": {"h100": 1.9, "cpu": 0.02, "sandbox": 0.01}}` in dollars per hour
+    of one accelerator, one core, one sandbox at work."""
     loggers: Annotated[
         str, Field(alias="SKYSCALE_LOGGERS", pattern=r"^((wandb|tensorboard)(,(wandb|tensorboard))*)?$")
     ] = ""
@@ -88,6 +99,8 @@ class Settings(BaseSettings):
     def _combinations_that_cannot_work(self) -> "Settings":
         if self.database_url and self.db_path:
             raise ValueError("DATABASE_URL and DB_PATH exclude each other: unset one")
+        if self.s3_bucket and self.artifact_dir:
+            raise ValueError("S3_BUCKET and ARTIFACT_LOCAL_DIR exclude each other: unset one")
         if self.host not in LOOPBACK and self.dashboard_token is None and not self.insecure:
             raise ValueError(
                 f"HOST={self.host} listens beyond loopback, which needs SKYSCALE_DASHBOARD_TOKEN (or --insecure)"
@@ -111,6 +124,11 @@ class Settings(BaseSettings):
         return self.sandbox_missing_layers == "warn"
 
     @property
+    def provider_order(self) -> tuple[str, ...]:
+        """Names in GPU_PROVIDER_ORDER, each once."""
+        return tuple(dict.fromkeys(name.strip() for name in self.gpu_provider_order.split(",") if name.strip()))
+
+    @property
     def sqlalchemy_url(self) -> str:
         """The database's address for SQLAlchemy's async engines."""
         if self.database_url:
@@ -120,6 +138,8 @@ class Settings(BaseSettings):
     @property
     def artifact_root(self) -> str:
         """The artifact store's root as a URI."""
+        if self.s3_bucket:
+            return f"s3://{self.s3_bucket.strip('/')}"
         return (self.artifact_dir or self.data_dir / "artifacts").absolute().as_uri()
 
 
@@ -196,6 +216,53 @@ class RailwaySettings(BaseSettings):
     """Railway's GraphQL API."""
     max_services: Annotated[int, Field(alias="RAILWAY_MAX_SERVICES", ge=0)] = 10
     """Services that may be there at once; each costs money while it runs."""
+
+
+class RaySettings(BaseSettings):
+    """Settings of the `ray` provider: which cluster, and how it is entered."""
+
+    model_config = SettingsConfigDict(use_attribute_docstrings=True, frozen=True, populate_by_name=True, extra="ignore")
+
+    address: Annotated[str | None, Field(alias="RAY_API_SERVER_ADDRESS", pattern=r"^https?://[^/?#]+/?$")] = None
+    """The cluster's Jobs API, for example `http://head:8265`; with KubeRay `http://NAME-head-svc:8265`."""
+    token: Annotated[SecretStr | None, Field(alias="RAY_AUTH_TOKEN")] = None
+    """The cluster's token, where it asks for one."""
+    python: Annotated[str | None, Field(alias="SKYSCALE_RAY_PYTHON")] = None
+    """Interpreter on the nodes that has `skyscale[train]`; by default the control plane's own path."""
+
+
+class S3Settings(BaseSettings):
+    """Settings of artifacts on S3, read wherever they are opened: here, by trainers and by policy servers."""
+
+    model_config = SettingsConfigDict(use_attribute_docstrings=True, frozen=True, populate_by_name=True, extra="ignore")
+
+    endpoint: Annotated[str | None, Field(alias="S3_ENDPOINT", pattern=r"^https?://[^/?#]+/?$")] = None
+    """Address of the service, for example `https://s3.example.com`; AWS when unset."""
+    region: Annotated[str, Field(alias="S3_REGION", min_length=1)] = "us-east-1"
+    """Region that requests are signed for; most other services than AWS take any."""
+    access_key: Annotated[SecretStr | None, Field(alias="S3_ACCESS_KEY")] = None
+    """Access key; trainers and policy servers get it too, so it should open this one bucket and nothing else."""
+    secret_key: Annotated[SecretStr | None, Field(alias="S3_SECRET_KEY")] = None
+    """Its secret; without both, the machine's own credentials are used."""
+    retry_s: Annotated[float, Field(alias="S3_RETRY_S", gt=0)] = 120.0
+    """How long a service that fails or does not answer is tried again."""
+
+    @model_validator(mode="after")
+    def _keys_come_in_pairs(self) -> "S3Settings":
+        if (self.access_key is None) != (self.secret_key is None):
+            raise ValueError("S3_ACCESS_KEY and S3_SECRET_KEY belong together: set both, or neither")
+        return self
+
+    def environment(self) -> dict[str, str]:
+        """The same settings as environment variables of another process; secrets among them."""
+        values = {
+            "S3_ENDPOINT": self.endpoint,
+            "S3_REGION": self.region,
+            "S3_ACCESS_KEY": self.access_key.get_secret_value() if self.access_key else None,
+            "S3_SECRET_KEY": self.secret_key.get_secret_value() if self.secret_key else None,
+            "S3_RETRY_S": str(self.retry_s),
+        }
+        return {name: value for name, value in values.items() if value is not None}
 
 
 class LogSettings(BaseSettings):

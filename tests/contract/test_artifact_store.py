@@ -1,7 +1,8 @@
 """What every artifact store promises, checked against each leaf; `_STORES` is where a new leaf joins."""
 
 import os
-from collections.abc import Callable
+import secrets
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
@@ -11,12 +12,25 @@ from hypothesis import strategies as st
 from skyscale.artifacts.store import ArtifactStore, checked_key, open_store, open_uri
 from skyscale.artifacts.versions import open_version, prune_versions, publish_version
 from skyscale.errors import Invalid, NotFound, ProtocolError
+from tests.contract.s3_server import BUCKET, environment, s3_server
 
-_STORES: dict[str, Callable[[Path], str]] = {"file": lambda tmp_path: (tmp_path / "a store").as_uri()}
+_STORES: dict[str, Callable[[Path], str]] = {
+    "file": lambda tmp_path: (tmp_path / "a store").as_uri(),
+    "s3": lambda tmp_path: f"s3://{BUCKET}/{secrets.token_hex(6)}",
+}
+
+
+@pytest.fixture(scope="module")
+def s3() -> Generator[dict[str, str]]:
+    with s3_server() as server:
+        yield environment(server)
 
 
 @pytest.fixture(params=sorted(_STORES))
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> ArtifactStore:
+def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ArtifactStore:
+    if request.param == "s3":
+        for name, value in request.getfixturevalue("s3").items():
+            monkeypatch.setenv(name, value)
     return open_store(_STORES[request.param](tmp_path))
 
 
@@ -156,3 +170,8 @@ def test_pruning_keeps_the_newest_and_those_in_use(store: ArtifactStore, tmp_pat
     assert prune_versions(store, "rl-a", 2, in_use={2}) == [1, 3, 4]
     left = {key.split("/")[3] for key in store.list("runs/rl-a")}
     assert left == {"v000002", "v000005", "v000006"}
+
+
+def test_a_store_that_works_passes_its_check(store: ArtifactStore):
+    store.check()
+    assert store.list("") == []

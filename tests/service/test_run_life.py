@@ -5,7 +5,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +34,10 @@ def settings(database_url: str, tmp_path: Path) -> Settings:
 
 
 @contextlib.asynccontextmanager
-async def control_plane(settings: Settings) -> AsyncGenerator[httpx.AsyncClient]:
-    parts = build(settings, COMMANDS)
+async def control_plane(
+    settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMANDS
+) -> AsyncGenerator[httpx.AsyncClient]:
+    parts = build(settings, commands)
     listener = listen("127.0.0.1", 0)
     parts.address.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     server = uvicorn.Server(uvicorn.Config(create_app(settings, parts), lifespan="off", log_level="warning"))

@@ -151,11 +151,11 @@ def test_a_value_that_cannot_work_is_refused_by_name(changes: dict[str, object],
 )  # fmt: skip
 def test_the_policy_url_of_a_local_run_cannot_point_elsewhere(url: str) -> None:
     with pytest.raises(Invalid):
-        addresses.check(url, "local")
+        addresses.check(url, is_this_host=True)
 
 
 @pytest.mark.parametrize(
     "url", ["http://127.0.0.1:8000", "http://localhost:1", "http://[::1]:80", "https://127.8.8.8:1/a"]
 )
 def test_the_policy_url_of_a_local_run_is_on_this_machine(url: str) -> None:
-    addresses.check(url, "local")
+    addresses.check(url, is_this_host=True)

@@ -124,6 +124,66 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/rl/runs/{run_id}/checkpoints": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the versions that a run keeps
+         * @description Newest first, with their files. `keep_versions` of the run says how many are kept; the best and those in use always are.
+         */
+        get: operations["list_checkpoints"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/rl/runs/{run_id}/checkpoints/{version}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show a version and where its files are fetched from
+         * @description With artifacts on S3 every address is signed and works for an hour without credentials; else it is a path of this API. Both answer ranges, so a broken download can go on.
+         */
+        get: operations["get_checkpoint"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/rl/runs/{run_id}/checkpoints/{version}/files/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Fetch a file of a version
+         * @description The bytes, or (307) a signed address where they are.
+         */
+        get: operations["get_checkpoint_file"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/rl/env/tickets": {
         parameters: {
             query?: never;
@@ -388,6 +448,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/gpus": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Accelerators by provider
+         * @description Every provider with what it still needs, its place in GPU_PROVIDER_ORDER, and what it offers: our name and its own, memory, price and availability where it tells them. At most a minute old.
+         */
+        get: operations["list_gpus"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/templates": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Jobs to begin from
+         * @description Bodies for `POST /api/training/jobs`.
+         */
+        get: operations["list_templates"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/health": {
         parameters: {
             query?: never;
@@ -420,6 +520,70 @@ export interface paths {
          * @description All `skyscale_*` metrics in Prometheus' text format.
          */
         get: operations["get_metrics"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/training/jobs/{job_id}/logs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Follow what a job prints
+         * @description Server-sent events: `log` with `{text}`, from the last 64 KiB on, `status` with `{status, attempt}` whenever that changes, and `end` with the job's last view. It ends with the job.
+         */
+        get: operations["follow_training_job_logs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/training/jobs/{job_id}/artifacts/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Download a file of a job
+         * @description Its bytes.
+         */
+        get: operations["get_training_job_artifact"];
+        /**
+         * Keep a file of a job
+         * @description Sent by the job with its own token: `curl -T model.bin -H "Authorization: Bearer $SKYSCALE_JOB_TOKEN" $SKYSCALE_URL/api/training/jobs/$SKYSCALE_JOB_ID/artifacts/model.bin`. The same name again replaces it.
+         */
+        put: operations["put_training_job_artifact"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/training/jobs/{job_id}/artifacts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Files that a job left behind
+         * @description By name.
+         */
+        get: operations["list_training_job_artifacts"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1494,6 +1658,104 @@ export interface components {
             pushed: number;
         };
         /**
+         * Checkpoint
+         * @description A published version whose files are still there.
+         */
+        Checkpoint: {
+            /** Run Id */
+            run_id: string;
+            /** Version */
+            version: number;
+            /** Parent */
+            parent: number;
+            /**
+             * Uri
+             * @description Its folder in the artifact store; of a local one, what `from_pretrained` takes (`file://` removed).
+             */
+            uri: string;
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /**
+             * Size Bytes
+             * @description Of the files of its manifest.
+             */
+            size_bytes: number;
+            /** Files */
+            files: components["schemas"]["CheckpointFile"][];
+            /**
+             * Reward
+             * @description On held-out problems, when it was evaluated.
+             */
+            reward: number | null;
+            /** Is Newest */
+            is_newest: boolean;
+            /** Is Best */
+            is_best: boolean;
+            /**
+             * Is In Use
+             * @description Retention does not touch it: newest, best, served, pinned or under evaluation.
+             */
+            is_in_use: boolean;
+        };
+        /**
+         * CheckpointDownload
+         * @description Where one file of a version is fetched from.
+         */
+        CheckpointDownload: {
+            /** Name */
+            name: string;
+            /**
+             * Url
+             * @description A signed address at the artifact store that needs no credentials, or a path of this API.
+             */
+            url: string;
+            /**
+             * Expires At
+             * @description When a signed address stops working.
+             */
+            expires_at: string | null;
+        };
+        /**
+         * CheckpointDownloads
+         * @description One version, ready to be fetched.
+         */
+        CheckpointDownloads: {
+            checkpoint: components["schemas"]["Checkpoint"];
+            /** Downloads */
+            downloads: components["schemas"]["CheckpointDownload"][];
+        };
+        /**
+         * CheckpointFile
+         * @description One file of a published version.
+         */
+        CheckpointFile: {
+            /** Name */
+            name: string;
+            /**
+             * Size Bytes
+             * @description Null for what was added after publication, such as the model card.
+             */
+            size_bytes: number | null;
+            /**
+             * Sha256
+             * @description Null for the same; else the file is verified with it.
+             */
+            sha256: string | null;
+        };
+        /**
+         * CheckpointList
+         * @description Every version of a run that is kept, newest first.
+         */
+        CheckpointList: {
+            /** Run Id */
+            run_id: string;
+            /** Checkpoints */
+            checkpoints: components["schemas"]["Checkpoint"][];
+        };
+        /**
          * CloseRequest
          * @description The body of `POST /api/rl/env/close`.
          */
@@ -1536,6 +1798,58 @@ export interface components {
              * @default false
              */
             repeat_prompt?: boolean;
+        };
+        /**
+         * CostEstimate
+         * @description What a run is expected to cost, and why we think so.
+         */
+        CostEstimate: {
+            /**
+             * Usd Per Hour
+             * @description While everything runs; null when a price is unknown.
+             */
+            usd_per_hour: number | null;
+            /**
+             * Hours
+             * @description Until it ends by itself; null when nothing says when that will be.
+             */
+            hours: number | null;
+            /**
+             * Usd
+             * @description Null when one of the two is; never more than `max_cost_usd`.
+             */
+            usd: number | null;
+            /** Max Cost Usd */
+            max_cost_usd: number | null;
+            /** Items */
+            items: components["schemas"]["CostItem"][];
+            /**
+             * Assumptions
+             * @description In words, each that the numbers above rest on.
+             */
+            assumptions: string[];
+        };
+        /**
+         * CostItem
+         * @description One line of an estimate.
+         */
+        CostItem: {
+            /**
+             * What
+             * @description policy, trainer, worker, sandboxes.
+             */
+            what: string;
+            /** Provider */
+            provider: string;
+            /** Gpu Model */
+            gpu_model: string;
+            /** Count */
+            count: number;
+            /**
+             * Usd Per Hour
+             * @description Of all of them together; null when nobody knows.
+             */
+            usd_per_hour: number | null;
         };
         /**
          * Curriculum
@@ -1867,6 +2181,56 @@ export interface components {
              * @default
              */
             stdin?: string;
+        };
+        /**
+         * GpuInventory
+         * @description What all providers have, at most a minute old.
+         */
+        GpuInventory: {
+            /** Offers */
+            offers: components["schemas"]["GpuOffer"][];
+            /** Providers */
+            providers: components["schemas"]["ProviderState"][];
+            /**
+             * Known Models
+             * @description Every accelerator that has a name here, with its memory.
+             */
+            known_models: string[];
+        };
+        /**
+         * GpuOffer
+         * @description An accelerator as one provider has it.
+         */
+        GpuOffer: {
+            /** Provider */
+            provider: string;
+            /**
+             * Gpu Model
+             * @description The name to ask for it by; `a100:2` asks for two.
+             */
+            gpu_model: string;
+            /**
+             * Name
+             * @description The provider's own name.
+             */
+            name: string;
+            /** Memory Gb */
+            memory_gb: number | null;
+            /**
+             * Usd Per Hour
+             * @description Of one; null when it is not known or nobody bills it.
+             */
+            usd_per_hour: number | null;
+            /**
+             * Total
+             * @description How many there are; null where the provider does not tell.
+             */
+            total: number | null;
+            /**
+             * Available
+             * @description How many of them are free; null where the provider does not tell.
+             */
+            available: number | null;
         };
         /**
          * GroupBatchPush
@@ -2314,6 +2678,44 @@ export interface components {
             step_timeout_s?: number;
         };
         /**
+         * JobArtifact
+         * @description One file of a job.
+         */
+        JobArtifact: {
+            /** Name */
+            name: string;
+            /**
+             * Url
+             * @description Path below the control plane's URL from which it is downloaded.
+             */
+            url: string;
+            /**
+             * Uri
+             * @description Its address in the artifact store.
+             */
+            uri: string;
+            /**
+             * Size Bytes
+             * @description Said when it is sent; null in lists.
+             */
+            size_bytes?: number | null;
+            /**
+             * Sha256
+             * @description Lower-case hexadecimal; said when it is sent.
+             */
+            sha256?: string | null;
+        };
+        /**
+         * JobArtifacts
+         * @description All files of a job, by name.
+         */
+        JobArtifacts: {
+            /** Job Id */
+            job_id: string;
+            /** Artifacts */
+            artifacts: components["schemas"]["JobArtifact"][];
+        };
+        /**
          * JobAssignment
          * @description What a job needs to know to do its work: the reply to `GET /api/jobs/{job_id}/assignment`.
          */
@@ -2346,6 +2748,14 @@ export interface components {
              * @description How often to send heartbeats.
              */
             heartbeat_s: number;
+            /**
+             * Artifact Settings
+             * @description Settings that open the artifact store, secrets among them; only for trainers and policy servers on S3.
+             * @default {}
+             */
+            artifact_settings?: {
+                [key: string]: string;
+            };
         };
         /**
          * JobCreated
@@ -2392,6 +2802,18 @@ export interface components {
          * @enum {string}
          */
         JobStatus: "queued" | "starting" | "running" | "succeeded" | "failed" | "lost" | "cancelled";
+        /**
+         * JobTemplate
+         * @description A job to begin from.
+         */
+        JobTemplate: {
+            /** Name */
+            name: string;
+            /** Summary */
+            summary: string;
+            /** @description To be sent to `POST /api/training/jobs`, changed as needed. */
+            body: components["schemas"]["TrainingJobCreate"];
+        };
         /**
          * JobView
          * @description A job as its readers see it.
@@ -2980,6 +3402,37 @@ export interface components {
             };
         };
         /**
+         * ProviderState
+         * @description A provider and whether it can be used.
+         */
+        ProviderState: {
+            /** Name */
+            name: string;
+            /**
+             * Order
+             * @description Its place in GPU_PROVIDER_ORDER, from 1; null when `auto` does not ask it.
+             */
+            order: number | null;
+            /** Is Ready */
+            is_ready: boolean;
+            /**
+             * Missing
+             * @description What must be done before it runs jobs of runs.
+             */
+            missing: string | null;
+            /**
+             * Trouble
+             * @description Why it did not tell what it has.
+             */
+            trouble: string | null;
+            /** Runs Commands */
+            runs_commands: boolean;
+            /** Runs Images */
+            runs_images: boolean;
+            /** Is This Host */
+            is_this_host: boolean;
+        };
+        /**
          * PublicProblem
          * @description The part of a problem that a caller may see.
          */
@@ -3347,6 +3800,52 @@ export interface components {
             mean_reward: number | null;
         };
         /**
+         * RunCost
+         * @description What a run has used so far; no number here ever goes down.
+         */
+        RunCost: {
+            /**
+             * Gpu S
+             * @description Accelerator seconds: accelerators of a job, times its seconds.
+             */
+            gpu_s: number;
+            /**
+             * Cpu S
+             * @description Seconds of jobs without an accelerator, times the cores they are billed for.
+             */
+            cpu_s: number;
+            /**
+             * Sandbox S
+             * @description Seconds that sandboxes ran the run's programs; remembered verdicts cost nothing.
+             */
+            sandbox_s: number;
+            /**
+             * Tokens
+             * @description Sampled by the run's policy servers, as they last said.
+             */
+            tokens: number;
+            /** Usd */
+            usd: number;
+            /**
+             * Usd Per Hour
+             * @description What it costs now; 0 once nothing of it runs. The one number here that may fall.
+             */
+            usd_per_hour: number;
+            /** Max Cost Usd */
+            max_cost_usd: number | null;
+            /**
+             * Unpriced
+             * @description What ran although nobody knows its price (`provider/gpu`): `usd` lacks it.
+             */
+            unpriced: string[];
+            /**
+             * Metered At
+             * Format: date-time
+             * @description Up to when all of this is reckoned.
+             */
+            metered_at: string;
+        };
+        /**
          * RunCreate
          * @description The body of `POST /api/rl/runs`; `{}` is a valid one.
          */
@@ -3371,12 +3870,14 @@ export interface components {
             num_workers?: number;
             /**
              * Gpu Model
+             * @description Of the trainer and of the policy server each: `cpu`, `any`, `a100`, or several like `a100:2`.
              * @default cpu
              */
             gpu_model?: string;
             /**
              * Provider
-             * @default local
+             * @description Where the processes run; `auto` asks the providers of GPU_PROVIDER_ORDER in turn.
+             * @default auto
              */
             provider?: string;
             /**
@@ -3531,6 +4032,25 @@ export interface components {
              */
             target_reward?: number | null;
             /**
+             * Max Cost Usd
+             * @description Complete, with a last checkpoint, before the run has cost more than this by list prices.
+             * @default null
+             */
+            max_cost_usd?: number | null;
+            /**
+             * Capacity
+             * @description Whether machines that may be taken away at any time will do; a trainer then needs frequent checkpoints.
+             * @default on_demand
+             * @enum {string}
+             */
+            capacity?: "on_demand" | "preemptible";
+            /**
+             * Idle Minutes
+             * @description Give accelerators back, and complete, when nothing was sampled or published for so long; null never does.
+             * @default 30
+             */
+            idle_minutes?: number | null;
+            /**
              * Max Concurrent Groups
              * @description Groups that one worker has with the policy server at once; as many more may be with the judge.
              * @default 16
@@ -3570,6 +4090,8 @@ export interface components {
             run_id: string;
             status: components["schemas"]["RunStatus"];
             spec: components["schemas"]["RunSpec"];
+            /** @description Only with `dry_run`. */
+            estimate?: components["schemas"]["CostEstimate"] | null;
         };
         /**
          * RunPage
@@ -3667,6 +4189,16 @@ export interface components {
             max_hours: number | null;
             /** Target Reward */
             target_reward: number | null;
+            /** Max Cost Usd */
+            max_cost_usd?: number | null;
+            /**
+             * Capacity
+             * @default on_demand
+             * @enum {string}
+             */
+            capacity?: "on_demand" | "preemptible";
+            /** Idle Minutes */
+            idle_minutes?: number | null;
             /** Max Concurrent Groups */
             max_concurrent_groups: number;
             /** Checkpoint Every */
@@ -3714,6 +4246,11 @@ export interface components {
             policy_version: number;
             /** Last Reward */
             last_reward: number | null;
+            /**
+             * Cost Usd
+             * @description By list prices; null for a run from before there were meters.
+             */
+            cost_usd?: number | null;
             /**
              * Created At
              * Format: date-time
@@ -3782,6 +4319,8 @@ export interface components {
             evaluations: components["schemas"]["EvaluationResult"][];
             /** @description Null when it is off. */
             curriculum?: components["schemas"]["CurriculumCounts"] | null;
+            /** @description What it has cost so far; null for a run from before there were meters. */
+            cost?: components["schemas"]["RunCost"] | null;
             /** Event Count */
             event_count: number;
             /**
@@ -4361,6 +4900,14 @@ export interface components {
             code: string;
         };
         /**
+         * TemplateList
+         * @description All templates.
+         */
+        TemplateList: {
+            /** Templates */
+            templates: components["schemas"]["JobTemplate"][];
+        };
+        /**
          * TestResult
          * @description How one hidden test ended.
          */
@@ -4467,13 +5014,11 @@ export interface components {
             /**
              * Job Id
              * @description Client-made id; the same body again returns the same job.
-             * @default null
              */
             job_id?: string | null;
             /**
              * Docker Image
              * @description Image for providers that run images; the local provider runs `command` as a process.
-             * @default null
              */
             docker_image?: string | null;
             /**
@@ -4483,12 +5028,14 @@ export interface components {
             command?: string[];
             /**
              * Gpu Model
+             * @description `cpu`, `any`, a model like `a100`, or several of one: `a100:2`. GET /api/gpus lists them.
              * @default cpu
              */
             gpu_model?: string;
             /**
              * Provider
-             * @default local
+             * @description Where it runs; `auto` is the first of GPU_PROVIDER_ORDER that takes it.
+             * @default auto
              */
             provider?: string;
             /**
@@ -5221,6 +5768,247 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["BufferStats"];
                 };
+            };
+            /** @description No or wrong credentials */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Right credentials for something else */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description There is no such thing */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The current state does not allow this */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description A value is refused */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    list_checkpoints: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The run's id, `rl-...` */
+                run_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CheckpointList"];
+                };
+            };
+            /** @description No or wrong credentials */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Right credentials for something else */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description There is no such thing */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The current state does not allow this */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description A value is refused */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    get_checkpoint: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The run's id, `rl-...` */
+                run_id: string;
+                version: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CheckpointDownloads"];
+                };
+            };
+            /** @description No or wrong credentials */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Right credentials for something else */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description There is no such thing */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The current state does not allow this */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description A value is refused */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    get_checkpoint_file: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The run's id, `rl-...` */
+                run_id: string;
+                version: number;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": unknown;
+                };
+            };
+            /** @description The file is at `Location`. */
+            307: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description No or wrong credentials */
             401: {
@@ -6375,6 +7163,46 @@ export interface operations {
             };
         };
     };
+    list_gpus: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GpuInventory"];
+                };
+            };
+        };
+    };
+    list_templates: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TemplateList"];
+                };
+            };
+        };
+    };
     get_health: {
         parameters: {
             query?: never;
@@ -6424,12 +7252,325 @@ export interface operations {
             };
         };
     };
+    follow_training_job_logs: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": string;
+                };
+            };
+            /** @description No or wrong credentials */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Right credentials for something else */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description There is no such thing */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The current state does not allow this */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description A value is refused */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    get_training_job_artifact: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                job_id: string;
+                /** @description A file's name, without folders */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
+                };
+            };
+            /** @description No or wrong credentials */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Right credentials for something else */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description There is no such thing */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The current state does not allow this */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description A value is refused */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    put_training_job_artifact: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                job_id: string;
+                /** @description A file's name, without folders */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/octet-stream": string;
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobArtifact"];
+                };
+            };
+            /** @description No or wrong credentials */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Right credentials for something else */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description There is no such thing */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The current state does not allow this */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description A value is refused */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    list_training_job_artifacts: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobArtifacts"];
+                };
+            };
+            /** @description No or wrong credentials */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Right credentials for something else */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description There is no such thing */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The current state does not allow this */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description A value is refused */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
     list_training_jobs: {
         parameters: {
             query?: {
                 run_id?: string | null;
                 role?: components["schemas"]["JobRole"] | null;
                 status?: components["schemas"]["JobStatus"] | null;
+                provider?: string | null;
                 cursor?: string | null;
                 limit?: number;
             };

@@ -12,7 +12,7 @@ import contextlib
 import hashlib
 import logging
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -20,7 +20,7 @@ from importlib.util import find_spec
 import httpx
 
 from skyscale.api.notices import Notices
-from skyscale.artifacts.store import open_store
+from skyscale.artifacts.store import open_store, require_store
 from skyscale.auth.service import KeyService
 from skyscale.auth.tokens import JobTokens, load_secret
 from skyscale.boxes.files import BoxFiles
@@ -40,9 +40,14 @@ from skyscale.hosts.judging import SpreadJudge
 from skyscale.hosts.places import HostPlaces
 from skyscale.hosts.service import HostService
 from skyscale.jobs.dispatch import COMMANDS
+from skyscale.jobs.inventory import Inventory
 from skyscale.jobs.loading import load_providers
+from skyscale.jobs.outputs import JobOutputs
 from skyscale.jobs.scheduler import Scheduler
 from skyscale.jobs.service import JobService
+from skyscale.money.meter import Meter
+from skyscale.money.prices import Prices
+from skyscale.money.service import MoneyService
 from skyscale.problems.service import Bounds, ProblemSetService
 from skyscale.rollouts.notes import VerdictNotes
 from skyscale.rollouts.rules import Retention
@@ -50,6 +55,7 @@ from skyscale.rollouts.service import RolloutService
 from skyscale.rollouts.sweeper import Sweeper
 from skyscale.runs.base_models import require_model
 from skyscale.runs.cards import Cards
+from skyscale.runs.checkpoints import Checkpoints
 from skyscale.runs.coordinator import Coordinator, World
 from skyscale.runs.endings import Parts
 from skyscale.runs.service import RunService
@@ -102,9 +108,13 @@ class Services:
     files: BoxFiles
     containers: ContainerServices
     jobs: JobService
+    outputs: JobOutputs
+    inventory: Inventory
     scheduler: Scheduler
+    meter: Meter
     runs: RunService
     views: RunViews
+    checkpoints: Checkpoints
     swaps: Swaps
     coordinator: Coordinator
     http: httpx.AsyncClient
@@ -125,7 +135,8 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
     hosts = HostService(database, token=settings.host_token.get_secret_value() if settings.host_token else None)
     backend = load_backend(slots=settings.sandbox_slots, allow_weak=settings.may_lack_layers)
     judge = Judge(backend, concurrency=settings.sandbox_slots)
-    judging = Judging(SpreadJudge(hosts, judge), settings.verdict_cache_entries, metrics)
+    money, meter = _money(settings, database, events, metrics)
+    judging = Judging(SpreadJudge(hosts, judge), settings.verdict_cache_entries, metrics, meter.sandboxes.add)
     problem_sets = _problem_sets(database, judge, settings)
     library = problem_sets.library
     notes = VerdictNotes(database)
@@ -133,13 +144,7 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
     environments = _environments(backend, settings)
     sessions, troubles = Sessions(settings.environment_sessions), Troubles(database, events, time.monotonic)
     turns = TurnService(buffer, judging, environments, sessions, troubles, library, notes.note)
-
-    async def check_parts(spec: RunSpec) -> None:
-        check_extras(spec)
-        await require_model(spec, http)
-        await turns.check(spec)
-
-    providers = load_providers(settings.data_dir)
+    providers = load_providers(settings.data_dir, tokens.owner)
     jobs = JobService(database, events, providers=providers, settings=settings)
     scheduler = Scheduler(
         database, events, service=jobs, tokens=tokens, metrics=metrics, providers=providers, settings=settings,
@@ -147,15 +152,16 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
     )  # fmt: skip
     runs = RunService(
         database, events, jobs, buffer, metrics,
-        providers=set(providers), problems=problem_sets, check_model=check_parts,
+        places=jobs.places, problems=problem_sets, money=money, check_model=_check_of(http, turns),
         default_loggers=settings.loggers.split(",") if settings.loggers else (),
         notices=Notices(judge, hosts, library).of,
     )  # fmt: skip
     swaps = Swaps(database, events, http, utc_now, tokens)
     cards = Cards(database, episodes.evaluations, settings.artifact_root)
     world = World(
-        database, Parts(jobs, buffer, events), episodes.evaluations, cards, swaps, http, metrics, utc_now, turns.fatal
-    )
+        database, Parts(jobs, buffer, events), episodes.evaluations, cards, swaps, money, http, metrics, utc_now,
+        turns.fatal,
+    )  # fmt: skip
     coordinator = Coordinator(world, settings.reconcile_s)
     runs.on_change = coordinator.wake
     boxes = _boxes(settings, database, hosts)
@@ -169,8 +175,11 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
         problem_sets=problem_sets,
         hosts=hosts, boxes=boxes, files=BoxFiles(boxes), keys=KeyService(database),
         containers=ContainerServices(RailwaySettings(), http, _label(settings)),
-        jobs=jobs, scheduler=scheduler, runs=runs, swaps=swaps, coordinator=coordinator, http=http,
-        views=RunViews(database, events, jobs, buffer, episodes.evaluations, episodes.curricula, settings),
+        jobs=jobs, outputs=JobOutputs(database, open_store(settings.artifact_root)),
+        inventory=Inventory(jobs.places), scheduler=scheduler, meter=meter, runs=runs, swaps=swaps,
+        coordinator=coordinator, http=http,
+        checkpoints=Checkpoints(database, episodes.evaluations, settings.artifact_root),
+        views=RunViews(database, events, jobs, buffer, episodes.evaluations, episodes.curricula, money, settings),
     )  # fmt: skip
 
 
@@ -181,6 +190,7 @@ async def running(parts: Services) -> AsyncGenerator[None]:
         stack.push_async_callback(parts.database.close)
         stack.push_async_callback(parts.http.aclose)
         await upgrade(parts.database)
+        await asyncio.to_thread(require_store, parts.settings.artifact_root)
         await parts.problem_sets.start()
         stack.push_async_callback(parts.judge.stop)
         await parts.judge.start()
@@ -194,6 +204,8 @@ async def running(parts: Services) -> AsyncGenerator[None]:
         await parts.notes.start()
         stack.push_async_callback(parts.sweeper.stop)
         await parts.sweeper.start()
+        stack.push_async_callback(parts.meter.stop)
+        await parts.meter.start()
         stack.push_async_callback(parts.swaps.close)
         stack.push_async_callback(parts.scheduler.shutdown)
         await parts.scheduler.start()
@@ -218,6 +230,12 @@ def _boxes(settings: Settings, database: Database, hosts: HostService) -> BoxSer
     )  # fmt: skip
 
 
+def _money(settings: Settings, database: Database, events: EventLog, metrics: Metrics) -> tuple[MoneyService, Meter]:
+    prices = Prices.parse(settings.prices)
+    money = MoneyService(database, prices, sandbox_slots=settings.sandbox_slots, providers=settings.provider_order)
+    return money, Meter(database, events, metrics, prices)
+
+
 def _watch(metrics: Metrics, buffer: BufferService, judge: Judge, boxes: BoxService) -> None:
     """Join what is read at each scrape, and what is told."""
     metrics.sandbox_pool_size.set_function(lambda: judge.num_ready)
@@ -228,6 +246,15 @@ def _watch(metrics: Metrics, buffer: BufferService, judge: Judge, boxes: BoxServ
 def _label(settings: Settings) -> str:
     """Marks processes of whoever keeps its data in this folder."""
     return hashlib.sha256(str(settings.data_dir.resolve()).encode()).hexdigest()[:16]
+
+
+def _check_of(http: httpx.AsyncClient, turns: TurnService) -> Callable[[RunSpec], Awaitable[None]]:
+    async def check_parts(spec: RunSpec) -> None:
+        check_extras(spec)
+        await require_model(spec, http)
+        await turns.check(spec)
+
+    return check_parts
 
 
 def check_extras(spec: RunSpec) -> None:

@@ -7,15 +7,20 @@
 """
 
 import importlib
+import logging
+import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, cast
 from urllib.parse import urlsplit
 
-from skyscale.errors import Invalid
+from skyscale.errors import Invalid, Unavailable
 
-_LEAVES = {"file": "skyscale.artifacts.stores.local:LocalStore"}
+log = logging.getLogger(__name__)
+
+_LEAVES = {"file": "skyscale.artifacts.stores.local:LocalStore", "s3": "skyscale.artifacts.stores.s3:S3Store"}
 """URI scheme to the class that serves it: `module:class`, called with the root URI."""
 
 _SEGMENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+=@-]{0,199}")
@@ -69,6 +74,14 @@ class ArtifactStore(Protocol):
         """The address of `key` for other processes."""
         ...
 
+    def download_url(self, key: str, expires_s: float) -> str | None:
+        """A URL that anybody may fetch `key` from until it expires; None where the store has no server of its own."""
+        ...
+
+    def check(self) -> None:
+        """Raise what would be raised later (no bucket, wrong keys, no permission to write); leaves nothing behind."""
+        ...
+
 
 def open_store(root_uri: str) -> ArtifactStore:
     """The store at `root_uri`, for example `file:///srv/artifacts`. Raises Invalid for a scheme without a store."""
@@ -78,6 +91,19 @@ def open_store(root_uri: str) -> ArtifactStore:
         raise Invalid(f"no artifact store serves {root_uri!r}; schemes that are served: {', '.join(_LEAVES)}")
     module_name, _, class_name = leaf.partition(":")
     return cast("ArtifactStore", getattr(importlib.import_module(module_name), class_name)(root_uri))
+
+
+def adopt_settings(values: Mapping[str, str]) -> None:
+    """From now on open stores in this process with these settings; what they do not name stays as it was."""
+    os.environ.update(values)
+
+
+def require_store(root_uri: str) -> None:
+    """Raise what makes the store unusable for good (no bucket, wrong keys); warn of one that does not answer now."""
+    try:
+        open_store(root_uri).check()
+    except Unavailable as error:
+        log.warning("%s; what needs it waits and tries again", error.detail)
 
 
 def open_uri(uri: str) -> tuple[ArtifactStore, str]:

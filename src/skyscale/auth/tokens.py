@@ -46,6 +46,11 @@ class JobTokens:
         job_id, run_id, role, attempt = json.loads(base64.urlsafe_b64decode(parts[1] + "=="))
         return Principal("job", run_id, job_id, JobRole(role), attempt)
 
+    @property
+    def owner(self) -> str:
+        """12 hex digits that tell whoever holds this secret from others; says nothing about the secret."""
+        return hmac.digest(self._secret, b"skyscale owner", hashlib.sha256).hex()[:12]
+
     def _sign(self, payload: str) -> str:
         return _encode(hmac.digest(self._secret, f"{PREFIX}.{payload}".encode(), hashlib.sha256))
 

@@ -16,6 +16,7 @@ TABLE = {
     "runs": ("skyscale.cli.runs:runs", "Create, watch and stop training runs."),
     "algorithms": ("skyscale.cli.algorithms:algorithms", "Look at the training algorithms."),
     "eval": ("skyscale.cli.evaluate:evaluate", "Measure a model or a checkpoint on held-out problems."),
+    "checkpoints": ("skyscale.cli.checkpoints:checkpoints", "List, fetch and publish the weights of runs."),
     "rollouts": ("skyscale.cli.rollouts:rollouts", "Read what the model wrote, and what came of it."),
     "problems": ("skyscale.cli.problems:problems", "Upload what is trained on, and look at it."),
     "buffer": ("skyscale.cli.buffer:buffer", "Look into a run's experience buffer."),

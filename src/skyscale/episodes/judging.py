@@ -6,7 +6,7 @@
 """
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
 from typing import Protocol
 
@@ -30,20 +30,31 @@ class Judge(Protocol):
 class Judging:
     """The judge with a memory."""
 
-    def __init__(self, judge: Judge, cache_entries: int, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        judge: Judge,
+        cache_entries: int,
+        metrics: Metrics,
+        spent: Callable[[str, float], None] = lambda run_id, seconds: None,
+    ) -> None:
         self._judge = judge
+        self.spent = spent
+        """Hears for which run a sandbox has worked, and for how many seconds."""
         self._metrics = metrics
         self._cache_entries = cache_entries
         self._cache: OrderedDict[bytes, Verdict] = OrderedDict()
 
-    async def verdicts(self, problem: Problem, codes: Sequence[str]) -> list[Verdict]:
-        """Verdicts in the order of the programs."""
+    async def verdicts(self, problem: Problem, codes: Sequence[str], run_id: str | None = None) -> list[Verdict]:
+        """Verdicts in the order of the programs; `run_id` is who pays for those that are not remembered."""
         keys = {code: rules.verdict_key(problem, code) for code in dict.fromkeys(codes)}
         found = {code: verdict for code, key in keys.items() if (verdict := self._known(key)) is not None}
         for _ in range(ATTEMPTS):
             left = [code for code in keys if code not in found or found[code].outcome is BROKEN]
             if left:
-                found |= zip(left, await self._judged(problem, left), strict=True)
+                judged = await self._judged(problem, left)
+                found |= zip(left, judged, strict=True)
+                if run_id is not None:
+                    self.spent(run_id, sum(verdict.duration_ms for verdict in judged) / 1000)
                 self._remember({keys[code]: found[code] for code in left})
         return [found[code] for code in codes]
 

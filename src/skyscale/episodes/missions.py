@@ -84,7 +84,7 @@ class MissionService:
         if episode.closed_at is not None or episode.touched_at < idle_since:
             raise Gone(f"episode {request.sandbox_id!r} has ended", code="episode_closed", hint="Reset a new one.")
         problem = self._library.open(episode.problem_set).get(episode.problem_id)
-        (verdict,) = await self._judging.verdicts(problem, [request.code])
+        (verdict,) = await self._judging.verdicts(problem, [request.code], episode.run_id)
         async with self._database.write() as connection:
             await queries.touch_episode(connection, request.sandbox_id, self._now())
         return verdict

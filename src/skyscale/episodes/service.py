@@ -36,6 +36,7 @@ from skyscale.telemetry.metrics import Metrics
 from skyscale.telemetry.traces import Stage
 from skyscale.wire.batches import GroupFinish, GroupFinished
 from skyscale.wire.episodes import GroupTicket, GroupVerdicts, Outcome, Purpose, TicketReply, TicketRequest, Verdict
+from skyscale.wire.problems import Problem
 from skyscale.wire.runs import RunSpec
 
 if TYPE_CHECKING:
@@ -171,10 +172,7 @@ class EpisodeService:
         if group.state not in (GroupState.OPEN, GroupState.PLANNED, GroupState.EXPIRED):
             raise Conflict(f"group {group_id!r} was already pushed", code="group_not_open")
         problem = self._library.open(run.spec.problem_set).get(group.problem_id)
-        began_ns = time.time_ns() if traces.recorder is not None else 0
-        verdicts = await self._judging.verdicts(problem, codes)
-        if traces.recorder is not None:
-            traces.recorder.record(Stage.JUDGE, group_id, began_ns, programs=len(codes))
+        verdicts = await self._judged(group_id, problem, codes, run.run_id)
         self._note(group_id, codes, verdicts)
         judged = zip(codes, verdicts, strict=True)
         self._buffer.judged.remember(
@@ -192,11 +190,9 @@ class EpisodeService:
         """
         played = await self.played(group_id)
         problem = self._library.open(played.spec.problem_set).get(played.problem_id)
-        began_ns = time.time_ns() if traces.recorder is not None else 0
-        verdicts = await self._judging.verdicts(problem, [episode.code for episode in group.episodes])
-        if traces.recorder is not None:
-            traces.recorder.record(Stage.JUDGE, group_id, began_ns, programs=len(verdicts))
-        self._note(group_id, [episode.code for episode in group.episodes], verdicts)
+        codes = [episode.code for episode in group.episodes]
+        verdicts = await self._judged(group_id, problem, codes, played.spec.run_id)
+        self._note(group_id, codes, verdicts)
         judged = judged_group(played.spec.run_id, group_id, played.problem_id, group, verdicts)
         try:
             stored = await self._buffer.keep(judged)
@@ -209,6 +205,13 @@ class EpisodeService:
             rewards=[t.reward for t in kept], outcomes=[t.outcome for t in kept],
             accepted=stored.accepted, duplicates=stored.duplicates,
         )  # fmt: skip
+
+    async def _judged(self, group_id: str, problem: Problem, codes: list[str], run_id: str) -> list[Verdict]:
+        began_ns = time.time_ns() if traces.recorder is not None else 0
+        verdicts = await self._judging.verdicts(problem, codes, run_id)
+        if traces.recorder is not None:
+            traces.recorder.record(Stage.JUDGE, group_id, began_ns, programs=len(codes))
+        return verdicts
 
     async def played(self, group_id: str) -> "Played":
         """Whose group this is and what it is about. Raises NotFound."""

@@ -10,6 +10,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 from skyscale.buffer.queries import GroupRow, RunRow
@@ -145,7 +146,7 @@ class TurnService:
 
     async def _judged(self, run: RunRow, group: GroupRow, problem: Problem, body: GroupTurn) -> list[TurnResult]:
         codes = [action.code for action in body.actions]
-        verdicts = await self._judging.verdicts(problem, codes)
+        verdicts = await self._judging.verdicts(problem, codes, run.run_id)
         self._note_verdicts(group.group_id, codes, verdicts)
         is_last = body.turn + 1 >= run.spec.max_turns
         ended = [v.done or is_last or a.is_truncated for a, v in zip(body.actions, verdicts, strict=True)]
@@ -163,7 +164,9 @@ class TurnService:
         assert environment.kind == "code", "only programs are told what their examples showed"
         if environment.feedback == "brief":
             return dict.fromkeys(codes, brief_feedback(problem, repeat_prompt=environment.repeat_prompt))
-        shown: list[Verdict] = await self._judging.verdicts(examples, codes) if examples and codes else []
+        shown: list[Verdict] = []
+        if examples and codes:
+            shown = await self._judging.verdicts(examples, codes, run.run_id)
         known = {c: v for c, v in zip(codes, shown, strict=False) if v.outcome != Outcome.INFRASTRUCTURE_FAILURE}
         return {
             code: feedback_of(
@@ -177,7 +180,7 @@ class TurnService:
 
     async def _stepped(self, run: RunRow, group: GroupRow, problem: Problem, body: GroupTurn) -> list[TurnResult]:
         environment = run.spec.environment
-        count = len(body.actions)
+        count, began = len(body.actions), perf_counter()
         try:
             if environment.kind == "reward_file":
                 task = task_of(problem, group.seed, group.purpose)
@@ -187,6 +190,8 @@ class TurnService:
                 steps, totals = await self._sessions.step(group.group_id, body, run.spec.max_turns)
         except EnvironmentFailure as failure:
             steps, totals = [Stepped(trouble=failure.detail)] * count, [0.0] * count
+        if environment.kind != "http":  # somebody else's machine
+            self._judging.spent(run.run_id, perf_counter() - began)
         is_last = body.turn + 1 >= run.spec.max_turns
         results = [
             _stepped_result(*parts, is_last=is_last, limit=environment.max_observation_chars)

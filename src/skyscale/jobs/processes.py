@@ -70,6 +70,21 @@ def of_folder(folder: Path, attempt: int | None = None) -> list[Process]:
     return found
 
 
+def below(root: Path) -> dict[tuple[Path, int], Process]:
+    """Live attempts of jobs whose folders are in `root`: (folder, attempt) -> its oldest process, the runner."""
+    found: dict[tuple[Path, int], Process] = {}
+    for entry in os.scandir(PROC):
+        environ = _environment(Path(entry.path)) if entry.name.isdigit() else b""
+        pairs = dict(line.split(b"=", 1) for line in environ.split(b"\0") if b"=" in line)
+        folder = Path(os.fsdecode(pairs.get(FOLDER_VARIABLE.encode(), b"/")))
+        attempt = pairs.get(b"SKYSCALE_JOB_ATTEMPT", b"")
+        if folder.parent != root or not attempt.isdigit() or not (process := identify(int(entry.name))):
+            continue
+        key = (folder, int(attempt))
+        found[key] = min(found.get(key, process), process, key=lambda each: (each.started, each.pid))
+    return found
+
+
 def _environment(proc: Path) -> bytes:
     """The environment a process was started with; empty when it is another user's, has none, or is gone."""
     for _ in range(EXEC_WAITS):

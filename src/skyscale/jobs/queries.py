@@ -30,6 +30,8 @@ class JobRecord:
     facts: JobFacts
     view: JobView
     handle: str | None
+    places: Sequence[str]
+    """Providers it may run on, in order; empty when its caller named one."""
     lock_token: str | None
     spec: dict[str, Any] | None
     """Only from `get`."""
@@ -46,6 +48,7 @@ class JobFilter:
     run_id: str | None = None
     role: JobRole | None = None
     status: JobStatus | None = None
+    provider: str | None = None
 
 
 async def insert_job(connection: AsyncConnection, values: Mapping[str, object]) -> None:
@@ -81,6 +84,8 @@ async def page(
         statement = statement.where(jobs.c.role == filters.role.value)
     if filters.status is not None:
         statement = statement.where(jobs.c.status == filters.status.value)
+    if filters.provider is not None:
+        statement = statement.where(jobs.c.provider == filters.provider)
     if before_seq is not None:
         statement = statement.where(jobs.c.seq < before_seq)
     rows = (await connection.execute(statement)).mappings().all()
@@ -88,7 +93,15 @@ async def page(
 
 
 async def release(connection: AsyncConnection, run_id: str, roles: Collection[JobRole]) -> int:
-    """Let held jobs of a run be dispatched; how many were held."""
+    """Let held jobs of a run be dispatched; how many were held.
+
+    Those that may run in several places begin where the run's policy server is: weights travel least.
+    """
+    policy = select(jobs.c.provider).where(jobs.c.run_id == run_id, jobs.c.role == "policy").limit(1)
+    place = (jobs.c.run_id == run_id, jobs.c.places.is_not(None), jobs.c.attempt == 0, jobs.c.held.is_(True))
+    home = (await connection.execute(policy)).scalar_one_or_none()
+    if home is not None:
+        await connection.execute(update(jobs).where(*place).values(provider=home))
     where = (jobs.c.run_id == run_id, jobs.c.role.in_([role.value for role in roles]), jobs.c.held.is_(True))
     return (await connection.execute(update(jobs).where(*where).values(held=False))).rowcount
 
@@ -157,13 +170,14 @@ def _record(row: RowMapping) -> JobRecord:
     shared = {name: row[name] for name in ("attempt", "started_at")}
     role, status = JobRole(row["role"]), JobStatus(row["status"])
     names = ("desired", "held", "due_at", "failures", "crashes", "max_attempts", "timeout_s", "heartbeat_at")
-    facts = {name: row[name] for name in (*names, "finish_asked_at", "lock_expires_at")}
+    facts = {name: row[name] for name in (*names, "asked_at", "finish_asked_at", "lock_expires_at")}
     names = ("job_id", "run_id", "index", "reason", "provider", "gpu_model", "detail", "created_at", "ended_at")
     view = {name: row[name] for name in (*names, "exit_code")}
     return JobRecord(
-        facts=JobFacts(role=role, status=status, **shared, **facts),
+        facts=JobFacts(role=role, status=status, has_handle=row["handle"] is not None, **shared, **facts),
         view=JobView(execution_id=f"exec-{row['job_id']}", role=role, status=status, **shared, **view),
         handle=row["handle"],
+        places=row["places"] or [],
         lock_token=row["lock_token"],
         spec=row.get("spec"),
         request=row["request"],

@@ -3,6 +3,8 @@
              .------------ retry: within the budget, after a back-off ------------.
              v                                                                    |
           queued ---claim---> starting ---handle---> running ---silent/vanished--> lost
+             ^                   |                      |                          |
+             '--passed over------+----------------------+--------------------------+
              |                   |                      |                          |
              '-------------------'----------------------'--------------------------'
                                  |
@@ -10,11 +12,16 @@
                      succeeded | failed | cancelled        (final)
 
 - A claim raises `attempt`; everything an older attempt says or does is void.
+- A claim also says which provider is asked (`asked_at`): the intent. What became of it is found by name, never guessed.
+- A provider that refuses, has nothing free or keeps a job waiting is passed over: the next place, no failure charged.
+  After the last place it is one failure, and the first place again.
 - A process is stopped, and known to be gone, before its job is queued again: no job runs twice at once.
 - `failures` counts deaths against `max_attempts`; each healthy minute forgives one, `crashes` bounds what is forgiven.
 - Stop wins over everything, finish over run.
 """
 
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -50,7 +57,10 @@ CRASHES_PER_ATTEMPT = 10
 BACKOFF_FIRST_S, BACKOFF_MOST_S = 0.5, 30.0
 ATTEMPT_HEADER = "--- attempt "
 """Begins the line that a provider writes into a job's log before each attempt."""
+UNKNOWN_S = 120.0
+"""How long a provider that does not say what became of a start is asked again before it is passed over."""
 MAX_REASON_CHARS = 400
+MAX_NAME_CHARS = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,13 +82,18 @@ class JobFacts:
     finish_asked_at: datetime | None
     lock_expires_at: datetime | None
     """None when nobody acts on it."""
+    asked_at: datetime | None = None
+    """When the present attempt's provider was asked."""
+    has_handle: bool = False
+    """The provider has taken the present attempt."""
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
     """What the provider says of an attempt; `code` is set when it exited."""
 
-    state: Literal["running", "exited", "unknown"]
+    state: Literal["pending", "running", "exited", "unknown"]
+    """`pending`: the provider has taken it and its process does not run yet."""
     code: int | None = None
 
 
@@ -89,6 +104,10 @@ class Step(StrEnum):
     START = "start"
     RECOVER = "recover"
     """A claim lapsed between intent and handle: find the process, or queue the job again."""
+    ARRIVE = "arrive"
+    """A job that waited at its provider has begun (or ended): from now on it is a running one."""
+    PASS_OVER = "pass_over"
+    """Take it back from its provider, and ask the next one."""
     LOSE = "lose"
     """Declare it lost; stopping and retrying follow."""
     END = "end"
@@ -131,21 +150,37 @@ def failures_after(role: JobRole, failures: int, ran_s: float) -> int:
 
 
 def is_lost(
-    now: datetime, last_heartbeat: datetime | None, heartbeat_s: float, *, started: datetime, listening_since: datetime
+    now: datetime,
+    last_heartbeat: datetime | None,
+    heartbeat_s: float,
+    *,
+    started: datetime,
+    listening_since: datetime,
+    quiet_s: float = FIRST_HEARTBEAT_S,
 ) -> bool:
     """Whether a running process has been silent for too long.
 
     Silence counts only while we listened: `listening_since` is when this scheduler began or last awoke from a stall.
     """
     if last_heartbeat is None:
-        return now - max(started, listening_since) > timedelta(seconds=max(FIRST_HEARTBEAT_S, 3 * heartbeat_s))
+        return now - max(started, listening_since) > timedelta(seconds=max(quiet_s, 3 * heartbeat_s))
     return now - max(last_heartbeat, listening_since) > timedelta(seconds=MISSED_HEARTBEATS * heartbeat_s)
 
 
 def decide(
-    job: JobFacts, seen: Seen | None, now: datetime, *, heartbeat_s: float, listening_since: datetime
+    job: JobFacts,
+    seen: Seen | None,
+    now: datetime,
+    *,
+    heartbeat_s: float,
+    listening_since: datetime,
+    quiet_s: float = FIRST_HEARTBEAT_S,
+    queue_s: float = 900.0,
 ) -> Decision:
-    """What to do about a job; `seen` is what the provider says of it when it is running, else None."""
+    """What to do about a job; `seen` is what the provider says of an attempt that it has taken, else None.
+
+    `quiet_s` is how long a process may take there until its first heartbeat, `queue_s` how long a job may wait there.
+    """
     if job.status in FINAL or (job.lock_expires_at is not None and job.lock_expires_at > now):
         return WAIT
     if job.desired == "stop":
@@ -154,11 +189,28 @@ def decide(
         case S.QUEUED:
             return _queued(job, now)
         case S.STARTING:
-            return Decision(Step.RECOVER)
+            return _starting(job, seen, now, queue_s)
         case S.LOST:
             return on_death(job, None, "fell silent or vanished")
         case _:
-            return _running(job, seen, now, heartbeat_s, listening_since)
+            return _running(job, seen, now, heartbeat_s, listening_since, quiet_s)
+
+
+def _starting(job: JobFacts, seen: Seen | None, now: datetime, queue_s: float) -> Decision:
+    waited = now - job.asked_at if job.asked_at else timedelta(0)
+    if not job.has_handle:
+        if job.role is not JobRole.CUSTOM and waited > timedelta(seconds=UNKNOWN_S):
+            # It may have been started, but its token is of an older attempt by then: it ends itself, and is reaped.
+            # A custom command does not ask, and may not be repeatable: it waits for the provider's answer.
+            return Decision(Step.PASS_OVER, why=f"no answer for {UNKNOWN_S:g} s")
+        return Decision(Step.RECOVER)
+    if seen is None:
+        return WAIT
+    if seen.state != "pending":
+        return Decision(Step.ARRIVE)
+    if waited > timedelta(seconds=queue_s):
+        return Decision(Step.PASS_OVER, why=f"kept it waiting for {queue_s:g} s")
+    return WAIT
 
 
 def _queued(job: JobFacts, now: datetime) -> Decision:
@@ -169,7 +221,7 @@ def _queued(job: JobFacts, now: datetime) -> Decision:
 
 
 def _running(
-    job: JobFacts, seen: Seen | None, now: datetime, heartbeat_s: float, listening_since: datetime
+    job: JobFacts, seen: Seen | None, now: datetime, heartbeat_s: float, listening_since: datetime, quiet_s: float
 ) -> Decision:
     if seen is None or job.started_at is None:
         return WAIT
@@ -184,7 +236,7 @@ def _running(
     if job.timeout_s is not None and now - job.started_at > timedelta(seconds=job.timeout_s):
         return Decision(Step.END, "failed", f"stopped after its timeout of {job.timeout_s:g} s", True)
     if job.role is not JobRole.CUSTOM and is_lost(
-        now, job.heartbeat_at, heartbeat_s, started=job.started_at, listening_since=listening_since
+        now, job.heartbeat_at, heartbeat_s, started=job.started_at, listening_since=listening_since, quiet_s=quiet_s
     ):
         return Decision(Step.LOSE, why="no heartbeat: its process fell silent")
     return WAIT
@@ -219,6 +271,23 @@ def settle(job: JobFacts, verdict: str, now: datetime) -> Outcome:
     if not may_retry(failures, crashes, job.max_attempts):
         return Outcome(S.FAILED, failures, crashes, job.due_at)
     return Outcome(S.QUEUED, failures, crashes, now + timedelta(seconds=backoff_s(failures)))
+
+
+def next_place(places: Sequence[str], provider: str) -> str | None:
+    """The provider to ask after this one; None when it was the last, or was named by the caller (no places)."""
+    if provider not in places:
+        return places[0] if places else None
+    after = list(places).index(provider) + 1
+    return places[after] if after < len(places) else None
+
+
+def external_name(job_id: str, attempt: int) -> str:
+    """The attempt's name at a provider: at most 60 of `a-z 0-9 -`, the same for the same attempt, else different."""
+    ending = f"-a{attempt}"
+    if len(job_id) + len(ending) <= MAX_NAME_CHARS:
+        return job_id + ending
+    digest = hashlib.sha256(job_id.encode()).hexdigest()[:10]
+    return f"{job_id[: MAX_NAME_CHARS - len(ending) - len(digest) - 1]}-{digest}{ending}"
 
 
 def describe_exit(code: int) -> str:

@@ -20,10 +20,14 @@ from skyscale.errors import SkyscaleError
 from skyscale.events.service import EventLog
 from skyscale.jobs import queries, rules
 from skyscale.jobs.dispatch import COMMANDS, Dispatcher
+from skyscale.jobs.endings import Endings
+from skyscale.jobs.ledger import Ledger
 from skyscale.jobs.provider import Provider
 from skyscale.jobs.queries import JobRecord
-from skyscale.jobs.rules import Seen, Step
+from skyscale.jobs.reaper import Reaper
+from skyscale.jobs.rules import Decision, Seen, Step
 from skyscale.jobs.service import JobService
+from skyscale.jobs.starting import Starter
 from skyscale.settings import Settings
 from skyscale.store.engine import Database
 from skyscale.store.uninterrupted import to_its_end
@@ -60,10 +64,14 @@ class Scheduler:
         self._settings = settings
         self._changed = service.changed
         self._clock = clock
-        self._do = Dispatcher(
-            database=database, events=events, tokens=tokens, metrics=metrics, providers=providers, url=url,
-            clock=clock, commands=commands,
+        ledger = Ledger(database=database, events=events, clock=clock)
+        endings = Endings(ledger=ledger, metrics=metrics, providers=providers)
+        starter = Starter(
+            ledger=ledger, endings=endings, tokens=tokens, metrics=metrics, places=service.places,
+            settings=settings, url=url, commands=commands,
         )  # fmt: skip
+        self._do = Dispatcher(ledger=ledger, endings=endings, starter=starter)
+        self._reaper = Reaper(database=database, providers=providers)
         self._busy: dict[str, asyncio.Task[None]] = {}
         self._listening_since = self._last_look = clock()
         self._loop: asyncio.Task[None] | None = None
@@ -73,12 +81,12 @@ class Scheduler:
         await self._break_locks()
         self._listening_since = self._last_look = self._clock()
         async with self._db.read() as connection:
-            running = [job for job in await queries.live(connection) if job.facts.status is JobStatus.RUNNING]
-        for job in running:
-            seen = await self._poll(job)
-            if seen is not None and seen.state == "running":
+            taken = [job for job in await queries.live(connection) if job.handle is not None]
+        for job, seen in zip(taken, await asyncio.gather(*(self._poll(job) for job in taken)), strict=True):
+            if seen is not None and seen.state in ("pending", "running"):
                 await self._do.note_adopted(job)
         self._loop = asyncio.create_task(self._run(), name="jobs.scheduler")
+        self._reaper.start()
 
     async def stop(self) -> None:
         """Stop looking; processes go on, as they would after a crash of the control plane."""
@@ -87,6 +95,7 @@ class Scheduler:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._loop
             self._loop = None
+        await self._reaper.stop()
         await asyncio.gather(*self._busy.values())
 
     async def shutdown(self) -> None:
@@ -112,9 +121,7 @@ class Scheduler:
         jobs = [job for job in jobs if job.view.job_id not in self._busy]
         seen = await asyncio.gather(*(self._poll(job) for job in jobs))
         for job, view in zip(jobs, seen, strict=True):
-            decision = rules.decide(
-                job.facts, view, now, heartbeat_s=self._settings.heartbeat_s, listening_since=self._listening_since
-            )
+            decision = self._decide(job, view, now)
             if decision.step is not Step.WAIT:
                 task = asyncio.create_task(self._do.carry_out(job, decision))
                 self._busy[job.view.job_id] = task
@@ -139,7 +146,7 @@ class Scheduler:
 
     async def _poll(self, job: JobRecord) -> Seen | None:
         provider = self._providers.get(job.view.provider)
-        if job.facts.status is not JobStatus.RUNNING or provider is None or job.handle is None:
+        if job.facts.status not in (JobStatus.STARTING, JobStatus.RUNNING) or provider is None or job.handle is None:
             return None
         try:
             async with asyncio.timeout(POLL_S):
@@ -147,6 +154,18 @@ class Scheduler:
         except (SkyscaleError, TimeoutError) as error:
             log.warning("job %s: %s does not say how it is: %s", job.view.job_id, job.view.provider, error)
             return None
+
+    def _decide(self, job: JobRecord, seen: Seen | None, now: datetime) -> Decision:
+        provider, settings = self._providers.get(job.view.provider), self._settings
+        return rules.decide(
+            job.facts,
+            seen,
+            now,
+            heartbeat_s=settings.heartbeat_s,
+            listening_since=self._listening_since,
+            quiet_s=provider.abilities.quiet_s if provider else rules.FIRST_HEARTBEAT_S,
+            queue_s=settings.gpu_queue_s,
+        )
 
     def _is_here(self, job: JobRecord) -> bool:
         provider = self._providers.get(job.view.provider)

@@ -12,14 +12,15 @@ from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from typing import Literal
 
-from skyscale.errors import BadRequest, Conflict, Gone, Invalid, NotFound
+from skyscale.errors import BadRequest, Conflict, Gone, NotFound, SkyscaleError
 from skyscale.events.service import EventLog
-from skyscale.jobs import queries
-from skyscale.jobs.loading import unknown_provider
+from skyscale.jobs import custom, queries
+from skyscale.jobs.ledger import told
+from skyscale.jobs.places import places_of
 from skyscale.jobs.provider import Provider
 from skyscale.jobs.queries import JobFilter, JobRecord
 from skyscale.jobs.rules import Desired
-from skyscale.settings import Settings
+from skyscale.settings import S3Settings, Settings
 from skyscale.store.engine import AsyncConnection, Database
 from skyscale.wire.base import new_id, utc_now
 from skyscale.wire.jobs import (
@@ -37,7 +38,8 @@ from skyscale.wire.runs import ProcessHealth, RunSpec
 
 LOG_BYTES = 64 * 1024
 MAX_PAGE = 200
-RUN_JOB_PREFIXES = ("job-policy-", "job-trainer-", "job-worker-", "job-logger-")
+LOGS_S = 20.0
+"""How long a provider may take to give a job's log."""
 
 
 class JobService:
@@ -56,6 +58,7 @@ class JobService:
         """`model_path` turns a run's `base_model` into where the model lies."""
         self._db = database
         self._events = events
+        self.places = places_of(providers, settings)
         self._providers = providers
         self._settings = settings
         self._model_path = model_path
@@ -124,9 +127,10 @@ class JobService:
     async def create_custom(self, body: TrainingJobCreate) -> JobCreated:
         """A job of its own; the same body with the same id again is the same job.
 
-        Raises Invalid for a provider that is unknown or cannot run this, Conflict for another body under the same id.
+        Raises Invalid for a provider that is unknown, not ready or cannot run this, Conflict for another body under
+        the same id.
         """
-        self._check_custom(body)
+        custom.check(body, self.places)
         job_id, digest = body.job_id or new_id("job"), hashlib.sha256(body.model_dump_json().encode()).hexdigest()
         async with self._db.write() as connection:
             existing = await queries.get(connection, job_id)
@@ -151,15 +155,37 @@ class JobService:
             self._wake_after(connection)
         return job.view
 
+    async def view(self, job_id: str) -> JobView:
+        """A job without its log. Raises NotFound."""
+        async with self._db.read() as connection:
+            return (await _existing(connection, job_id)).view
+
     async def detail(self, job_id: str) -> JobDetail:
         """A job with the last 64 KiB of its log."""
         async with self._db.read() as connection:
             job = await _existing(connection, job_id)
-        provider = self._providers.get(job.view.provider)
-        return JobDetail(job=job.view, logs=await provider.logs(job_id, LOG_BYTES) if provider else "")
+        return JobDetail(job=job.view, logs=await self._logs(job))
 
-    async def assignment(self, job_id: str) -> JobAssignment:
-        """What the job's process must know. Raises Conflict for a custom job, which has none."""
+    async def _logs(self, job: JobRecord) -> str:
+        provider = self._providers.get(job.view.provider)
+        if provider is None or job.view.attempt == 0:
+            return ""
+        try:
+            async with asyncio.timeout(LOGS_S):
+                return await provider.logs(job.view.job_id, job.handle, LOG_BYTES)
+        except (SkyscaleError, TimeoutError) as error:
+            return f"[{provider.name} does not give the log: {told(error)}]\n"
+
+    async def reached(self, connection: AsyncConnection, run_id: str) -> tuple[Provider | None, str | None]:
+        """Where the run's policy server is: its provider, and the handle of its present attempt."""
+        jobs = [job for job in await queries.of_run(connection, run_id) if job.view.role is JobRole.POLICY]
+        return (self._providers.get(jobs[0].view.provider), jobs[0].handle) if jobs else (None, None)
+
+    async def assignment(self, job_id: str, *, with_secrets: bool = False) -> JobAssignment:
+        """What the job's process must know, and, for nobody else, the keys that it needs.
+
+        Raises Conflict for a custom job, which has no assignment.
+        """
         async with self._db.read() as connection:
             job = await _existing(connection, job_id)
         if job.spec is None or job.view.run_id is None:
@@ -175,7 +201,13 @@ class JobService:
             model_path=self._model_path(spec.base_model),
             artifact_root=self._settings.artifact_root,
             heartbeat_s=self._settings.heartbeat_s,
+            artifact_settings=self._artifact_settings(job.view.role) if with_secrets else {},
         )
+
+    def _artifact_settings(self, role: JobRole) -> dict[str, str]:
+        # Over the wire rather than in the process's environment, which providers keep and show.
+        needs_store = role in (JobRole.TRAINER, JobRole.POLICY) and self._settings.artifact_root.startswith("s3:")
+        return S3Settings().environment() if needs_store else {}
 
     async def list(self, filters: JobFilter | None = None, cursor: str | None = None, limit: int = 50) -> JobPage:
         """A page of jobs, newest first. Raises BadRequest for a cursor that is not ours."""
@@ -189,29 +221,12 @@ class JobService:
         return JobPage(jobs=[job.view for _, job in rows[:limit]], next_cursor=more)
 
     def _new_row(self, job_id: str, role: JobRole, provider: str, gpu: str, max_attempts: int) -> dict[str, object]:
-        now = self._clock()
+        now, (first, places) = self._clock(), self.places.choose(provider)
         return {
-            "job_id": job_id, "role": role.value, "index": 0, "provider": provider, "gpu_model": gpu,
+            "job_id": job_id, "role": role.value, "index": 0, "provider": first, "places": places, "gpu_model": gpu,
             "max_attempts": max_attempts, "desired": "run", "held": False, "status": JobStatus.QUEUED.value,
             "due_at": now, "created_at": now, "metrics": {},
         }  # fmt: skip
-
-    def _check_custom(self, body: TrainingJobCreate) -> None:
-        provider = self._providers.get(body.provider)
-        if provider is None:
-            raise unknown_provider(body.provider, self._providers)
-        if body.job_id and body.job_id.startswith(RUN_JOB_PREFIXES):
-            raise Invalid(f"{body.job_id}: this prefix names jobs of runs", hint="Choose another job_id.")
-        if any("\0" in text for text in (*body.command, *body.env_vars, *body.env_vars.values())):
-            raise Invalid("command and env_vars must not hold NUL characters")
-        if any(not name or "=" in name for name in body.env_vars):
-            raise Invalid("names in env_vars must not be empty or hold '='")
-        if body.command and provider.abilities.runs_commands:
-            return
-        if body.docker_image is not None and provider.abilities.runs_images:
-            return
-        hint = "Give `command`, for example ['python', '-c', 'print(1)']."
-        raise Invalid(f"provider {body.provider!r} needs a command to run", code="command_missing", hint=hint)
 
     def _wake_after(self, connection: AsyncConnection) -> None:
         self._db.after_commit(connection, self.changed.set)

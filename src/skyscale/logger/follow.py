@@ -7,6 +7,7 @@
 
 import json
 import logging
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -26,10 +27,16 @@ NOTE = "logged.json"
 
 
 def folder_of(assignment: JobAssignment) -> Path:
-    """Where the run's logs are kept: beside its checkpoints. Raises Invalid where artifacts are not a local folder."""
+    """Where the run's logs are kept: beside its checkpoints, or in the job's folder where those are not on this host.
+
+    Raises Invalid when neither is known.
+    """
     parts = urlsplit(assignment.artifact_root)
     if parts.scheme != "file":
-        raise Invalid(f"loggers: they write to a local folder, and artifacts are at {assignment.artifact_root}")
+        job_folder = os.environ.get("SKYSCALE_JOB_FOLDER")
+        if job_folder is None:
+            raise Invalid(f"loggers: they write to a local folder, and artifacts are at {assignment.artifact_root}")
+        return Path(job_folder) / "logs"
     return Path(unquote(parts.path)) / "runs" / assignment.run_id / "logs"
 
 

@@ -26,6 +26,7 @@ class Duty:
     def __init__(self, client: JobClient, assignment: JobAssignment, serving: Serving) -> None:
         self._client, self._assignment, self._serving = client, assignment, serving
         self._rates = Rates(time.monotonic)
+        self._catching_up: asyncio.Task[None] | None = None
 
     def first_heartbeat(self) -> HeartbeatReply:
         """Blocking: report the start and learn which version to load. Raises Gone if the job is not wanted."""
@@ -50,7 +51,7 @@ class Duty:
                 heard_at = time.monotonic()
                 if reply.desired == "finish":
                     return
-                await self._catch_up(reply)
+                self._catch_up(reply)
             await asyncio.sleep(self._assignment.heartbeat_s)
         log.error("no word from the control plane for %d s: ending", ORPHANED_AFTER_S)
 
@@ -61,12 +62,17 @@ class Duty:
         detail = f"version {stats.version}: {stats.running} running, {stats.waiting} waiting"
         return Heartbeat(detail=detail, policy_version=stats.version, metrics=self._rates.since_last(stats))
 
-    async def _catch_up(self, reply: HeartbeatReply) -> None:
+    def _catch_up(self, reply: HeartbeatReply) -> None:
         serving = self._serving.version
         if serving is None or reply.manifest_uri is None or reply.policy_version <= serving:
             return
+        if self._catching_up is None or self._catching_up.done():
+            # Beside the heartbeats: a store that does not answer for a minute must not make this process look dead.
+            self._catching_up = asyncio.create_task(self._reload(reply, reply.manifest_uri), name="catch up")
+
+    async def _reload(self, reply: HeartbeatReply, manifest_uri: str) -> None:
         try:
-            await self._serving.reload(reply.policy_version, reply.manifest_uri)
+            await self._serving.reload(reply.policy_version, manifest_uri)
         except SkyscaleError as e:
             log.error("version %d is not activated: %s", reply.policy_version, e.detail)
 
@@ -79,7 +85,10 @@ class Rates:
         self._last: tuple[float, EngineStats] | None = None
 
     def since_last(self, stats: EngineStats) -> dict[str, float]:
-        """tokens_per_s, idle_share (0..1), running, waiting, swaps; rates cover the time since the call before."""
+        """tokens_per_s, idle_share (0..1), running, waiting, swaps; rates cover the time since the call before.
+
+        generated_tokens is a count since this process began.
+        """
         now = self._clock()
         result = {"running": float(stats.running), "waiting": float(stats.waiting), "swaps": float(stats.swaps)}
         if self._last is not None and now > self._last[0]:
@@ -87,5 +96,6 @@ class Rates:
             before = self._last[1]
             result["tokens_per_s"] = (stats.generated_tokens - before.generated_tokens) / seconds
             result["idle_share"] = min(1.0, (stats.idle_s - before.idle_s) / seconds)
+        result["generated_tokens"] = float(stats.generated_tokens)
         self._last = now, stats
         return result

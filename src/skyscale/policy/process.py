@@ -14,11 +14,13 @@ import tempfile
 from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import uvicorn
 from pydantic import SecretStr, ValidationError
 
 from skyscale.artifacts.model_folder import require_trainable
+from skyscale.artifacts.store import adopt_settings
 from skyscale.decoder.models import resolve_model
 from skyscale.errors import Invalid
 from skyscale.policy.duty import Duty
@@ -29,6 +31,8 @@ from skyscale.settings import JobSettings
 from skyscale.telemetry import logs
 
 log = logging.getLogger(__name__)
+EVERYWHERE = frozenset({"0.0.0.0", "::"})
+CONNECT_S = 10.0
 WATCH_S = 1.0
 """How often the engine is looked at."""
 GRACE_S = 3
@@ -53,6 +57,7 @@ async def serve_job(engine: str, host: str, port: int) -> int:
     with JobClient.from_settings(settings) as client:
         assignment = await asyncio.to_thread(client.assignment)
         logs.of_process(run_id=assignment.run_id, job_id=assignment.job_id)
+        adopt_settings(assignment.artifact_settings)
         model, name = assignment.model_path, assignment.spec.base_model
         async with _listening(model, host, port, settings.job_token, name) as (serving, server, url):
             duty = Duty(client, assignment, serving)
@@ -62,7 +67,7 @@ async def serve_job(engine: str, host: str, port: int) -> int:
             beating = asyncio.create_task(duty.run())
             try:
                 await serving.load(engine, pointer.policy_version, pointer.manifest_uri)
-                await duty.register(url)
+                await duty.register(url if host not in EVERYWHERE else _seen_from(settings.url, url))
                 return await _first_end(server, serving, beating)
             finally:
                 beating.cancel()
@@ -122,6 +127,15 @@ class _Server(uvicorn.Server):
 
     def _end(self) -> None:
         self.should_exit = True
+
+
+def _seen_from(control_plane: str, url: str) -> str:
+    """A server that listens on every address is registered at the one from which the control plane is dialled."""
+    there = urlsplit(control_plane)
+    port = there.port or (443 if there.scheme == "https" else 80)
+    with socket.create_connection((there.hostname or "", port), timeout=CONNECT_S) as probe:
+        mine = str(probe.getsockname()[0])
+    return f"http://{f'[{mine}]' if ':' in mine else mine}:{urlsplit(url).port}"
 
 
 async def _first_end(server: _Server, serving: Serving, beating: asyncio.Task[None] | None) -> int:

@@ -8,8 +8,8 @@ from skyscale.errors import Invalid
 LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
-def check(url: str, provider: str) -> None:
-    """Raise Invalid unless the URL is plain http(s) and, for local jobs, on this machine."""
+def check(url: str, *, is_this_host: bool) -> None:
+    """Raise Invalid unless the URL is plain http(s) and, for jobs of this host, on this machine."""
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
@@ -19,7 +19,7 @@ def check(url: str, provider: str) -> None:
         raise Invalid("url must be http://host:port or https://host")
     if parts.username is not None or parts.query or parts.fragment:
         raise Invalid("url must hold no credentials, query or fragment")
-    if provider == "local" and not is_loopback(host):
+    if is_this_host and not is_loopback(host):
         raise Invalid(f"url: {host} is not this machine, where the run's local jobs are")
 
 

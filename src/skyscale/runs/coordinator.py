@@ -16,10 +16,11 @@ from datetime import datetime
 
 import httpx
 
+from skyscale.money.rules import Verdict
 from skyscale.runs import endings, limits, queries, rules
 from skyscale.runs.cards import Cards
 from skyscale.runs.no_signal import SignalWatch
-from skyscale.runs.ports import Evaluations
+from skyscale.runs.ports import Evaluations, Money
 from skyscale.runs.queries import RunRecord
 from skyscale.runs.swaps import Swaps
 from skyscale.store.engine import AsyncConnection, Database
@@ -44,6 +45,7 @@ class World:
     evaluations: Evaluations
     cards: Cards
     swaps: Swaps
+    money: Money
     http: httpx.AsyncClient
     metrics: Metrics
     clock: Callable[[], datetime]
@@ -119,6 +121,8 @@ class Coordinator:
         if late is not None:
             await self._end(run, RunStatus.FAILED, late)
             return
+        if await self._is_too_dear(run):
+            return
         if not run.has_jobs:
             await self._create_jobs(run)
             return
@@ -128,6 +132,26 @@ class Coordinator:
             await self._greet_policy(run)
         elif run.status is RunStatus.RUNNING:
             await self._running(run, processes)
+
+    async def _is_too_dear(self, run: RunRecord) -> bool:
+        """Whether the run's cap ends it now; idle accelerators and a cap that is near end it in good order."""
+        world = self._world
+        standing = await world.money.standing(run.spec, run.policy_healthy_at, world.clock())
+        is_started = run.status is RunStatus.RUNNING
+        if standing.verdict is Verdict.STOP or (standing.verdict is Verdict.FINISH and not is_started):
+            ending = RunStatus.COMPLETED if is_started else RunStatus.FAILED
+            reason = standing.reason if is_started else f"{standing.reason}; it had not started"
+            await self._end(run, ending, reason, is_urgent=True)
+            return True
+        if standing.verdict is Verdict.FINISH and run.finish_reason is None:
+            await self._begin_finishing(run, standing.reason)
+        return False
+
+    async def _begin_finishing(self, run: RunRecord, reason: str) -> None:
+        async with self._world.database.write() as connection:
+            now = await queries.get(connection, run.run_id, lock=True)
+            if now is not None and now.status is RunStatus.RUNNING and now.finish_reason is None:
+                await endings.begin_finishing(self._world.parts, connection, now, reason, self._world.clock())
 
     async def _create_jobs(self, run: RunRecord) -> None:
         async with self._world.database.write() as connection:
@@ -218,10 +242,7 @@ class Coordinator:
         if reason is None:
             await self._evaluate_if_due(run)
             return
-        async with world.database.write() as connection:
-            now = await queries.get(connection, run.run_id, lock=True)
-            if now is not None and now.status is RunStatus.RUNNING and now.finish_reason is None:
-                await endings.begin_finishing(world.parts, connection, now, reason, world.clock())
+        await self._begin_finishing(run, reason)
 
     async def _evaluate_if_due(self, run: RunRecord) -> bool:
         if not limits.is_evaluation_due(run):
@@ -237,7 +258,8 @@ class Coordinator:
     async def _stopping(self, run: RunRecord, processes: Sequence[ProcessHealth]) -> None:
         world = self._world
         if any(process.status not in OVER for process in processes):
-            if rules.stopping_overdue(run.stopping_since, world.clock()):
+            standing = await world.money.standing(run.spec, None, world.clock())
+            if standing.verdict is Verdict.STOP or rules.stopping_overdue(run.stopping_since, world.clock()):
                 async with world.database.write() as connection:
                     await world.parts.jobs.set_desired(connection, run.run_id, "stop", None)
             return
@@ -256,11 +278,12 @@ class Coordinator:
         for version in {run.newest_version, run.best_version or 0}:
             await world.cards.write(run.run_id, version)
 
-    async def _end(self, run: RunRecord, ending: RunStatus, reason: str) -> None:
+    async def _end(self, run: RunRecord, ending: RunStatus, reason: str, *, is_urgent: bool = False) -> None:
         async with self._world.database.write() as connection:
             now = await queries.get(connection, run.run_id, lock=True)
             if now is not None and now.status in (RunStatus.STARTING, RunStatus.RUNNING):
-                await endings.begin(self._world.parts, connection, now, ending, reason, self._world.clock())
+                world = self._world
+                await endings.begin(world.parts, connection, now, ending, reason, world.clock(), is_urgent=is_urgent)
 
     async def _change(self, connection: AsyncConnection, run: RunRecord, values: dict[str, object]) -> None:
         await queries.change(connection, run.run_id, self._world.clock(), values)

@@ -40,16 +40,26 @@ async def begin_finishing(
 
 
 async def begin(
-    parts: Parts, connection: AsyncConnection, run: RunRecord, ending: RunStatus, reason: str, now: datetime
+    parts: Parts,
+    connection: AsyncConnection,
+    run: RunRecord,
+    ending: RunStatus,
+    reason: str,
+    now: datetime,
+    *,
+    is_urgent: bool = False,
 ) -> None:
-    """Decide how the run ends, and have its jobs ended: at once, or for a completed run's workers in good order."""
+    """Decide how the run ends, and have its jobs ended: at once, or for a completed run's workers in good order.
+
+    An urgent end is at once for all: what is checkpointed stays, nothing more is.
+    """
     status = rules.move(run.status, RunStatus.STOPPING)
     values: dict[str, object] = {
         "status": status.value, "ending": ending.value, "reason": reason, "stopping_since": now,
     }  # fmt: skip
     await queries.change(connection, run.run_id, now, values)
     await parts.buffer.close(connection, run.run_id)
-    if ending is RunStatus.COMPLETED:
+    if ending is RunStatus.COMPLETED and not is_urgent:
         await parts.jobs.set_desired(
             connection, run.run_id, "finish", {JobRole.WORKER, JobRole.TRAINER, JobRole.LOGGER}
         )

@@ -4,8 +4,11 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Literal, Protocol
 
+from skyscale.jobs.provider import Provider
+from skyscale.money.service import Standing
 from skyscale.store.engine import AsyncConnection
 from skyscale.wire.batches import BufferStats
+from skyscale.wire.costs import CostEstimate, RunCost
 from skyscale.wire.jobs import JobRole, JobView
 from skyscale.wire.runs import CurriculumCounts, EvaluationResult, ProcessHealth, RunSpec
 
@@ -39,6 +42,10 @@ class Jobs(Protocol):
 
     async def failed_job(self, connection: AsyncConnection, run_id: str) -> JobView | None:
         """A job of the run that is out of attempts, if any."""
+        ...
+
+    async def reached(self, connection: AsyncConnection, run_id: str) -> tuple[Provider | None, str | None]:
+        """The provider of the run's policy server, and the handle it knows it by."""
         ...
 
 
@@ -103,4 +110,32 @@ class Problems(Protocol):
 
     async def hold(self, connection: AsyncConnection, spec: RunSpec) -> None:
         """Keep it from being deleted until the run's row is written. Raises NotFound when it was deleted already."""
+        ...
+
+
+class Money(Protocol):
+    """What runs cost."""
+
+    def check(self, spec: RunSpec) -> None:
+        """Raise Invalid for a run whose cap cannot be kept, or whose trainer would lose its work with its machine."""
+        ...
+
+    async def estimate(self, spec: RunSpec) -> CostEstimate:
+        """What the run will probably cost."""
+        ...
+
+    async def open(self, connection: AsyncConnection, spec: RunSpec, now: datetime) -> None:
+        """Begin a new run's meter."""
+        ...
+
+    async def cost(self, connection: AsyncConnection, run_id: str) -> RunCost | None:
+        """What the run has cost so far; None without a meter."""
+        ...
+
+    async def costs_of(self, connection: AsyncConnection, run_ids: Sequence[str]) -> dict[str, float]:
+        """Dollars by run, of those that have a meter."""
+        ...
+
+    async def standing(self, spec: RunSpec, at_work_since: datetime | None, now: datetime) -> Standing:
+        """What its cost, and its accelerators' idleness since it began to work, mean for a live run."""
         ...

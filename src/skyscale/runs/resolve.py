@@ -4,16 +4,13 @@ import re
 from collections.abc import Collection, Sequence
 
 from skyscale.errors import Invalid
+from skyscale.jobs import gpus
+from skyscale.jobs.places import AUTO
 from skyscale.wire.algorithms import contradictions
 from skyscale.wire.runs import RunCreate, RunSpec
 
 STARTER = "skyscale/starter"
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
-GPU_MODELS = frozenset(
-    {"cpu", "any", "t4", "l4", "l40s", "a10g", "a100", "a100-40", "a100-80", "h100", "h200", "b200"}
-    | {"rtx3060", "rtx3090", "rtx4090", "rtx5090"}
-)
-"""Names that the providers between them understand."""
 STARTER_LEARNING_RATE = 5e-4
 """The starter has about a million parameters; larger models need, and get, far smaller steps."""
 LARGE_LEARNING_RATE = 1e-6
@@ -44,9 +41,8 @@ def resolve(request: RunCreate, run_id: str, loggers: Sequence[str] = ()) -> Run
 
 def check(spec: RunSpec, providers: Collection[str]) -> None:
     """Raise Invalid, naming the field, for a value that cannot work; asks nothing of the disk."""
-    if spec.gpu_model not in GPU_MODELS:
-        raise Invalid(f"gpu_model: {spec.gpu_model!r} is unknown; known are {', '.join(sorted(GPU_MODELS))}")
-    if spec.provider not in providers:
+    gpus.parse(spec.gpu_model)
+    if spec.provider not in (AUTO, *providers):
         raise Invalid(f"provider: {spec.provider!r} is unknown; known are {', '.join(sorted(providers))}")
     if not is_path(spec.base_model) and not HUB_ID.fullmatch(spec.base_model):
         raise Invalid(

@@ -6,7 +6,7 @@
 """
 
 import hashlib
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from math import isfinite
@@ -14,9 +14,10 @@ from math import isfinite
 from skyscale.auth.principal import Principal
 from skyscale.errors import Conflict, NotFound
 from skyscale.events.service import EventLog
-from skyscale.runs import addresses, endings, queries, resolve, rules
+from skyscale.jobs.places import Places
+from skyscale.runs import endings, queries, reaching, resolve, rules
 from skyscale.runs.notices import Notice
-from skyscale.runs.ports import Buffer, Jobs, Problems
+from skyscale.runs.ports import Buffer, Jobs, Money, Problems
 from skyscale.runs.queries import RunRecord
 from skyscale.store.engine import AsyncConnection, Database
 from skyscale.telemetry.metrics import Metrics
@@ -47,8 +48,9 @@ class RunService:
         buffer: Buffer,
         metrics: Metrics,
         *,
-        providers: Collection[str],
+        places: Places,
         problems: Problems,
+        money: Money,
         check_model: Callable[[RunSpec], Awaitable[None]],
         notices: Callable[[RunSpec], Sequence[Notice]],
         default_loggers: Sequence[str] = (),
@@ -63,8 +65,9 @@ class RunService:
         self._jobs = jobs
         self._buffer = buffer
         self._metrics = metrics
-        self._providers = providers
+        self._places = places
         self._problems = problems
+        self._money = money
         self._check_model = check_model
         self._notices = notices
         self._default_loggers = default_loggers
@@ -75,11 +78,15 @@ class RunService:
     async def create(self, request: RunCreate, key: str | None = None) -> RunCreated:
         """The run, new or the one that the same request made before. Raises Invalid or Conflict."""
         spec = resolve.resolve(request, request.run_id or new_id("rl"), self._default_loggers)
-        resolve.check(spec, self._providers)
+        spec = spec.model_copy(update={"provider": self._places.named(spec.provider)})
+        resolve.check(spec, self._places.providers)
+        self._places.check(spec.provider)
+        self._money.check(spec)
         await self._check_model(spec)
         spec = await self._problems.resolve(spec)
         if request.dry_run:
-            return RunCreated(run_id=spec.run_id, status=RunStatus.STARTING, spec=spec)
+            estimate = await self._money.estimate(spec)
+            return RunCreated(run_id=spec.run_id, status=RunStatus.STARTING, spec=spec, estimate=estimate)
         notices = self._notices(spec)
         digest = hashlib.sha256(request.model_dump_json().encode()).hexdigest()
         now = self._clock()
@@ -94,6 +101,7 @@ class RunService:
                 return await self._earlier(connection, spec.run_id, key, digest)
             await self._problems.hold(connection, spec)
             await self._buffer.open(connection, spec, is_prepared=False)
+            await self._money.open(connection, spec, now)
             message = f"run of {spec.base_model} with {spec.num_workers} worker(s) on {spec.provider}"
             await self._record(connection, spec.run_id, "coordinator", "run.created", message)
             for notice in notices:
@@ -114,13 +122,15 @@ class RunService:
     async def register_policy(self, run_id: str, body: PolicyRegister, caller: Principal) -> None:
         """Note where the run's policy server is; it is used once it says that it is healthy.
 
-        Raises Invalid for a URL that may not be called, Conflict for an ended run or a superseded process.
+        Raises Invalid for a URL that may not be called, Conflict for an ended run or a superseded process, Unavailable
+        while its provider does not say at which address the port is reached.
         """
-        url = body.url.rstrip("/")
+        async with self._db.read() as connection:
+            provider, handle = await self._jobs.reached(connection, run_id)
+        url = await reaching.address(body.url.rstrip("/"), provider, handle)
         async with self._db.write() as connection:
             run = await existing(connection, run_id, lock=True)
             rules.require_live(run_id, run.status)
-            addresses.check(url, run.spec.provider)
             if caller.kind == "job" and run.policy_attempt is not None and (caller.attempt or 0) < run.policy_attempt:
                 raise Conflict("a newer policy server has registered", code="superseded", hint="Stop: it replaced you.")
             if (run.policy_url, run.policy_attempt) == (url, caller.attempt):

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from skyscale.errors import BadRequest
 from skyscale.events.service import EventLog
 from skyscale.runs import queries, rules
-from skyscale.runs.ports import Buffer, Curricula, Evaluations, Jobs
+from skyscale.runs.ports import Buffer, Curricula, Evaluations, Jobs, Money
 from skyscale.runs.queries import RunRecord
 from skyscale.runs.service import existing
 from skyscale.settings import Settings
@@ -43,6 +43,7 @@ class RunViews:
         buffer: Buffer,
         evaluations: Evaluations,
         curricula: Curricula,
+        money: Money,
         settings: Settings,
     ) -> None:
         self._db = database
@@ -51,6 +52,7 @@ class RunViews:
         self._buffer = buffer
         self._evaluations = evaluations
         self._curricula = curricula
+        self._money = money
         self._grafana_url = _grafana_url(settings)
 
     async def require(self, run_id: str) -> RunRecord:
@@ -66,21 +68,23 @@ class RunViews:
             points = await queries.newest_metrics(connection, run_id, METRICS_SHOWN)
             evaluations = await self._evaluations.results(connection, run_id)
             pools = await self._curricula.counts(connection, run.spec)
+            cost = await self._money.cost(connection, run_id)
             event_count = await self._events.count(connection, run_id)
             newest = await queries.policy(connection, run_id, run.newest_version)
             best = await queries.policy(connection, run_id, run.best_version or 0)
         stats = await self._buffer.stats(run_id)
         uris = [found[0].manifest_uri if found else None for found in (newest, best)]
         view = self._view(run, processes, points, evaluations, event_count, stats, uris)
-        return view.model_copy(update={"curriculum": pools})
+        return view.model_copy(update={"curriculum": pools, "cost": cost})
 
     async def page(self, cursor: str | None, limit: int, status: RunStatus | None) -> RunPage:
         """Runs, newest first. Raises BadRequest for a cursor that is not ours."""
         before = _read_cursor(cursor) if cursor is not None else None
         async with self._db.read() as connection:
             rows = await queries.page(connection, before, limit + 1, [status.value] if status else [])
+            costs = await self._money.costs_of(connection, [row.run_id for row in rows])
         more = _cursor(rows[limit - 1]) if len(rows) > limit else None
-        return RunPage(runs=[_summary(row) for row in rows[:limit]], next_cursor=more)
+        return RunPage(runs=[_summary(row, costs.get(row.run_id)) for row in rows[:limit]], next_cursor=more)
 
     async def policies(self, run_id: str, after_version: int, limit: int) -> PolicyPage:
         """Published versions of a run, oldest first. Raises NotFound."""
@@ -159,7 +163,7 @@ def _stage(run: RunRecord) -> RunStage | None:
     )
 
 
-def _summary(run: RunRecord) -> RunSummary:
+def _summary(run: RunRecord, cost_usd: float | None) -> RunSummary:
     return RunSummary(
         run_id=run.run_id,
         base_model=run.spec.base_model,
@@ -168,6 +172,7 @@ def _summary(run: RunRecord) -> RunSummary:
         reason=run.reason or run.finish_reason,
         policy_version=run.newest_version,
         last_reward=run.last_reward,
+        cost_usd=cost_usd,
         created_at=run.created_at,
         updated_at=run.updated_at,
         ended_at=run.ended_at,

@@ -10,13 +10,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, Unpack
 
-from skyscale.sdk import downloads, problem_set_calls, rollout_calls
+from skyscale.sdk import checkpoint_calls, downloads, problem_set_calls, rollout_calls
 from skyscale.sdk import operator_calls as calls
 from skyscale.sdk.credentials import credential_for, environment_url
 from skyscale.sdk.following import follow, follow_async
 from skyscale.sdk.rollout_calls import RolloutFilters
 from skyscale.sdk.transport import AsyncTransport, Transport
 from skyscale.wire.batches import BufferStats
+from skyscale.wire.checkpoints import Checkpoint, CheckpointList
 from skyscale.wire.episodes import EvaluationSample
 from skyscale.wire.jobs import JobCreated, JobDetail, JobPage, TrainingJobCreate
 from skyscale.wire.policies import PolicyPage
@@ -97,6 +98,18 @@ class Client:
         return downloads.download(
             self.transport, rollout_calls.export_path(run_id), rollout_calls.query_of(filters), into
         )
+
+    def checkpoints(self, run_id: str) -> CheckpointList:
+        """The versions that a run keeps, newest first."""
+        return self.transport.send(checkpoint_calls.listing(run_id))
+
+    def pull_checkpoint(
+        self, run_id: str, version: int, into: Path, tell: checkpoint_calls.Tell = lambda name, size: None
+    ) -> Checkpoint:
+        """Fetch and verify a version's files; a call that broke off goes on where it was. `tell` hears of bytes."""
+        found = self.transport.send(checkpoint_calls.show(run_id, version))
+        checkpoint_calls.pull(self.transport, found, into, tell)
+        return found.checkpoint
 
     def problems(
         self,
@@ -243,6 +256,23 @@ class AsyncClient:
         return await downloads.download_async(
             self.transport, rollout_calls.export_path(run_id), rollout_calls.query_of(filters), into
         )
+
+    async def checkpoints(self, run_id: str) -> CheckpointList:
+        """The versions that a run keeps, newest first."""
+        return await self.transport.send(checkpoint_calls.listing(run_id))
+
+    async def pull_checkpoint(
+        self, run_id: str, version: int, into: Path, tell: checkpoint_calls.Tell = lambda name, size: None
+    ) -> Checkpoint:
+        """Fetch and verify a version's files in a thread, where `tell` is called too."""
+        found = await self.transport.send(checkpoint_calls.show(run_id, version))
+        options = self.transport.options
+        transport = Transport(options.base_url, options.token, options.timeout_s, 0.0)
+        try:
+            await asyncio.to_thread(checkpoint_calls.pull, transport, found, into, tell)
+        finally:
+            transport.close()
+        return found.checkpoint
 
     async def problems(
         self,

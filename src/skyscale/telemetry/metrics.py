@@ -82,6 +82,19 @@ class Metrics:
         self.rl_curriculum_problems = shelf.gauge(
             "rl_curriculum_problems", "Train problems by what the curriculum makes of them", [*RUN, "pool"], "problems"
         )
+        so_far = "so far, by list prices"
+        self.rl_cost_usd = shelf.gauge("rl_cost_usd", "What the run has cost", RUN, "dollars", so_far)
+        self.rl_cost_usd_per_hour = shelf.gauge("rl_cost_usd_per_hour", "What the run costs now", RUN, "dollars/hour")
+        self.rl_cost_gpu_seconds = shelf.gauge("rl_cost_gpu_seconds", "Accelerator time that was used", RUN, "seconds")
+        self.rl_cost_cpu_seconds = shelf.gauge(
+            "rl_cost_cpu_seconds", "Core time of jobs without an accelerator", RUN, "seconds"
+        )
+        self.rl_cost_sandbox_seconds = shelf.gauge(
+            "rl_cost_sandbox_seconds", "Time that sandboxes ran the run's programs", RUN, "seconds"
+        )
+        self.rl_cost_tokens = shelf.gauge(
+            "rl_cost_tokens", "Tokens sampled", RUN, "tokens", "as policy servers last said"
+        )
         self.policy_up = shelf.gauge("policy_up", "1 while the run's policy server is healthy", RUN, "0 or 1")
 
     def _jobs(self, shelf: Shelf) -> None:
@@ -145,6 +158,15 @@ class Metrics:
         self.rl_groups_in_play.labels(stats.run_id).set(stats.groups_in_play)
         for state in BUFFER_STATES:
             self.rl_buffer_trajectories.labels(stats.run_id, state).set(getattr(stats, state))
+
+    def note_cost(self, run_id: str, cost: Mapping[str, object]) -> None:
+        """Show a run's meter; `cost` has the columns of `run_costs`."""
+        for metric, column in (
+            (self.rl_cost_usd, "usd"), (self.rl_cost_usd_per_hour, "usd_per_hour"), (self.rl_cost_gpu_seconds, "gpu_s"),
+            (self.rl_cost_cpu_seconds, "cpu_s"), (self.rl_cost_sandbox_seconds, "sandbox_s"),
+            (self.rl_cost_tokens, "tokens"),
+        ):  # fmt: skip
+            metric.labels(run_id).set(float(str(cost[column])))
 
     def note_jobs(self, jobs: Mapping[tuple[JobRole, JobStatus], int]) -> None:
         """Show how many live jobs there are; what is not named is 0."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from skyscale.artifacts.store import open_store
+from skyscale.artifacts.store import adopt_settings, open_store
 from skyscale.decoder.checkpoint import load_decoder
 from skyscale.decoder.lora import LoraConfig, attach
 from skyscale.decoder.models import resolve_model
@@ -29,6 +29,7 @@ def train_job(settings: JobSettings, *, device: str, threads: int, scratch: Path
         assignment = client.assignment()
         logs.of_process(run_id=assignment.run_id, job_id=assignment.job_id)
         traces.start("trainer", run_id=assignment.run_id, job_id=assignment.job_id)
+        adopt_settings(assignment.artifact_settings)
         size = assignment.spec.trainer_processes
         prepare_torch(assignment, max(1, threads // size))
         base_folder = resolve_model(assignment.model_path)

@@ -99,9 +99,10 @@ class Trainer:
 
     def run(self) -> None:
         """Train until the run wants to finish. Raises a `SkyscaleError` when it cannot go on."""
-        self._resume()
+        # First: reading a checkpoint may take longer than a silent process is believed to be alive.
         self.control.start()
         try:
+            self._resume()
             while (batch := self._next_batch()) is not None:
                 self._train(batch)
             if self.control.is_lost:

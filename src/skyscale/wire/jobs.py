@@ -58,6 +58,8 @@ class JobAssignment(Reply):
     """Root of the artifact store, for example `file:///var/lib/skyscale/artifacts`."""
     heartbeat_s: float
     """How often to send heartbeats."""
+    artifact_settings: dict[str, str] = {}
+    """Settings that open the artifact store, secrets among them; only for trainers and policy servers on S3."""
 
 
 class Heartbeat(Request):
@@ -94,8 +96,10 @@ class TrainingJobCreate(Request):
     docker_image: Annotated[str, Field(max_length=500)] | None = None
     """Image for providers that run images; the local provider runs `command` as a process."""
     command: list[str] = []
-    gpu_model: str = "cpu"
-    provider: str = "local"
+    gpu_model: Annotated[str, Field(min_length=1, max_length=40)] = "cpu"
+    """`cpu`, `any`, a model like `a100`, or several of one: `a100:2`. GET /api/gpus lists them."""
+    provider: Annotated[str, Field(min_length=1, max_length=40)] = "auto"
+    """Where it runs; `auto` is the first of GPU_PROVIDER_ORDER that takes it."""
     env_vars: dict[str, str] = {}
     max_attempts: Annotated[int, Field(ge=1, le=10)] = 1
     timeout_s: Annotated[float, Field(gt=0, le=604800)] = 86400.0

@@ -12,6 +12,7 @@ from pydantic import Field, field_validator, model_validator
 
 from skyscale.wire.algorithms import Algorithm
 from skyscale.wire.base import Reply, Request
+from skyscale.wire.costs import CostEstimate, RunCost
 from skyscale.wire.curriculum import Curriculum, CurriculumCounts
 from skyscale.wire.environments import MAX_TURNS, CodeEnvironment, Environment
 from skyscale.wire.problems import Difficulty
@@ -85,7 +86,9 @@ class RunCreate(Request):
     num_workers: Annotated[int, Field(ge=1, le=1024)] = 1
     """Rollout worker processes; each plays many groups at once."""
     gpu_model: Annotated[str, Field(min_length=1, max_length=40)] = "cpu"
-    provider: Annotated[str, Field(min_length=1, max_length=40)] = "local"
+    """Of the trainer and of the policy server each: `cpu`, `any`, `a100`, or several like `a100:2`."""
+    provider: Annotated[str, Field(min_length=1, max_length=40)] = "auto"
+    """Where the processes run; `auto` asks the providers of GPU_PROVIDER_ORDER in turn."""
     problem_set: Annotated[str, Field(min_length=1, max_length=200)] = "embedded"
     """`embedded`, an uploaded set (`name` or `name@version`), or the path of a JSONL file on the server's host."""
     difficulty: Difficulty | None = None
@@ -115,6 +118,12 @@ class RunCreate(Request):
     """Complete after so much time since the run's first rollout."""
     target_reward: Annotated[float, Field(gt=0, le=1)] | None = None
     """Complete when the mean training reward of the last five versions reaches this."""
+    max_cost_usd: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """Complete, with a last checkpoint, before the run has cost more than this by list prices."""
+    capacity: Literal["on_demand", "preemptible"] = "on_demand"
+    """Whether machines that may be taken away at any time will do; a trainer then needs frequent checkpoints."""
+    idle_minutes: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = 30.0
+    """Give accelerators back, and complete, when nothing was sampled or published for so long; null never does."""
     max_concurrent_groups: Annotated[int, Field(ge=1, le=4096)] = 16
     """Groups that one worker has with the policy server at once; as many more may be with the judge."""
     checkpoint_every: Annotated[int, Field(ge=1)] = 1
@@ -173,6 +182,9 @@ class RunSpec(Reply):
     max_steps: int | None
     max_hours: float | None
     target_reward: float | None
+    max_cost_usd: float | None = None
+    capacity: Literal["on_demand", "preemptible"] = "on_demand"
+    idle_minutes: float | None = None
     max_concurrent_groups: int
     checkpoint_every: int
     keep_versions: int
@@ -185,6 +197,8 @@ class RunCreated(Reply):
     run_id: str
     status: RunStatus
     spec: RunSpec
+    estimate: CostEstimate | None = None
+    """Only with `dry_run`."""
 
 
 class RunSummary(Reply):
@@ -199,6 +213,8 @@ class RunSummary(Reply):
     policy_version: int
     """Newest published version; 0 is the base model."""
     last_reward: float | None
+    cost_usd: float | None = None
+    """By list prices; null for a run from before there were meters."""
     created_at: datetime
     updated_at: datetime
     ended_at: datetime | None
@@ -330,6 +346,8 @@ class RunView(Reply):
     evaluations: list[EvaluationResult]
     curriculum: CurriculumCounts | None = None
     """Null when it is off."""
+    cost: RunCost | None = None
+    """What it has cost so far; null for a run from before there were meters."""
     event_count: int
     checkpoint: str | None
     """Where the newest published weights lie."""

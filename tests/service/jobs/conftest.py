@@ -45,7 +45,7 @@ class House:
         self.service = self.new_service()
 
     def new_service(self) -> JobService:
-        providers = load_providers(self.settings.data_dir)
+        providers = load_providers(self.settings.data_dir, self.tokens.owner)
         return JobService(self.db, self.events, providers=providers, settings=self.settings)
 
     async def open(self, worker: str = SLEEP, others: str = SLEEP) -> Scheduler:
@@ -55,7 +55,7 @@ class House:
         self.service = self.new_service()
         scheduler = Scheduler(
             self.db, self.events, service=self.service, tokens=self.tokens, metrics=Metrics(),
-            providers=load_providers(self.settings.data_dir), settings=self.settings,
+            providers=load_providers(self.settings.data_dir, self.tokens.owner), settings=self.settings,
             url=lambda: "http://127.0.0.1:1", commands=commands,
         )  # fmt: skip
         self.schedulers.append(scheduler)

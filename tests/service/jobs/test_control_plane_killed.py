@@ -27,7 +27,7 @@ from skyscale.wire.jobs import TrainingJobCreate
 
 async def main():
     settings = Settings(data_dir=Path(sys.argv[1]), database_url=sys.argv[2], reconcile_s=0.05)
-    db, providers = Database(settings.sqlalchemy_url), load_providers(settings.data_dir)
+    db, providers = Database(settings.sqlalchemy_url), load_providers(settings.data_dir, "0123456789ab")
     events = EventLog(db)
     service = JobService(db, events, providers=providers, settings=settings)
     await Scheduler(db, events, service=service, tokens=JobTokens(b"k" * 32), metrics=Metrics(), providers=providers,

@@ -51,12 +51,14 @@ async def list_jobs(
     run_id: Annotated[str | None, Query(max_length=60)] = None,
     role: JobRole | None = None,
     status: JobStatus | None = None,
+    provider: Annotated[str | None, Query(max_length=40)] = None,
     cursor: Annotated[str | None, Query(max_length=40)] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> Response:
     """A page of jobs of all runs, or of one."""
     require_reader(caller, run_id)
-    return reply(await parts.jobs.list(JobFilter(run_id=run_id, role=role, status=status), cursor, limit))
+    filters = JobFilter(run_id=run_id, role=role, status=status, provider=provider)
+    return reply(await parts.jobs.list(filters, cursor, limit))
 
 
 @router.get(
@@ -96,7 +98,7 @@ async def cancel(job_id: str, parts: Parts, caller: Caller) -> Response:
 async def assignment(job_id: str, parts: Parts, caller: Caller) -> Response:
     """The first call of every job of a run."""
     require_job(caller, job_id)
-    return reply(await parts.jobs.assignment(job_id))
+    return reply(await parts.jobs.assignment(job_id, with_secrets=caller.kind == "job"))
 
 
 @router.post(

@@ -92,6 +92,15 @@ class LocalStore:
         """See `ArtifactStore.uri`."""
         return self._path(key).as_uri()
 
+    def download_url(self, key: str, expires_s: float) -> None:
+        """See `ArtifactStore.download_url`: a folder has no server."""
+
+    def check(self) -> None:
+        """See `ArtifactStore.check`: writes and deletes a small file."""
+        probe = self._incoming()
+        probe.write_bytes(b"skyscale")
+        probe.unlink()
+
     def _path(self, key: str) -> Path:
         return self._root / checked_key(key)
 

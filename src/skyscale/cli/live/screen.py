@@ -89,6 +89,9 @@ def _numbers(snapshot: Snapshot) -> RenderableType:
         ("trainer waits", _number(trainer_wait_share(view), ".0%")),
         ("policy server idle", _number(policy_idle_share(view), ".0%")),
     )
+    if view.cost is not None and (view.cost.usd or view.cost.max_cost_usd):
+        cap = f" of ${view.cost.max_cost_usd:g}" if view.cost.max_cost_usd else ""
+        cells += (("cost", f"${view.cost.usd:.2f}{cap}"), ("cost now", f"${view.cost.usd_per_hour:.2f}/h"))
     table = Table.grid(padding=(0, 3))
     for style in ("dim", "bold", "dim", "bold"):
         table.add_column(style=style)

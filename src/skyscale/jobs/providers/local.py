@@ -13,16 +13,16 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
 from skyscale import jobs
 from skyscale.errors import Unavailable
-from skyscale.jobs import processes
+from skyscale.jobs import host_gpus, processes
 from skyscale.jobs.processes import Process
-from skyscale.jobs.provider import Abilities, JobLaunch
+from skyscale.jobs.provider import Abilities, JobLaunch, Offer, Owned, Setup
 from skyscale.jobs.rules import ATTEMPT_HEADER, Seen
 from skyscale.wire.jobs import JobRole
 
@@ -60,8 +60,11 @@ class LocalProvider:
     name = "local"
     abilities = Abilities(gpu_models=None, runs_commands=True, runs_images=False, is_this_host=True)
 
-    def __init__(self, jobs_dir: Path) -> None:
-        self._dir = jobs_dir.absolute()
+    def __init__(self, setup: Setup) -> None:
+        self._dir = setup.jobs_dir.absolute()
+
+    def missing(self) -> str | None:
+        """Nothing: this host is there."""
 
     async def start(self, launch: JobLaunch) -> str:
         """Start the attempt. Raises Unavailable when this host cannot start a process now."""
@@ -88,9 +91,21 @@ class LocalProvider:
         process = _parse(handle)[0] if handle else None
         await asyncio.to_thread(_stop, self._dir / job_id, process, grace_s)
 
-    async def logs(self, job_id: str, max_bytes: int) -> str:
+    async def logs(self, job_id: str, handle: str | None, max_bytes: int) -> str:
         """The tail of the job's log."""
         return await asyncio.to_thread(_tail, self._dir / job_id / "log", max_bytes)
+
+    async def addresses(self, handle: str) -> Mapping[int, str]:
+        """None: a process of this host says itself where it listens."""
+        return {}
+
+    async def inventory(self) -> Sequence[Offer]:
+        """The accelerators of this host, from its driver."""
+        return await asyncio.to_thread(host_gpus.inventory)
+
+    async def owned(self) -> Sequence[Owned]:
+        """Live attempts in our folder, by the processes of this host."""
+        return await asyncio.to_thread(self._owned)
 
     def _start(self, launch: JobLaunch) -> str:
         folder = self._dir / launch.job_id
@@ -121,6 +136,13 @@ class LocalProvider:
         # The runner is the oldest of them.
         return _handle(min(found, key=lambda each: (each.started, each.pid)), folder, attempt) if found else None
 
+    def _owned(self) -> list[Owned]:
+        found = processes.below(self._dir)
+        return [
+            Owned(folder.name, attempt, _handle(process, folder, attempt))
+            for (folder, attempt), process in found.items()
+        ]
+
 
 def _environment(launch: JobLaunch, folder: Path, mine: Mapping[str, str]) -> dict[str, str]:
     env = {name: value for name, value in mine.items() if _is_inherited(name, launch.role)}
@@ -128,11 +150,8 @@ def _environment(launch: JobLaunch, folder: Path, mine: Mapping[str, str]) -> di
     if launch.role is not JobRole.CUSTOM and cores <= FEW_CORES:
         env.setdefault("OMP_NUM_THREADS", str(max(1, cores - 1) if launch.role is JobRole.TRAINER else 1))
     env["PYTHONUNBUFFERED"] = "1"
-    return env | dict(launch.env) | {
-        "SKYSCALE_URL": launch.url,
-        "SKYSCALE_JOB_TOKEN": launch.token,
-        "SKYSCALE_JOB_ID": launch.job_id,
-        "SKYSCALE_JOB_ATTEMPT": str(launch.attempt),
+    return env | dict(launch.env) | launch.settings() | {
+        "SKYSCALE_JOB_TIMEOUT_S": str(launch.timeout_s),
         "SKYSCALE_JOB_COMMAND": json.dumps(list(launch.command)),
         processes.FOLDER_VARIABLE: str(folder),
     }  # fmt: skip

@@ -18,6 +18,8 @@ jobs = Table(
     Column("index", Integer, nullable=False),
     Column("provider", String(40), nullable=False),
     Column("gpu_model", String(40), nullable=False),
+    # Where it may run, in order, of which `provider` is the present one; null when it was named.
+    Column("places", Json, nullable=True),
     # What to run: the run's spec, or the request of a custom job.
     Column("spec", Json, nullable=True),
     Column("request", Json, nullable=True),
@@ -35,6 +37,8 @@ jobs = Table(
     Column("failures", Integer, nullable=False, server_default="0"),
     Column("crashes", Integer, nullable=False, server_default="0"),
     Column("due_at", Time, nullable=False),
+    # When the present attempt was handed to its provider: the intent, on record before the call.
+    Column("asked_at", Time, nullable=True),
     Column("handle", Text, nullable=True),
     Column("exit_code", Integer, nullable=True),
     Column("lock_token", String(40), nullable=True),
