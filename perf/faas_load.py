@@ -13,7 +13,6 @@ import os
 import subprocess
 import sys
 import tempfile
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -51,12 +50,12 @@ def main() -> int:
 
     from skyscale.cli.demo_server import DemoServer
 
-    with tempfile.TemporaryDirectory() as folder:
-        server = DemoServer(Path(folder), 0) if options.url is None else nullcontext()
-        with server as own:
-            if own is not None:
-                own.wait_until_ready()
-            seen = play(options.url if own is None else own.url, options)
+    if options.url is not None:
+        seen = play(options.url, options)
+    else:
+        with tempfile.TemporaryDirectory() as folder, DemoServer(Path(folder), 0) as server:
+            server.wait_until_ready()
+            seen = play(server.url, options)
     wanted = options.iterations * (4 if options.function else 3)
     slow = [name for name, call in seen["calls"].items() if call["p95_ms"] > options.p95_ms]
     seen |= {"users": options.users, "iterations": options.iterations, "p95_limit_ms": options.p95_ms, "slow": slow}

@@ -82,8 +82,8 @@ class Railway:
             ) from error
         if errors:
             raise refusal(errors[0])
-        data = body.get("data")
-        if response.status_code >= 400 or not isinstance(data, dict):
+        data: dict[str, Any] | None = body.get("data")
+        if response.status_code >= 400 or data is None:
             raise ProtocolError(f"Railway answered {response.status_code} without data", code="railway_failed")
         return data
 

@@ -38,12 +38,13 @@ def view_of(instance: dict[str, Any], mark: str, scheme: str) -> ServiceView:
     """A service instance of Railway's as our readers see it."""
     deployment: dict[str, Any] | None = instance["latestDeployment"]
     domains: list[dict[str, Any]] = instance["domains"]["serviceDomains"]
+    source: dict[str, str | None] = instance["source"] or {}
     return ServiceView(
         name=instance["serviceName"].removeprefix(mark),
         service_id=instance["serviceId"],
         status=status_of(deployment),
         detail="" if deployment is None else deployment["status"],
-        image=(instance["source"] or {}).get("image"),
+        image=source.get("image"),
         url=f"{scheme}://{domains[0]['domain']}" if domains else None,
         deployment_id=None if deployment is None else deployment["id"],
         created_at=datetime.fromisoformat(instance["createdAt"]),

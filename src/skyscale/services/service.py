@@ -7,7 +7,6 @@
 """
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -200,7 +199,7 @@ class ContainerServices:
         found: list[ServiceView] = []
         after: str | None = None
         for _ in range(MAX_SERVICES_SEEN // 100):
-            asked = {"environment": environment, "project": project, "after": after}
+            asked: dict[str, object] = {"environment": environment, "project": project, "after": after}
             page: dict[str, Any] = (await self._railway.ask(operations.LIST, asked))["environment"]["serviceInstances"]
             for edge in page["edges"]:
                 if edge["node"]["serviceName"].startswith(self._mark):
@@ -228,9 +227,8 @@ def _wanted(body: ServiceDeploy, template: Template | None) -> tuple[dict[str, s
 
 async def _at_most(response: httpx.Response, limit: int) -> bytes:
     content = b""
-    async with contextlib.aclosing(response.aiter_bytes()) as pieces:
-        async for piece in pieces:
-            content += piece
-            if len(content) >= limit:
-                break
+    async for piece in response.aiter_bytes():
+        content += piece
+        if len(content) >= limit:
+            break
     return content[:limit]
