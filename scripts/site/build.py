@@ -19,6 +19,8 @@ import sdk_page
 from navigation import MOVED, navigation
 
 ROOT = Path(__file__).parents[2]
+WIDE = ".md-grid { max-width: 82rem; }\n"
+"""Room for the drawings and tables, which are as wide as a line of code may be."""
 LINK = re.compile(r"(?<!!)\[([^\]]*)\]\(([^)\s]+)\)")
 
 
@@ -34,6 +36,7 @@ def stage(pages: Path) -> None:
         origin = next((source for source, target in MOVED.items() if target == place), f"docs/{place}")
         page.write_text(_turned(page.read_text(), origin, place))
     (pages / "decisions" / "index.md").write_text(_decisions(pages / "decisions"))
+    (pages / "site.css").write_text(WIDE)
     api_pages.write(ROOT / "openapi.json", pages / "api")
     (pages / "sdk.md").write_text(sdk_page.page())
 
