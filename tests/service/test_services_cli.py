@@ -32,7 +32,7 @@ def test_the_commands_of_the_page_on_services(tmp_path: Path, monkeypatch: pytes
                 wait_until(
                     lambda: {railway._deployment(each)["status"] for each in railway.containers.values()} == {"SUCCESS"}
                 )
-        assert "python-fn" in said[0] and "is deploying at http" in said[1]
+        assert "python-fn" in said[0] and " at http://127.0.0.1:" in said[1]
         assert said[3] == '{"sum": 6}\n' and "POST / HTTP" in said[4]
         assert railway.containers == {}
     finally:
