@@ -6,8 +6,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO_FLAGS ?=
 PYTEST_FLAGS ?=
+CHAOS_FLAGS ?= --faults 20 --seed 0
 
-.PHONY: demo test test-dashboard test-ray test-sandboxes check unit lint lock bench clean dashboard up docs
+.PHONY: demo test test-dashboard test-ray test-sandboxes test-vllm vllm check unit lint lock bench chaos clean dashboard up docs
 
 demo: $(VENV)/.ready
 	@$(BIN)/skyscale demo $(DEMO_FLAGS)
@@ -41,6 +42,25 @@ unit: $(VENV)/.ready
 test-sandboxes: $(VENV)/.ready
 	$(BIN)/python -m pytest -m slow tests/contract $(PYTEST_FLAGS)
 
+# Kills everything that a run consists of, at random, and looks at the books: about five minutes, needs PostgreSQL.
+chaos: $(VENV)/.ready
+	$(BIN)/python -m tests.chaos $(CHAOS_FLAGS)
+
+
+# vLLM's CPU build in an environment of its own (it pins an older transformers), and the engines' contract held to it:
+# some 2 GB of packages once, then about five minutes.
+vllm: .venv-vllm/.ready
+
+test-vllm: .venv-vllm/.ready
+	OMP_NUM_THREADS=1 .venv-vllm/bin/python -m pytest -W ignore -k vllm tests/contract/test_engines.py $(PYTEST_FLAGS)
+
+.venv-vllm/.ready: requirements/vllm.lock
+	@test -n "$(PYTHON)" || { echo "Skyscale needs Python 3.11 or newer: install it, or run make PYTHON=/path/to/python3.11"; exit 1; }
+	@test -x .venv-vllm/bin/python || $(PYTHON) -m venv .venv-vllm
+	@.venv-vllm/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements/vllm.lock
+	@.venv-vllm/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
 # Ray is about 400 MB with what it needs: installed here and not by default. A cluster of two nodes is started on loopback.
 test-ray: $(VENV)/.ready
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements/ray.lock
@@ -66,4 +86,4 @@ $(VENV)/.ready: requirements/dev.lock pyproject.toml
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build src/skyscale/dashboard_dist .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-vllm build src/skyscale/dashboard_dist .pytest_cache .ruff_cache .hypothesis

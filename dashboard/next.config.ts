@@ -6,6 +6,12 @@ import type { NextConfig } from "next";
  */
 const isExport = process.env.SKYSCALE_EXPORT === "1";
 
+/** A reply of the API is data: never guessed to be a page, and harmless when a browser is led to show it as one. */
+const DATA_HEADERS = [
+  { key: "x-content-type-options", value: "nosniff" },
+  { key: "content-security-policy", value: "default-src 'none'; frame-ancestors 'none'; sandbox" },
+];
+
 const config: NextConfig = {
   output: isExport ? "export" : "standalone",
   pageExtensions: isExport ? ["tsx"] : ["tsx", "ts"],
@@ -14,6 +20,7 @@ const config: NextConfig = {
   turbopack: { root: import.meta.dirname },
   // Known to pages too: the export has no server that could change anything.
   env: { SKYSCALE_EXPORT: isExport ? "1" : "" },
+  ...(isExport ? {} : { headers: async () => [{ source: "/api/:path*", headers: DATA_HEADERS }] }),
   images: { unoptimized: true },
   poweredByHeader: false,
   devIndicators: false,

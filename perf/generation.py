@@ -1,8 +1,11 @@
-"""Tokens per second of the policy server over HTTP against transformers' `generate`, side by side on one core each.
+"""Tokens per second of the torch engine against transformers' `generate` and vLLM, side by side, one thread each.
 
-Both sample at temperature 1 from the same prompt, without an end-of-sequence, the same number of tokens; transformers
-is given its best case, one batch of equal rows in its own process with no HTTP. The server gets calls of 8 samples, as
-a rollout worker sends them. The last line is JSON: tokens/s of both and their ratio at each concurrency.
+All sample at temperature 1 from the same prompt, without an end-of-sequence, the same number of tokens. Transformers
+is given its best case, one batch of equal rows in its own process with no HTTP. Ours and vLLM are asked over HTTP, in
+calls of 8 samples with ids and log-probabilities, as a rollout worker asks; vLLM is its own OpenAI server with its
+default engine settings, and takes part when `--vllm-python` names an interpreter that has it (`make vllm`).
+
+The last line is JSON: how many times as many tokens per second we make, by the number of completions in flight.
 """
 
 import argparse
@@ -10,6 +13,7 @@ import asyncio
 import json
 import os
 import time
+from contextlib import nullcontext
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -18,20 +22,22 @@ import httpx
 import torch
 from policy_process import policy_server
 from transformers import AutoModelForCausalLM
+from vllm_process import NAME, vllm_server
 
 from skyscale.decoder.models import resolve_model
 
 NEW_TOKENS = 64
 PROMPT_TOKENS = 64
 GROUP = 8
+CONCURRENCIES = (1, 16, 64)
 
 
 async def served(url: str, model: str, concurrency: int, seconds: float) -> float:
-    """Tokens per second of the server with so many completions in flight."""
+    """Tokens per second of a server with so many completions in flight."""
     group = min(GROUP, concurrency)
     body: dict[str, Any] = {
         "model": model, "prompt": prompt(), "n": group, "max_tokens": NEW_TOKENS, "ignore_eos": True,
-        "return_token_ids": True,
+        "temperature": 1.0, "logprobs": 0, "return_token_ids": True,
     }  # fmt: skip
     tokens = 0
     async with httpx.AsyncClient(base_url=url, timeout=120, trust_env=False) as client:
@@ -71,19 +77,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="skyscale/starter")
     parser.add_argument("--seconds", type=float, default=4.0)
+    parser.add_argument("--vllm-python", help="interpreter of an environment with vLLM; without it vLLM is left out")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    reference: Any = AutoModelForCausalLM.from_pretrained(resolve_model(options.model), dtype=torch.float32)
-    result: dict[str, float] = {}
-    with policy_server(options.model) as url:
-        for concurrency in (1, 16, 64, 128):
+    folder = resolve_model(options.model)
+    reference: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    vs_transformers: dict[str, float] = {}
+    vs_vllm: dict[str, float] = {}
+    peer = vllm_server(options.vllm_python, folder) if options.vllm_python else nullcontext()
+    with policy_server(options.model) as url, peer as vllm_url:
+        for concurrency in CONCURRENCIES:
+            # Side by side in time: each of them in turn at one load, so that the machine's other work hits them alike.
             ours = asyncio.run(served(url, options.model, concurrency, options.seconds))
             theirs = generated(reference, concurrency, options.seconds)
-            print(f"{concurrency:4d} in flight: {ours:8.0f} tokens/s, transformers {theirs:8.0f}, x{ours / theirs:.1f}")
-            result[f"tokens_per_s_{concurrency}"] = round(ours)
-            result[f"transformers_tokens_per_s_{concurrency}"] = round(theirs)
-            result[f"ratio_{concurrency}"] = round(ours / theirs, 2)
-    print(json.dumps(result))
+            shown = f"{concurrency:4d} in flight: {ours:8.0f} tokens/s, transformers {theirs:8.0f}"
+            vs_transformers[str(concurrency)] = round(ours / theirs, 2)
+            if vllm_url is not None:
+                vllm = asyncio.run(served(vllm_url, NAME, concurrency, options.seconds))
+                vs_vllm[str(concurrency)] = round(ours / vllm, 2)
+                shown += f", vLLM {vllm:8.0f}"
+            print(shown, flush=True)
+    print(json.dumps({"vs_transformers": vs_transformers, "vs_vllm_cpu": vs_vllm or None}))
 
 
 if __name__ == "__main__":

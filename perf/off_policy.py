@@ -6,7 +6,8 @@ versions old. Every arm plays the same problems with the same seeds, trains on t
 by the reward of its own fresh rollouts over its last ten versions (`reward`), and of its last weights on held-out
 problems (`heldout`). At staleness 0 there is one arm, since the corrections have nothing to correct. Arms:
 
-    corrected    decoupled PPO with truncation and masking: what runs do unless told otherwise, but for the steps' size
+    corrected    decoupled PPO whose clip counts the engine's age: runs' default, but for the steps' size
+    decoupled    the same with a clip around the trainer's own policy alone, and tokens masked outside [0.5, 5]
     naive        PPO whose ratio divides by the engine's probability, no correction: plain PPO on old data
     uncorrected  the ratio divides by the trainer's own policy, and the engine's age is ignored
 
@@ -44,8 +45,9 @@ from skyscale.wire.episodes import Outcome
 from skyscale.wire.problems import Problem
 from skyscale.worker.extract import extract_code
 
-ARMS: dict[str, dict[str, str]] = {
+ARMS: dict[str, dict[str, object]] = {
     "corrected": {},
+    "decoupled": {"clip_engine": False, "importance_low": 0.5},
     "naive": {"proximal": "engine", "correction": "none"},
     "uncorrected": {"correction": "none"},
 }

@@ -12,10 +12,13 @@ from statistics import fmean
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 
-COLORS = {"corrected": "#1b7837", "naive": "#c2710c", "uncorrected": "#b2182b", "staleness 0": "#444444"}
+COLORS = {
+    "corrected": "#1b7837", "decoupled": "#5aae61", "naive": "#c2710c", "uncorrected": "#b2182b",
+    "staleness 0": "#444444",
+}  # fmt: skip
 LABELS = {
-    "corrected": "decoupled, truncated and masked (default)", "naive": "PPO ratio to the engine",
-    "uncorrected": "no correction",
+    "corrected": "decoupled, the clip counts the age (default)", "decoupled": "decoupled, masked outside [0.5, 5]",
+    "naive": "PPO ratio to the engine", "uncorrected": "no correction",
 }  # fmt: skip
 WINDOW = 5
 

@@ -21,12 +21,14 @@ NEEDED = (".next", "node_modules", "public", "package.json", "preload.cjs", "ser
 TEXT = {".js", ".cjs", ".mjs", ".json", ".html", ".rsc", ".body", ".meta"}
 
 
-def main() -> None:
+def build(*, with_export: bool) -> None:
     """Install what the source needs, build it, and copy what runs."""
     npm = Npm()
     if not (SOURCE / "node_modules" / ".package-lock.json").is_file():
         # Not `ci`: it refuses a lock file made where the registry has not the native packages of every platform.
         npm("install", "--no-save", "--ignore-scripts")
+    if with_export:  # first: each build empties .next, and the server's is tested from there
+        npm("run", "build", SKYSCALE_EXPORT="1")
     npm("run", "build")
     shutil.rmtree(TARGET, ignore_errors=True)
     TARGET.mkdir(parents=True)
@@ -34,8 +36,7 @@ def main() -> None:
     for name in NEEDED:
         copy = shutil.copytree if (standalone / name).is_dir() else shutil.copy2
         copy(standalone / name, TARGET / name)
-    if "--export" in sys.argv[1:]:
-        npm("run", "build", SKYSCALE_EXPORT="1")
+    if with_export:
         shutil.copytree(SOURCE / "out", TARGET / "export")
     forget_this_machine(TARGET)
     size = sum(path.stat().st_size for path in TARGET.rglob("*") if path.is_file())
@@ -56,11 +57,11 @@ class Npm:
         else:
             sys.exit("npm is needed to build the dashboard: pip install 'skyscale[dashboard]' brings it")
 
-    def __call__(self, *arguments: str, **environment: str) -> None:
-        """Run one command in the dashboard's folder; its output is ours."""
+    def __call__(self, *arguments: str, timeout_s: float | None = None, **environment: str) -> None:
+        """Run one command in the dashboard's folder; its output is ours. Raises what `subprocess.run` raises."""
         paths = os.pathsep.join([str(self.node.parent), os.environ.get("PATH", "")])
-        settings = {"PATH": paths, "NEXT_TELEMETRY_DISABLED": "1"} | environment
-        subprocess.run([*self.command, *arguments], cwd=SOURCE, env=os.environ | settings, check=True)
+        settings = os.environ | {"PATH": paths, "NEXT_TELEMETRY_DISABLED": "1"} | environment
+        subprocess.run([*self.command, *arguments], cwd=SOURCE, env=settings, check=True, timeout=timeout_s)
 
 
 def forget_this_machine(folder: Path) -> None:
@@ -74,4 +75,4 @@ def forget_this_machine(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    build(with_export="--export" in sys.argv[1:])

@@ -28,6 +28,7 @@ ROOMS = (
     ("policy", "Policy servers, as they report"),
     ("job", "Jobs"),
     ("sandbox", "Sandboxes"),
+    ("function", "Functions"),
     ("http", "HTTP"),
 )
 

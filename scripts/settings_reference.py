@@ -6,6 +6,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from skyscale.settings import (
+    CloudSettings,
     HostSettings,
     JobSettings,
     LogSettings,
@@ -34,6 +35,7 @@ def main() -> None:
         ("Virtual-machine sandboxes", VmSettings),
         ("Ray", RaySettings),
         ("Artifacts on S3", S3Settings),
+        ("Clouds", CloudSettings),
         ("Job processes", JobSettings),
         ("Container services", RailwaySettings),
         ("Logs of all of them", LogSettings),

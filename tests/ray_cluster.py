@@ -76,7 +76,8 @@ def _start(folder: Path, host: str, more: list[str], ports: int) -> None:
     }  # fmt: skip
     words = [
         str(RAY), "start", f"--node-ip-address={host}", "--num-cpus=2", "--num-gpus=2", "--disable-usage-stats",
-        f"--object-store-memory={STORE_BYTES}", f"--min-worker-port={ports}", f"--max-worker-port={ports + 900}",
+        f"--object-store-memory={STORE_BYTES}", f"--dashboard-agent-listen-port={free_port()}",
+        f"--min-worker-port={ports}", f"--max-worker-port={ports + 900}",
         f"--temp-dir={folder}", *more,
     ]  # fmt: skip
     if "--head" not in more:

@@ -6,7 +6,7 @@ const target = new URL("../src/server/routeTable.ts", import.meta.url);
 const { paths } = JSON.parse(readFileSync(new URL("../../openapi.json", import.meta.url), "utf8"));
 
 // What only the processes of runs call. They have their own tokens and call the control plane directly.
-const OF_JOBS = /^\/api\/(jobs\/|sandboxes\/hosts\/|training\/metrics|rl\/(buffer\/(?!stats)|env\/(tickets|groups\/)|runs\/\{run_id\}\/policy-server))|^POST \/api\/rl\/runs\/\{run_id\}\/(policies|events)$/;
+const OF_JOBS = /^\/api\/(jobs\/|executions\/\{\w+\}\/(work|result)|sandboxes\/hosts\/|training\/metrics|rl\/(buffer\/(?!stats)|env\/(tickets|groups\/)|runs\/\{run_id\}\/policy-server))|^PUT \/api\/training\/jobs\/\{job_id\}\/artifacts|^POST \/api\/rl\/runs\/\{run_id\}\/(policies|events)$/;
 
 const routes = Object.entries(paths)
   .flatMap(([path, operations]) => Object.keys(operations).map((method) => [method.toUpperCase(), path]))

@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 MIN_TOKEN_CHARS = 16
+ADDRESSES = r"^https?://[^\s,]+(,https?://[^\s,]+)*$"
 MissingLayers = Literal["refuse", "warn"]
 
 
@@ -28,6 +29,14 @@ class Settings(BaseSettings):
     """Port to listen on; 0 takes a free one."""
     database_url: Annotated[str | None, Field(alias="DATABASE_URL")] = None
     """PostgreSQL, as `postgresql+asyncpg://...`; the default is a SQLite file. Excludes DB_PATH."""
+    job_url: Annotated[str | None, Field(alias="SKYSCALE_JOB_URL", pattern=ADDRESSES)] = None
+    """Where jobs reach the control plane: the URL of a balancer, or those of all replicas with commas between them. By
+    default the address that this one listens on."""
+    replica_url: Annotated[str | None, Field(alias="SKYSCALE_REPLICA_URL", pattern=r"^https?://[^\s,]+$")] = None
+    """Where other control planes on the same database reach this one; by default the address that it listens on."""
+    secret: Annotated[SecretStr | None, Field(alias="SKYSCALE_SECRET", min_length=32)] = None
+    """Signs the tokens of jobs: the same on all control planes that share a database but no data folder. By default one
+    is made and kept in the data folder."""
     db_path: Annotated[Path | None, Field(alias="DB_PATH")] = None
     """SQLite file; the default is `skyscale.db` in the data folder."""
     artifact_dir: Annotated[Path | None, Field(alias="ARTIFACT_LOCAL_DIR")] = None
@@ -81,6 +90,10 @@ class Settings(BaseSettings):
     """Newest groups of a run, of training and of evaluation each, whose completions are kept in full."""
     rollouts_sample_every: Annotated[int, Field(alias="SKYSCALE_ROLLOUTS_SAMPLE_EVERY", ge=0)] = 50
     """Of older training groups every so many keep their completions too; 0 keeps none."""
+    policy_engine: Annotated[Literal["torch", "vllm"], Field(alias="SKYSCALE_POLICY_ENGINE")] = "torch"
+    """What samples in the policy servers of runs (docs/engines.md)."""
+    policy_python: Annotated[str | None, Field(alias="SKYSCALE_POLICY_PYTHON", min_length=1)] = None
+    """Python interpreter of this host's policy servers, for an engine with an environment of its own."""
     prices: Annotated[str, Field(alias="SKYSCALE_PRICES")] = ""
     """Changes to the price list, as JSON: `{"local": {"h100": 1.9, "cpu": 0.02, "sandbox": 0.01}}` in dollars per hour
     of one accelerator, one core, one sandbox at work."""
@@ -88,6 +101,14 @@ class Settings(BaseSettings):
         str, Field(alias="SKYSCALE_LOGGERS", pattern=r"^((wandb|tensorboard)(,(wandb|tensorboard))*)?$")
     ] = ""
     """Where runs are logged to that do not say it themselves: `wandb`, `tensorboard`, or both with a comma."""
+    public_base: Annotated[str | None, Field(alias="SKYSCALE_PUBLIC_BASE", pattern=r"^https?://[^\s?#]+$")] = None
+    """Where the world reaches this control plane, for the addresses of endpoints; by default where it listens."""
+    function_slots: Annotated[int, Field(alias="SKYSCALE_FUNCTION_SLOTS", ge=1)] = 4
+    """Calls of functions that run in sandboxes at once; more wait in line."""
+    function_max_warm: Annotated[int, Field(alias="SKYSCALE_FUNCTION_MAX_WARM", ge=0)] = 16
+    """Fresh sandboxes that are kept ready for all functions together."""
+    function_gpu_calls: Annotated[int, Field(alias="SKYSCALE_FUNCTION_GPU_CALLS", ge=0)] = 1
+    """Calls that run as jobs of a provider at once, which bounds what they spend; 0 refuses such functions."""
     grafana_base_url: Annotated[str | None, Field(alias="GRAFANA_BASE_URL")] = None
     """When set, run replies carry a link to the run's Grafana board."""
     grafana_dashboard_uid: Annotated[str, Field(alias="GRAFANA_RL_DASHBOARD_UID")] = "skyscale-rl-training"
@@ -263,6 +284,37 @@ class S3Settings(BaseSettings):
             "S3_RETRY_S": str(self.retry_s),
         }
         return {name: value for name, value in values.items() if value is not None}
+
+
+class CloudSettings(BaseSettings):
+    """Settings of the providers that are somebody else's machines, read by each of them when it is used."""
+
+    model_config = SettingsConfigDict(use_attribute_docstrings=True, frozen=True, populate_by_name=True, extra="ignore")
+
+    hf_token: Annotated[SecretStr | None, Field(alias="HF_TOKEN")] = None
+    """Hugging Face token that may start Jobs in the namespace; runs' processes get it too, for gated models."""
+    hf_namespace: Annotated[str | None, Field(alias="SKYSCALE_HF_NAMESPACE")] = None
+    """Hugging Face user or organisation that Jobs belong to and are billed to."""
+    hf_endpoint: Annotated[str, Field(alias="HF_ENDPOINT")] = "https://huggingface.co"
+    """The Hub's address."""
+    akash_api_key: Annotated[SecretStr | None, Field(alias="AKASH_API_KEY")] = None
+    """API key of the Akash Console account (managed wallet) that pays."""
+    akash_api_url: Annotated[str, Field(alias="AKASH_API_URL")] = "https://console-api.akash.network"
+    """The Console API's address."""
+    akash_proxy_url: Annotated[str, Field(alias="AKASH_PROXY_URL")] = "wss://console-provider-proxy.akash.network/ws"
+    """The proxy that reaches providers, checks their certificates, and streams logs."""
+    akash_max_usd_per_hour: Annotated[float, Field(alias="AKASH_MAX_USD_PER_HOUR", gt=0)] = 4.0
+    """Bids above this price for one accelerator (or for a job without one) are not taken."""
+    akash_bid_wait_s: Annotated[float, Field(alias="AKASH_BID_WAIT_S", gt=0, le=90)] = 60.0
+    """How long to wait for the first bid."""
+    modal_token_id: Annotated[str | None, Field(alias="MODAL_TOKEN_ID")] = None
+    """Modal token, its public half."""
+    modal_token_secret: Annotated[SecretStr | None, Field(alias="MODAL_TOKEN_SECRET")] = None
+    """Modal token, its secret half."""
+    modal_app: Annotated[str, Field(alias="SKYSCALE_MODAL_APP")] = "skyscale"
+    """Modal app that sandboxes belong to; created when it does not exist."""
+    modal_secrets: Annotated[str, Field(alias="SKYSCALE_MODAL_SECRETS")] = ""
+    """Names of Modal secrets (separated by commas) that runs' processes get, for example one with HF_TOKEN."""
 
 
 class LogSettings(BaseSettings):

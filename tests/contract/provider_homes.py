@@ -6,7 +6,6 @@ A new provider adds one line to `HOMES`: a name, and an async context manager th
 import secrets
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -14,25 +13,9 @@ import pytest
 from skyscale.jobs.loading import load_provider
 from skyscale.jobs.provider import Provider, Setup
 from tests import ray_cluster
+from tests.contract import cloud_homes
+from tests.contract.home import OWNER, STRANGER, Home
 from tests.contract.line import Line
-
-OWNER = "0123456789ab"
-
-
-@dataclass(frozen=True)
-class Home:
-    """A place to try a provider in."""
-
-    make: Callable[[], Provider]
-    """A provider as each control plane makes its own; all of one home see the same jobs."""
-    within_s: float = 10.0
-    """How long a job may take to start or to end here."""
-    lose_next_reply: Callable[[], None] | None = None
-    """The next start takes effect while its caller never hears of it; None where that cannot happen."""
-    stranger: Callable[[], Provider] | None = None
-    """A provider of another owner on the same account."""
-    keeps_all_logs: bool = True
-    """Whether `logs` has the output of earlier attempts too."""
 
 
 @asynccontextmanager
@@ -57,12 +40,16 @@ async def ray(folder: Path) -> AsyncGenerator[Home]:
         mine = secrets.token_hex(6)  # the cluster remembers the jobs of earlier tests
         yield Home(
             make=lambda: make(mine), within_s=60.0, lose_next_reply=line.lose_next_reply,
-            stranger=lambda: make("ba9876543210"),
+            stranger=lambda: make(STRANGER),
         )  # fmt: skip
         for each in await make(mine).owned():
             await make(mine).stop(each.job_id, each.handle, 0)
 
 
-HOMES: dict[str, Callable[[Path], AbstractAsyncContextManager[Home]]] = {"local": local, "ray": ray}
+HOMES: dict[str, Callable[[Path], AbstractAsyncContextManager[Home]]] = {
+    "local": local,
+    "ray": ray,
+    **cloud_homes.HOMES,
+}
 SLOW = {"ray": pytest.mark.ray}
 """Marks of those that need more than this host's processes."""

@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from skyscale.decoder.checkpoint import load_decoder
+from skyscale.decoder.lora import LoraConfig, attach, save_adapter
 from skyscale.errors import Invalid, Unavailable
 from skyscale.policy.engine import Completion, Engine, GenerateRequest
 from skyscale.policy.loading import ENGINES, load_engine, open_engine
@@ -20,7 +21,7 @@ def make_model(folder: Path, seed: int) -> Path:
     torch.manual_seed(seed)
     config = Qwen3Config(
         vocab_size=80, hidden_size=48, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
-        num_key_value_heads=2, head_dim=16, max_position_embeddings=2048, tie_word_embeddings=True,
+        num_key_value_heads=2, head_dim=32, max_position_embeddings=2048, tie_word_embeddings=True,
         initializer_range=0.15, eos_token_id=1,
     )  # fmt: skip
     Qwen3ForCausalLM(config).save_pretrained(folder)
@@ -120,6 +121,24 @@ async def test_a_swap_in_mid_generation_interrupts_nothing(engine: Engine, train
     with torch.no_grad():
         logits = decoder.logits(decoder(torch.tensor([[3, 4, 5, 6]]), torch.arange(4)[None]))
     assert fresh.token_ids[0] == int(logits[0, -1].argmax())
+
+
+async def test_an_adapter_is_served_merged_into_its_base(engine: Engine, base: Path, tmp_path: Path) -> None:
+    decoder, config = load_decoder(base), LoraConfig(4, 8.0)
+    attach(decoder, config, seed=3)
+    adapter = {name: each for name, each in decoder.named_parameters() if each.requires_grad}
+    with torch.no_grad():
+        for name, each in adapter.items():
+            if ".up." in name:
+                each.normal_(0.0, 0.3, generator=torch.Generator().manual_seed(len(name)))
+    save_adapter(adapter, config, tmp_path, base_folder=base, base_name=str(base))
+    await engine.reload(tmp_path, 1)
+    (completion,) = await engine.generate(ask(max_new_tokens=8, ignore_eos=True))
+    ids = torch.tensor([[3, 4, 5, 6, *completion.token_ids]])
+    with torch.no_grad():
+        hidden = decoder(ids, torch.arange(ids.shape[1])[None])
+        sampled = decoder.logits(hidden)[0, 3:-1].log_softmax(-1).gather(1, ids[0, 4:, None]).squeeze(1)
+    assert (sampled - torch.tensor(completion.logprobs)).abs().max().item() < 1e-4
 
 
 @pytest.mark.parametrize("damage", ["truncated", "misshapen", "missing", "not a number"])

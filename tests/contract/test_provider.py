@@ -17,6 +17,8 @@ from skyscale.wire.jobs import JobRole
 from tests.contract.provider_homes import HOMES, OWNER, SLOW, Home
 
 JOB = "job-under-test"
+IMAGE = "skyscale/jobs:1"
+"""For providers that run one; each holds what this host holds."""
 SLEEP = "import time; print('up', flush=True); time.sleep(60)"
 STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + SLEEP
 MISSED = "it did not come to pass in time"
@@ -29,7 +31,7 @@ def launch(code: str, attempt: int = 1, **env: str) -> JobLaunch:
 def command(words: list[str], attempt: int, env: dict[str, str]) -> JobLaunch:
     return JobLaunch(
         job_id=JOB, role=JobRole.CUSTOM, attempt=attempt, command=words, url="http://127.0.0.1:1", token="secret",
-        env=env, timeout_s=50,
+        env=env, timeout_s=50, docker_image=IMAGE,
     )  # fmt: skip
 
 
@@ -167,6 +169,8 @@ async def test_an_attempt_ends_at_its_hard_timeout_without_a_control_plane(home:
     handle = await provider.start(replace(launch(SLEEP), timeout_s=2.0))
     seen = await ended(provider, handle)
     assert seen.code != 0
+    assert bool(await provider.owned()) == home.holds_ended
+    await provider.stop(JOB, handle, 0)
     assert await provider.owned() == []
 
 

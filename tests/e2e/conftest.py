@@ -1,10 +1,10 @@
 """A real control plane as a child process, and a view of every process that it leads to."""
 
-import socket
+import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 
 import psutil
@@ -13,6 +13,7 @@ import pytest
 from skyscale.errors import SkyscaleError
 from skyscale.sdk.client import Client
 from skyscale.wire.runs import RunStatus, RunView
+from tests.postgres import PostgresServer, find_binaries, free_port
 
 ENDED = {RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.STOPPED}
 
@@ -20,10 +21,14 @@ ENDED = {RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.STOPPED}
 class ControlPlane:
     """`skyscale serve` on a free loopback port, in a data folder of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, port: int | None = None, environment: Mapping[str, str] | None = None) -> None:
+        """`environment` is added to this process's own."""
         self.folder = folder
-        self.port = free_port()
+        self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
+        self.environment = dict(environment or {})
+        self.dialled = self.environment.get("SKYSCALE_JOB_URL", self.url)
+        self.log = folder / f"serve-{self.port}.log"
         self.client = Client(self.url)
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -31,12 +36,13 @@ class ControlPlane:
         """Start it, or start it again on the same data, and wait until it answers."""
         command = [sys.executable, "-m", "skyscale.cli.main", "serve"]
         command += ["--port", str(self.port), "--data-dir", str(self.folder)]
-        with (self.folder / "serve.log").open("ab") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        env = {**os.environ, **self.environment}
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=env)
         wait_for(self._answers, 60, "the control plane to answer")
 
     def _answers(self) -> bool:
-        assert self.process is not None and self.process.poll() is None, (self.folder / "serve.log").read_text()
+        assert self.process is not None and self.process.poll() is None, self.log.read_text()
         try:
             self.client.health()
         except SkyscaleError:
@@ -64,7 +70,7 @@ class ControlPlane:
                 environment, command = process.environ(), process.cmdline()
             except psutil.Error:
                 continue
-            if environment.get("SKYSCALE_URL", "").rstrip("/") == self.url and f"skyscale.{role}" in command:
+            if environment.get("SKYSCALE_URL", "").rstrip("/") == self.dialled and f"skyscale.{role}" in command:
                 found.append(process)
         return found
 
@@ -86,13 +92,6 @@ class ControlPlane:
         return "\n".join(f"{event.component}: {event.kind} {event.message}" for event in events)
 
 
-def free_port() -> int:
-    """A loopback port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 def wait_for(condition: Callable[[], bool], timeout_s: float, what: str) -> None:
     """Poll until it holds; fail by name when the deadline passes."""
     deadline = time.monotonic() + timeout_s
@@ -109,3 +108,34 @@ def control_plane(tmp_path: Path) -> Generator[ControlPlane]:
     yield plane
     plane.stop()
     wait_for(lambda: not plane.everything(), 15, "all job processes to end")
+
+
+@pytest.fixture
+def postgres() -> Generator[PostgresServer]:
+    """A PostgreSQL server of this test's own."""
+    binaries = find_binaries()
+    if binaries is None:
+        pytest.skip("no PostgreSQL server binaries on this machine")
+    server = PostgresServer(binaries)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def replicas(tmp_path: Path, postgres: PostgresServer) -> Generator[list[ControlPlane]]:
+    """Two control planes on one PostgreSQL and one data folder; after the test no process of them is alive."""
+    ports = [free_port() for _ in range(2)]
+    environment = {
+        "DATABASE_URL": postgres.url(postgres.create_database()),
+        "SKYSCALE_JOB_URL": ",".join(f"http://127.0.0.1:{port}" for port in ports),
+    }
+    planes = [ControlPlane(tmp_path, port=port, environment=environment) for port in ports]
+    for plane in planes:
+        plane.start()
+    yield planes
+    for plane in planes:
+        plane.stop()
+    wait_for(lambda: not planes[0].everything(), 15, "all job processes to end")

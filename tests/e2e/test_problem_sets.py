@@ -76,8 +76,8 @@ def test_uploads_that_are_too_large_or_break_off_leave_nothing(control_plane: Co
                 continue
             for _ in range(number):
                 caller.sendall(b"x" * 65536)
-            wait_for(lambda: any(uploads.glob("*/source.jsonl")), 10, "the upload to begin")
-    wait_for(lambda: not any(uploads.glob("*/*")), 10, "the broken upload to vanish")
+            wait_for(lambda: any(uploads.glob("*/*/source.jsonl")), 10, "the upload to begin")
+    wait_for(lambda: not any(uploads.glob("*/upload-*")), 10, "the broken upload to vanish")
     (tmp_path / "bad.jsonl").write_text('{"id": "a"}\n')
     with pytest.raises(Invalid, match="line 1: prompt"):
         control_plane.client.upload_problem_set(tmp_path / "bad.jsonl", ProblemSetUpload(name="x"))

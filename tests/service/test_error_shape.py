@@ -47,7 +47,8 @@ def paths(app: FastAPI) -> list[tuple[str, str]]:
 
 
 def filled(path: str, value: str) -> str:
-    names = "run_id job_id group_id problem_id version sandbox_id path ref host_id key_id"
+    names = "run_id job_id group_id problem_id version sandbox_id path ref host_id key_id name execution_id"
+    names += " deployment_id"
     for name in names.split():
         path = path.replace(f"{{{name}}}", value)
     assert "{" not in path

@@ -4,11 +4,14 @@ import re
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from importlib import import_module
+from pkgutil import iter_modules
 
 import httpx
 import pytest
 from fastapi import FastAPI
 from pydantic import SecretStr, ValidationError
+from starlette.routing import Mount, Route, WebSocketRoute
 
 from skyscale.api.app import create_app
 from skyscale.api.services import running
@@ -21,6 +24,8 @@ from tests.service.test_error_shape import filled, paths
 
 TOKEN = "the-dashboard-token-of-this-test"
 ONE_DATABASE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+SAYS_ITSELF = {"/proxy/{slug}", "/proxy/{slug}/{path}"}
+"""Endpoints of functions: each says whether the world may call it, and its own tests ask the others."""
 CHANGING = {"POST", "PUT", "PATCH", "DELETE"}
 
 
@@ -71,6 +76,21 @@ async def test_every_route_that_changes_state_refuses_an_anonymous_caller(app: F
         assert unknown.status_code == 401, "a route that is added later is closed before it exists"
 
 
+def test_no_route_hides_from_the_description(app: FastAPI) -> None:
+    """The tests of this file go by the description: what is not in it must read only, and be no socket."""
+    import skyscale.api.routes
+
+    modules = [import_module(f"skyscale.api.routes.{each.name}") for each in iter_modules(skyscale.api.routes.__path__)]
+    routes = [route for module in modules if hasattr(module, "router") for route in module.router.routes]
+    routes += [route for route in app.routes if isinstance(route, Route | WebSocketRoute | Mount)]
+    assert len(routes) > 50
+    described = {path for _, path in paths(app)}
+    for route in routes:
+        assert isinstance(route, Route), f"{route} is no plain route: say here why nobody changes anything by it"
+        path = re.sub(r":\w+}", "}", route.path)
+        assert not (route.methods or set()) & CHANGING or path in described | SAYS_ITSELF, path
+
+
 @ONE_DATABASE
 async def test_every_route_that_changes_state_refuses_a_key_that_may_only_read(app: FastAPI) -> None:
     async with caller(app, await new_key(app, "read")) as http:
@@ -97,7 +117,9 @@ async def test_reading_without_credentials_is_a_setting(
                 continue
             answer = await http.get(filled(path, "1" if "version" in path else "x-1"))
             is_public = path in PUBLIC or (path in SCRAPED and reads != "guarded")
-            needs_more = answer.status_code == 401 and path.startswith(("/api/sandboxes", "/api/jobs", "/api/keys"))
+            needs_more = answer.status_code == 401 and path.startswith(
+                ("/api/sandboxes", "/api/jobs", "/api/keys", "/api/executions")
+            )
             assert (answer.status_code != 401) == (is_open or is_public) or needs_more, f"{path}: {answer.status_code}"
         assert (await http.get("/health")).status_code == 200
 

@@ -309,3 +309,17 @@ asyncio.run(main())
 def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", FULL_DISK, str(tmp_path)], capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == "disk_full []", done.stderr
+
+
+@sqlite
+async def test_a_problem_of_an_uploaded_version_can_be_played(client: httpx.AsyncClient) -> None:
+    ref = (await upload(client, jsonl(problem(4)))).json()["version"]["ref"]
+    begun = (await client.post("/api/rl/env/reset", json={"problem_set": ref, "problem_id": "add-4"})).json()
+    assert begun["test_cases"] == ["assert f(1) == 5"]
+    step = {"sandbox_id": begun["sandbox_id"], "code": "def f(x):\n    return x + 4"}
+    assert (await client.post("/api/rl/env/step", json=step, timeout=60)).json()["reward"] == 1.0
+    for strange in ("/etc/passwd", "sums", "../sums@00000000", "problems.jsonl"):
+        refused = await client.post("/api/rl/env/reset", json={"problem_set": strange})
+        assert (refused.status_code, refused.json()["code"]) == (422, "invalid"), strange
+    gone = await client.post("/api/rl/env/reset", json={"problem_set": "sums@0123456789abcdef"})
+    assert (gone.status_code, gone.json()["code"]) == (404, "problem_set_not_found")

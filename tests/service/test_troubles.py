@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import AsyncGenerator
+from datetime import timedelta
 from pathlib import Path
 
 import httpx
@@ -11,6 +12,8 @@ from skyscale.api.app import create_app
 from skyscale.api.services import Services, build, running
 from skyscale.episodes.troubles import EVENT_EVERY_S, FATAL_GROUPS, FATAL_S, Troubles
 from skyscale.settings import Settings
+from skyscale.store.tables.buffer import buffer_groups
+from skyscale.wire.base import utc_now
 from skyscale.wire.jobs import JobRole
 from skyscale.wire.runs import RunStatus
 from tests.service.buffer_bench import spec
@@ -30,7 +33,7 @@ async def test_trouble_is_told_now_and_then_with_how_often(parts: Services) -> N
     async with parts.database.write() as connection:
         await parts.buffer.open(connection, spec(run_id=RUN))
     now = [0.0]
-    troubles = Troubles(parts.database, parts.events, lambda: now[0])
+    troubles = Troubles(parts.database, parts.events, lambda: now[0], parts.buffer.give_up)
     for second in range(3 * int(EVENT_EVERY_S)):
         now[0] = float(second)
         await troubles.note(RUN, f"grp-{second}", "it broke", 2, is_whole=True)
@@ -42,23 +45,35 @@ async def test_only_much_and_long_trouble_in_a_row_is_fatal(parts: Services) -> 
     async with parts.database.write() as connection:
         await parts.buffer.open(connection, spec(run_id=RUN))
     now = [0.0]
-    troubles = Troubles(parts.database, parts.events, lambda: now[0])
+    troubles = Troubles(parts.database, parts.events, lambda: now[0], parts.buffer.give_up)
 
     async def fail(times: int, *, is_whole: bool = True) -> None:
         for _ in range(times):
             await troubles.note(RUN, "grp-1", "it broke", 2, is_whole=is_whole)
 
     await fail(FATAL_GROUPS)
-    assert troubles.fatal(RUN) is None, "not for long enough"
-    now[0] = FATAL_S
-    assert "it broke" in (troubles.fatal(RUN) or "")
+    assert await parts.turns.fatal(RUN) is None, "not for long enough"
     troubles.fine(RUN)
-    assert troubles.fatal(RUN) is None
     await fail(FATAL_GROUPS - 1)
     now[0] = 3 * FATAL_S
     await fail(100, is_whole=False)
-    assert troubles.fatal(RUN) is None, "not often enough"
-    assert troubles.fatal("rl-other") is None
+    assert await parts.turns.fatal(RUN) is None, "not often enough"
+    await fail(1)
+    assert "it broke" in (await parts.turns.fatal(RUN) or "")
+    assert await parts.turns.fatal("rl-other") is None
+
+
+async def test_trouble_of_one_control_plane_is_not_fatal_while_another_has_good_groups(parts: Services) -> None:
+    async with parts.database.write() as connection:
+        await parts.buffer.open(connection, spec(run_id=RUN))
+        long_ago, good = utc_now() - timedelta(hours=1), utc_now()
+        values = {"run_id": RUN, "sequence": 0, "purpose": "train", "problem_id": "p", "version": 0, "seed": 0}
+        values |= {"group_id": "grp-good", "state": "waiting", "dropped": 0, "reward_sum": 1.0, "kept": 2}
+        await connection.execute(buffer_groups.insert().values(**values, pushed_at=good))
+    await parts.buffer.give_up(RUN, "only here it broke", long_ago)
+    assert await parts.turns.fatal(RUN) is None
+    await parts.buffer.give_up(RUN, "it broke everywhere", good)
+    assert await parts.turns.fatal(RUN) == "it broke everywhere"
 
 
 async def test_a_run_whose_environment_is_broken_for_good_fails_with_the_reason(
@@ -72,7 +87,7 @@ async def test_a_run_whose_environment_is_broken_for_good_fails_with_the_reason(
     monkeypatch.setattr("skyscale.episodes.troubles.FATAL_S", 0.0)
     for _ in range(FATAL_GROUPS):
         await parts.turns._troubles.note(RUN, "grp-1", "KeyError: 'x' (reward.py, line 3)", 8, is_whole=True)  # pyright: ignore[reportPrivateUsage]
-    await parts.coordinator.reconcile_all()
+    await parts.reconcilers.coordinator.reconcile_all()
     view = (await http.get(f"/api/rl/runs/{RUN}")).json()
     assert view["status"] in (RunStatus.STOPPING, RunStatus.FAILED)
     assert "reward.py, line 3" in view["reason"]

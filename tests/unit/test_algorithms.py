@@ -17,14 +17,15 @@ def _spec(**algorithm: object) -> RunSpec:
     return resolve.resolve(RunCreate.model_validate({"algorithm": algorithm}), "rl-test")
 
 
-def test_an_empty_request_is_the_preset_skyscale_with_the_values_it_always_had():
+def test_an_empty_request_is_the_preset_skyscale():
     default = Algorithm()
     assert default.name == "skyscale"
     assert (default.advantage, default.aggregation, default.ratio, default.clip) == (
         "mean", "token_mean", "token", "surrogate",
     )  # fmt: skip
     assert (default.clip_low, default.clip_high, default.kl_coefficient) == (0.2, 0.28, 0.0)
-    assert (default.importance_cap, default.importance_low, default.importance_high) == (2.0, 0.5, 5.0)
+    assert (default.importance_cap, default.importance_low, default.importance_high) == (2.0, 0.0, 5.0)
+    assert default.clip_engine
     assert default.dynamic_sampling
 
 
@@ -48,6 +49,15 @@ def test_the_engine_is_corrected_for_in_every_preset(name):
 def test_overrides_win_over_the_preset():
     found = Algorithm.model_validate({"name": "dapo", "overlong": "mask", "clip_high": 0.4})
     assert (found.advantage, found.overlong, found.clip_high) == ("mean_std", "mask", 0.4)
+
+
+def test_the_clip_counts_the_engines_age_where_there_is_such_a_clip():
+    assert {name: Algorithm(name=name).clip_engine for name in PRESETS} == {
+        "skyscale": True, "grpo": True, "dr_grpo": True, "dapo": True,
+        "gspo": False, "cispo": False, "decoupled_ppo": False,
+    }  # fmt: skip
+    assert not Algorithm(proximal="engine", correction="none").clip_engine
+    assert contradictions(Algorithm(correction="none", clip_engine=True))
 
 
 def test_bounds_of_the_sequence_mask_follow_its_statistic_unless_given():

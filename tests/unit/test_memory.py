@@ -76,14 +76,6 @@ def test_what_fits_passes_and_what_does_not_is_refused_with_the_numbers():
     assert "lora" in (caught.value.hint or "")
 
 
-def test_every_gpu_that_a_run_may_name_has_a_memory():
-    from skyscale.runs.memory import MEMORY_GB
-    from skyscale.runs.resolve import GPU_MODELS
-
-    assert GPU_MODELS - {"cpu", "any"} <= set(MEMORY_GB)
-    assert GIB == 2**30
-
-
 async def test_a_run_is_refused_before_it_is_made(tmp_path: Path):
     import httpx
 

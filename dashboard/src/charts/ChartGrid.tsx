@@ -1,7 +1,8 @@
 "use client";
 
-import { useMemo, useState } from "react";
+import { useDeferredValue, useMemo, useState } from "react";
 import { Button } from "@/ui/Button";
+import { ErrorState } from "@/ui/states";
 import { chartsFor } from "./catalog";
 import { ChartPanel } from "./ChartPanel";
 import { ChartToolbar } from "./ChartToolbar";
@@ -17,9 +18,11 @@ interface Props {
 /** All charts of one run, or of several laid over each other. Zooming one zooms all. */
 export function ChartGrid({ runs, highlighted = null }: Props) {
   const [view, changeView] = useViewSettings();
+  // The control that was used answers at once; drawing six charts anew may come a moment later.
+  const drawn = useDeferredValue(view);
   const [range, setRange] = useState<readonly [number, number] | null>(null);
   const [isMore, setMore] = useState(false);
-  const { histories, version } = useHistories(runs);
+  const { histories, version, isReading, error } = useHistories(runs);
   const key = runs.map(({ run_id }) => run_id).join(",");
   const ids = useMemo(() => key.split(",").filter(Boolean), [key]);
   const names = ids.flatMap((id) => histories.get(id)?.names() ?? []);
@@ -35,9 +38,10 @@ export function ChartGrid({ runs, highlighted = null }: Props) {
         isZoomed={range !== null}
         onReset={() => setRange(null)}
       />
-      <div className="grid gap-3 md:grid-cols-2 2xl:grid-cols-3">
+      {error && <ErrorState error={error} />}
+      <div className="grid gap-3 md:grid-cols-2 2xl:grid-cols-3" aria-busy={isReading}>
         {[...main, ...(isMore ? more : [])].map((kind) => (
-          <ChartPanel key={kind.id} kind={kind} runs={ids} histories={histories} version={version} view={view} range={range} highlighted={highlighted} onZoom={setRange} />
+          <ChartPanel key={kind.id} kind={kind} runs={ids} histories={histories} version={version} isReading={isReading && !error} view={drawn} range={range} highlighted={highlighted} onZoom={setRange} />
         ))}
       </div>
       {more.length > 0 && (

@@ -17,6 +17,8 @@ interface Props {
   histories: ReadonlyMap<string, History>;
   /** Grows with the histories. */
   version: number;
+  /** More is on its way: an empty chart says so instead of that nothing was reported. */
+  isReading: boolean;
   view: ViewSettings;
   range: readonly [number, number] | null;
   highlighted: number | null;
@@ -25,7 +27,7 @@ interface Props {
 }
 
 /** One chart: several metrics of one run, or one metric of several runs. */
-export const ChartPanel = memo(function ChartPanel({ kind, runs, histories, version, view, range, highlighted, height = 190, onZoom }: Props) {
+export const ChartPanel = memo(function ChartPanel({ kind, runs, histories, version, isReading, view, range, highlighted, height = 190, onZoom }: Props) {
   const colors = useChartColors();
   const [cursor, setCursor] = useState<number | null>(null);
   const prepared = useMemo(() => {
@@ -49,7 +51,7 @@ export const ChartPanel = memo(function ChartPanel({ kind, runs, histories, vers
       </header>
       {isEmpty ? (
         <p className="flex items-center justify-center text-muted" style={{ height }}>
-          Not reported yet
+          {isReading ? "Reading …" : "Not reported yet"}
         </p>
       ) : (
         <LineChart prepared={prepared} look={look} height={height} label={`${kind.title}: ${kind.about}. ${describe(prepared)}`} onCursor={setCursor} onZoom={onZoom} />

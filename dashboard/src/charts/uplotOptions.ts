@@ -42,12 +42,15 @@ export function optionsOf(count: number, look: Look, size: { width: number; heig
   };
 }
 
+/** Bands of many runs lie on each other: together they must not hide the lines. */
+const BAND = { alone: 0.12, among: 0.06, back: 0.02 };
+
 function rawSeries(i: number, look: Look): uPlot.Series[] {
   const color = look.colors.series[look.colorOf[i] ?? 0] ?? "#888";
   const isBack = look.highlighted !== null && look.highlighted !== i;
   const edge: uPlot.Series = { stroke: "transparent", width: 0, points: { show: false }, spanGaps: true };
   const mean: uPlot.Series = { stroke: faded(color, isBack ? 0.1 : 0.3), width: 1, points: { show: false }, spanGaps: true, show: look.isSmoothed };
-  return [edge, { ...edge, fill: faded(color, isBack ? 0.03 : 0.12) }, mean];
+  return [edge, { ...edge, fill: faded(color, isBack ? BAND.back : look.colorOf.length > 1 ? BAND.among : BAND.alone) }, mean];
 }
 
 function smoothedSeries(i: number, look: Look): uPlot.Series {

@@ -9,16 +9,29 @@ import { History } from "./history";
 export interface Followed {
   run_id: string;
   isLive: boolean;
+  /** It is known to have reported: nothing to show means that it is still on its way. */
+  hasReports: boolean;
 }
 
 const SHOW_EVERY_MS = 250;
 const PAGE = 10_000;
 
-/** The metrics of these runs, growing; `version` changes at most four times a second when any of them grew. */
-export function useHistories(runs: readonly Followed[]): { histories: ReadonlyMap<string, History>; version: number } {
+export interface Histories {
+  histories: ReadonlyMap<string, History>;
+  /** Changes at most four times a second, when any of them grew. */
+  version: number;
+  /** The whole history of some ended run is still on its way. */
+  isReading: boolean;
+  error: Error | null;
+}
+
+/** The metrics of these runs, growing. */
+export function useHistories(runs: readonly Followed[]): Histories {
   const connection = useConnection();
   const kept = useRef(new Map<string, History>());
+  const complete = useRef(new Set<string>());
   const [version, setVersion] = useState(0);
+  const [error, setError] = useState<Error | null>(null);
   const key = runs.map(({ run_id, isLive }) => `${run_id} ${isLive}`).join(",");
   useEffect(() => {
     let [isOver, timer] = [false, null as ReturnType<typeof setTimeout> | null];
@@ -33,7 +46,14 @@ export function useHistories(runs: readonly Followed[]): { histories: ReadonlyMa
       const history = kept.current.get(id) ?? new History();
       kept.current.set(id, history);
       if (isLive === "true") return connection.follow(`metrics:${id}`, ({ data }) => history.append(data as MetricsColumns) && grew());
-      void readAll(id, history, () => isOver).then(grew, () => undefined);
+      void readAll(id, history, () => isOver).then(
+        () => {
+          complete.current.add(id);
+          setError(null);
+          grew();
+        },
+        (cause: unknown) => !isOver && setError(cause instanceof Error ? cause : new Error(String(cause))),
+      );
       return () => undefined;
     });
     return () => {
@@ -42,7 +62,11 @@ export function useHistories(runs: readonly Followed[]): { histories: ReadonlyMa
       stops.forEach((stop) => stop());
     };
   }, [connection, key]);
-  return { histories: kept.current, version };
+  return { histories: kept.current, version, isReading: runs.some((run) => isOnItsWay(run, kept.current.get(run.run_id), complete.current)), error };
+}
+
+function isOnItsWay({ run_id, isLive, hasReports }: Followed, history: History | undefined, complete: ReadonlySet<string>): boolean {
+  return isLive ? hasReports && !history?.length : !complete.has(run_id);
 }
 
 /** An ended run does not change any more: read once, page by page. */

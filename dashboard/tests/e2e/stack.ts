@@ -19,12 +19,13 @@ export interface Stack {
   stop: () => Promise<void>;
 }
 
-export async function startStack(): Promise<Stack> {
+export async function startStack(settings: Record<string, string> = {}): Promise<Stack> {
   const folder = mkdtempSync(join(tmpdir(), "skyscale-e2e-"));
   const token = `token-of-this-test-${Math.random().toString(36).slice(2)}`;
   const [port, dashboardPort] = [await freePort(), await freePort()];
   const environment: NodeJS.ProcessEnv = { ...process.env, SKYSCALE_DASHBOARD_TOKEN: token, PYTHONPATH: join(ROOT, "src"), PYTHONUNBUFFERED: "1" };
   for (const name of ["DATABASE_URL", "SKYSCALE_API_KEY", "SKYSCALE_URL", "BETTER_AUTH_SECRET", "NODE_OPTIONS", "NODE_ENV"]) delete environment[name];
+  Object.assign(environment, settings);
   const args = ["-m", "skyscale.cli.main", "up", "--port", String(port), "--dashboard-port", String(dashboardPort), "--data-dir", folder];
   const child = spawn(python(), args, { env: environment, stdio: ["ignore", "pipe", "pipe"] });
   const said = await outputUntil(child, /set-up code +(\S+)/);

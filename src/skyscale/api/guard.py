@@ -9,6 +9,7 @@
 
 - Everything that changes state is refused to an anonymous caller here, whether or not its route asks again.
 - Reading without credentials is a setting (SKYSCALE_READS); a few paths that tell nothing are always open.
+- Calls of endpoints (`/proxy/`) pass with whoever makes them: their route asks, because some are public.
 - Secrets are compared in constant time, and wrong ones are answered a limited number of times per address.
 """
 
@@ -53,7 +54,9 @@ class Guard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass one request on with its `principal`. Raises Unauthorized, Forbidden or TooMany."""
         if scope["type"] in ("http", "websocket"):
-            if self._is_for_hosts(scope):
+            if scope["path"].startswith(rules.ENDPOINTS):
+                scope["principal"] = await self._authenticate(scope)  # the endpoint says whether it is open to all
+            elif self._is_for_hosts(scope):
                 scope["principal"] = ANONYMOUS  # the route compares SKYSCALE_HOST_TOKEN, which opens nothing else
             else:
                 scope["principal"] = await self._authenticate(scope)

@@ -6,6 +6,7 @@ no process is left. kill -9 leaves the jobs, which the next control plane adopts
 
 import asyncio
 import contextlib
+import gc
 import logging
 import signal
 import socket
@@ -39,6 +40,9 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        # What was made so far stays for good; each look of the collector through it would hold up all calls.
+        gc.collect()
+        gc.freeze()
         if self.started:
             self._on_ready(self._parts.address.url)
 
@@ -50,7 +54,7 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._parts.closing.set()
         # While we still answer: jobs hold calls open, and would hold us up for as long.
-        await self._parts.scheduler.shutdown()
+        await self._parts.reconcilers.shutdown()
         # What is left are held calls of ended jobs; cancelling them is no error worth telling.
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
         await super().shutdown(sockets)

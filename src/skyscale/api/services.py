@@ -3,8 +3,8 @@
     build(settings)      make every part and join them; nothing runs yet
     running(services)    migrate, start the sandboxes and the reconcilers; at the end of the block stop them again
 
-A clean stop ends the local jobs of all runs; they are queued again and start with the next control plane. After a
-crash (kill -9) they go on, and the next control plane adopts them.
+A clean stop of the last control plane ends the local jobs of all runs; they are queued again and start with the next
+one. After a crash (kill -9), or while another control plane lives, they go on and are adopted.
 """
 
 import asyncio
@@ -19,7 +19,10 @@ from importlib.util import find_spec
 
 import httpx
 
+from skyscale.api import function_parts
+from skyscale.api.function_parts import FunctionParts
 from skyscale.api.notices import Notices
+from skyscale.api.reconcilers import Reconcilers
 from skyscale.artifacts.store import open_store, require_store
 from skyscale.auth.service import KeyService
 from skyscale.auth.tokens import JobTokens, load_secret
@@ -67,6 +70,7 @@ from skyscale.sandboxes.sandbox import SandboxBackend
 from skyscale.services.service import ContainerServices
 from skyscale.settings import RailwaySettings, Settings
 from skyscale.store.engine import Database
+from skyscale.store.leadership import Leadership
 from skyscale.store.migrate import upgrade
 from skyscale.telemetry.metrics import Metrics
 from skyscale.wire.base import utc_now
@@ -103,20 +107,19 @@ class Services:
     hosts: HostService
     notes: VerdictNotes
     rollouts: RolloutService
-    sweeper: Sweeper
     boxes: BoxService
     files: BoxFiles
     containers: ContainerServices
+    functions: FunctionParts
     jobs: JobService
     outputs: JobOutputs
     inventory: Inventory
-    scheduler: Scheduler
     meter: Meter
     runs: RunService
     views: RunViews
     checkpoints: Checkpoints
     swaps: Swaps
-    coordinator: Coordinator
+    reconcilers: Reconcilers
     http: httpx.AsyncClient
     closing: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the server begins to stop: whoever holds a call open lets go."""
@@ -130,25 +133,26 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     database, metrics, http = Database(settings.sqlalchemy_url), Metrics(), _http()
     address = Address(f"http://{settings.host}:{settings.port}")
-    tokens, events = JobTokens(load_secret(settings.data_dir / "secrets")), EventLog(database)
+    tokens, events = JobTokens(_secret(settings)), EventLog(database)
     buffer = BufferService(database, events)
     hosts = HostService(database, token=settings.host_token.get_secret_value() if settings.host_token else None)
     backend = load_backend(slots=settings.sandbox_slots, allow_weak=settings.may_lack_layers)
     judge = Judge(backend, concurrency=settings.sandbox_slots)
     money, meter = _money(settings, database, events, metrics)
     judging = Judging(SpreadJudge(hosts, judge), settings.verdict_cache_entries, metrics, meter.sandboxes.add)
-    problem_sets = _problem_sets(database, judge, settings)
+    leadership = Leadership(database, url=lambda: settings.replica_url or address.url)
+    problem_sets = _problem_sets(database, judge, settings, leadership.name)
     library = problem_sets.library
     notes = VerdictNotes(database)
     episodes = EpisodeService(database, buffer, judging, settings.ticket_ttl_s, library, events, metrics, notes.note)
-    environments = _environments(backend, settings)
-    sessions, troubles = Sessions(settings.environment_sessions), Troubles(database, events, time.monotonic)
-    turns = TurnService(buffer, judging, environments, sessions, troubles, library, notes.note)
+    troubles = Troubles(database, events, time.monotonic, buffer.give_up)
+    places = _environments(backend, settings), Sessions(settings.environment_sessions)
+    turns = TurnService(buffer, judging, *places, troubles, library, notes.note)
     providers = load_providers(settings.data_dir, tokens.owner)
     jobs = JobService(database, events, providers=providers, settings=settings)
     scheduler = Scheduler(
-        database, events, service=jobs, tokens=tokens, metrics=metrics, providers=providers, settings=settings,
-        url=lambda: address.url, commands=commands,
+        leadership.fenced(), events, service=jobs, tokens=tokens, metrics=metrics, providers=providers,
+        settings=settings, url=lambda: settings.job_url or address.url, commands=commands,
     )  # fmt: skip
     runs = RunService(
         database, events, jobs, buffer, metrics,
@@ -159,25 +163,24 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
     swaps = Swaps(database, events, http, utc_now, tokens)
     cards = Cards(database, episodes.evaluations, settings.artifact_root)
     world = World(
-        database, Parts(jobs, buffer, events), episodes.evaluations, cards, swaps, money, http, metrics, utc_now,
-        turns.fatal,
+        leadership.fenced(), Parts(jobs, buffer, events), episodes.evaluations, cards, swaps, money, http, metrics,
+        utc_now, turns.fatal,
     )  # fmt: skip
     coordinator = Coordinator(world, settings.reconcile_s)
     runs.on_change = coordinator.wake
-    boxes = _boxes(settings, database, hosts)
-    _watch(metrics, buffer, judge, boxes)
+    _watch(metrics, buffer, judge, boxes := _boxes(settings, database, hosts))
     return Services(
         settings=settings, address=address, database=database, metrics=metrics, tokens=tokens, events=events,
         buffer=buffer, judge=judge, episodes=episodes, turns=turns,
         missions=MissionService(database, buffer, judging, library),
         notes=notes, rollouts=RolloutService(database, notes, settings.artifact_root, library),
-        sweeper=Sweeper(database, Retention(settings.rollouts_keep, settings.rollouts_sample_every)),
         problem_sets=problem_sets,
         hosts=hosts, boxes=boxes, files=BoxFiles(boxes), keys=KeyService(database),
         containers=ContainerServices(RailwaySettings(), http, _label(settings)),
+        functions=function_parts.build(settings, database, metrics, jobs, address, _label(settings)),
         jobs=jobs, outputs=JobOutputs(database, open_store(settings.artifact_root)),
-        inventory=Inventory(jobs.places), scheduler=scheduler, meter=meter, runs=runs, swaps=swaps,
-        coordinator=coordinator, http=http,
+        inventory=Inventory(jobs.places), meter=meter, runs=runs, swaps=swaps, http=http,
+        reconcilers=Reconcilers(leadership, scheduler, coordinator, swaps, _sweeper(leadership, settings)),
         checkpoints=Checkpoints(database, episodes.evaluations, settings.artifact_root),
         views=RunViews(database, events, jobs, buffer, episodes.evaluations, episodes.curricula, money, settings),
     )  # fmt: skip
@@ -200,19 +203,22 @@ async def running(parts: Services) -> AsyncGenerator[None]:
         stack.push_async_callback(parts.turns.stop)
         stack.push_async_callback(parts.boxes.stop)
         await parts.boxes.start()
+        stack.push_async_callback(parts.functions.calls.stop)
+        await parts.functions.calls.start()
         stack.push_async_callback(parts.notes.stop)
         await parts.notes.start()
-        stack.push_async_callback(parts.sweeper.stop)
-        await parts.sweeper.start()
         stack.push_async_callback(parts.meter.stop)
         await parts.meter.start()
-        stack.push_async_callback(parts.swaps.close)
-        stack.push_async_callback(parts.scheduler.shutdown)
-        await parts.scheduler.start()
-        loop = asyncio.create_task(parts.coordinator.run(), name="coordinator")
-        stack.push_async_callback(_end, loop)
+        stack.push_async_callback(parts.reconcilers.shutdown)
+        await parts.reconcilers.start()
         stack.callback(parts.closing.set)
         yield
+
+
+def _secret(settings: Settings) -> bytes:
+    if settings.secret is not None:
+        return hashlib.sha256(settings.secret.get_secret_value().encode()).digest()
+    return load_secret(settings.data_dir / "secrets")
 
 
 def _warn_of_layers(judge: Judge) -> None:
@@ -221,6 +227,10 @@ def _warn_of_layers(judge: Judge) -> None:
             "code runs here without isolation that unknown code needs: %s; `skyscale doctor` says what to do, "
             "SKYSCALE_SANDBOX_MISSING_LAYERS=refuse does not start like this", ", ".join(lacking),
         )  # fmt: skip
+
+
+def _sweeper(leadership: Leadership, settings: Settings) -> Sweeper:
+    return Sweeper(leadership.fenced(), Retention(settings.rollouts_keep, settings.rollouts_sample_every))
 
 
 def _boxes(settings: Settings, database: Database, hosts: HostService) -> BoxService:
@@ -273,9 +283,9 @@ def _environments(backend: SandboxBackend, settings: Settings) -> Environments:
     return Environments(backend, concurrency=settings.sandbox_slots, origins=origins)
 
 
-def _problem_sets(database: Database, judge: Judge, settings: Settings) -> ProblemSetService:
+def _problem_sets(database: Database, judge: Judge, settings: Settings, name: str) -> ProblemSetService:
     store = open_store(settings.artifact_root)
-    return ProblemSetService(database, store, judge, settings.data_dir / "problem-uploads", _bounds(settings))
+    return ProblemSetService(database, store, judge, settings.data_dir / "problem-uploads" / name, _bounds(settings))
 
 
 def _bounds(settings: Settings) -> Bounds:
@@ -290,9 +300,3 @@ def _bounds(settings: Settings) -> Bounds:
 def _http() -> httpx.AsyncClient:
     # No proxies from the environment: policy servers are dialled directly.
     return httpx.AsyncClient(trust_env=False, follow_redirects=False, timeout=10.0)
-
-
-async def _end(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task

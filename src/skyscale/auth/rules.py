@@ -15,6 +15,8 @@ PUBLIC = frozenset({"/", "/health", "/docs", "/docs/oauth2-redirect", "/openapi.
 SCRAPED = frozenset({"/metrics"})
 """Read by anyone unless reads are guarded."""
 KEYS = "/api/keys"
+ENDPOINTS = "/proxy/"
+"""Functions as the world calls them: each says itself whether it is public."""
 
 
 def includes(have: Scope, need: Scope) -> bool:

@@ -33,6 +33,8 @@ class ParsedPush:
 
     groups: list[ParsedGroup] = field(default_factory=list[ParsedGroup])
     trajectory: TrajectoryPush | None = None
+    has_own_rewards: bool = True
+    """Its rewards are its caller's word; False when the judge itself gave them."""
 
     def run_ids(self) -> set[str]:
         """The runs it is for."""

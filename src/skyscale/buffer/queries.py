@@ -10,20 +10,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import (
-    Connection,
-    Select,
-    Text,
-    and_,
-    bindparam,
-    case,
-    cast,
-    func,
-    insert,
-    or_,
-    select,
-    update,
-)
+from sqlalchemy import Connection, Select, Text, and_, bindparam, case, cast, func, insert, null, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from skyscale.buffer.rules import HOLDS_SLOT, Candidate, GroupState, LeaseState, RunState
@@ -203,6 +190,7 @@ _STORE = (
     update(groups)
     .where(groups.c.group_id == bindparam("id_"))
     .values({name: bindparam(name) for name in (*_TOLD, "truncated", "passed")})
+    .values(judged=null())
 )
 
 
@@ -344,6 +332,14 @@ async def expire_leases(connection: AsyncConnection, run_id: str, now: datetime)
         held = and_(groups.c.lease_id.in_(ids), groups.c.state == GroupState.LEASED)
         await connection.execute(update(groups).where(held).values(state=GroupState.WAITING))
     return len(ids)
+
+
+async def release_all(connection: AsyncConnection, run_id: str) -> None:
+    """End the leases that nobody will end any more; their groups wait for ever, untrained."""
+    held = select(leases.c.lease_id).where(leases.c.run_id == run_id, leases.c.state == LeaseState.ACTIVE)
+    for lease_id in (await connection.execute(held)).scalars():
+        await move_groups(connection, lease_id, state=GroupState.WAITING, lease_id=None)
+        await update_lease(connection, lease_id, state=LeaseState.RELEASED)
 
 
 async def num_of_lease(connection: AsyncConnection, lease_id: str) -> int:

@@ -7,19 +7,18 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 import orjson
 
-from skyscale.buffer import queries, rules
+from skyscale.buffer import judged_queries, queries, rules
 from skyscale.buffer.admission import Admission
 from skyscale.buffer.leases import Leases
 from skyscale.buffer.parsing import ParsedGroup, ParsedPush, check_id, parse_push
 from skyscale.buffer.queries import EvaluationCount, GroupRow, RunRow
 from skyscale.buffer.rules import GroupState, RunState
-from skyscale.buffer.verdicts import JudgedRewards
 from skyscale.buffer.wakeup import Wakeup, wait_for
 from skyscale.buffer.writer import PushWriter
 from skyscale.errors import Invalid, NotFound
@@ -47,8 +46,6 @@ class BufferService:
     def __init__(self, database: Database, events: EventLog, now: Callable[[], datetime] = utc_now) -> None:
         self.handed_out: Callable[[str, int], None] = lambda run_id, trajectories: None
         """Called when trajectories of a run went to a trainer."""
-        self.judged = JudgedRewards()
-        """What the environment judged, for checking the rewards of pushes."""
         self.wakeup = Wakeup()
         self._database = database
         self._now = now
@@ -74,9 +71,10 @@ class BufferService:
         self._ring(connection, run_id)
 
     async def close(self, connection: "AsyncConnection", run_id: str) -> None:
-        """Refuse everything from now on; what is stored can still be read."""
+        """Refuse everything from now on, and end every lease; what is stored can still be read."""
         await self.load(connection, run_id, lock=True)
         await queries.update_run(connection, run_id, state=RunState.CLOSED)
+        await queries.release_all(connection, run_id)
         self._ring(connection, run_id)
 
     async def published(
@@ -99,16 +97,11 @@ class BufferService:
 
     async def store(self, push: ParsedPush) -> PushReply:
         """Store a parsed push; rewards are compared with what was judged."""
-        for group in push.groups:
-            self.judged.check(group.push)
-        reply = await self._write(push)
-        for group in push.groups:
-            self.judged.forget(group.push.group_id)
-        return reply
+        return await self._write(push)
 
     async def keep(self, group: ParsedGroup) -> PushReply:
         """Store a group whose rewards come from the judge itself."""
-        return await self._write(ParsedPush(groups=[group]))
+        return await self._write(ParsedPush(groups=[group], has_own_rewards=False))
 
     async def _write(self, push: ParsedPush) -> PushReply:
         if traces.recorder is None:
@@ -119,6 +112,23 @@ class BufferService:
             id_, num = group.push.group_id, len(group.push.trajectories)
             traces.recorder.record(Stage.PUSH, id_, began_ns, trajectories=num)
         return reply
+
+    async def judged(self, group_id: str, rewards: Mapping[str, float]) -> None:
+        """Keep what was judged of a group, by `verdicts.key_of_program` or episode; a later verdict counts."""
+        if rewards:
+            await self._database.write_at_once(
+                lambda connection: judged_queries.add_judged(connection, group_id, rewards)
+            )
+
+    async def give_up(self, run_id: str, reason: str, since: datetime) -> None:
+        """Note that nothing more can be played, unless a group with an episode to learn from was pushed since then."""
+        async with self._database.write() as connection:
+            await judged_queries.give_up(connection, run_id, reason, since)
+
+    async def hopeless(self, run_id: str) -> str | None:
+        """Why nothing more can be played, if so."""
+        async with self._database.read() as connection:
+            return await judged_queries.hopeless(connection, run_id)
 
     async def sample(self, request: SampleRequest) -> bytes:
         """The JSON of a `SampleReply`; stored JSON is passed on as it was stored.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from skyscale.buffer import queries, rules
+from skyscale.buffer import judged_queries, queries, rules, verdicts
 from skyscale.buffer.parsing import ParsedGroup, ParsedPush
 from skyscale.buffer.queries import GroupRow
 from skyscale.buffer.rules import PUSHABLE, GroupState, RunState
@@ -46,6 +46,7 @@ class _Plan:
     known: dict[str, GroupRow]
     singles: set[tuple[str, str]]
     room: dict[str, int]
+    judged: dict[str, dict[str, float]]
     now: datetime
     groups: list[dict[str, object]] = field(default_factory=list[dict[str, object]])
     payloads: list[dict[str, object]] = field(default_factory=list[dict[str, object]])
@@ -119,7 +120,9 @@ def _look(connection: "Connection", pushes: list[ParsedPush], now: datetime) -> 
     # Slots are counted only when a push comes after its ticket expired, which is rare.
     late = {g.run_id for g in known.values() if g.state == GroupState.EXPIRED}
     room = {run_id: queries.num_free_slots(connection, run_id) for run_id in late}
-    return _Plan(runs, known, stored, room, now)
+    claimed = [g.push.group_id for p in pushes if p.has_own_rewards for g in p.groups]
+    judged = judged_queries.judged_of(connection, claimed) if claimed else {}
+    return _Plan(runs, known, stored, room, judged, now)
 
 
 def _attempt(plan: _Plan, push: ParsedPush) -> PushReply | SkyscaleError:
@@ -127,6 +130,8 @@ def _attempt(plan: _Plan, push: ParsedPush) -> PushReply | SkyscaleError:
     try:
         for group in push.groups:
             _check(plan, group)
+            if push.has_own_rewards and group.push.group_id in plan.judged:
+                verdicts.check(group.push, plan.judged[group.push.group_id])
         if push.trajectory is not None:
             _check_run(plan, push.trajectory.run_id)
     except SkyscaleError as error:

@@ -12,6 +12,7 @@ from skyscale.cli.session import print_json, print_table
 from skyscale.sandboxes.layers import is_optional, missing, missing_needed
 
 if TYPE_CHECKING:
+    from skyscale.cli.doctor_host import Fact
     from skyscale.sandboxes.sandbox import SandboxBackend
 
 USER_NAMESPACES = (
@@ -37,10 +38,13 @@ START_TIMEOUT_S = 120.0
 @click.option("--backend", "names", multiple=True, help="Only this one; repeat for more. All by default.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def doctor(names: tuple[str, ...], as_json: bool) -> int:
-    """Say what isolates untrusted code on this host, and what to do about each missing layer.
+    """Say what isolates untrusted code on this host and what else works here, and what to do about the rest.
 
     Ends with exit code 1 when the process backend, which is the default, lacks a layer that it needs.
     """
+    from dataclasses import asdict
+
+    from skyscale.cli.doctor_host import facts
     from skyscale.sandboxes.loading import BACKENDS
 
     unknown = sorted(set(names) - set(BACKENDS))
@@ -48,9 +52,11 @@ def doctor(names: tuple[str, ...], as_json: bool) -> int:
         raise click.UsageError(f"no backend {unknown[0]!r}; there are: {', '.join(sorted(BACKENDS))}")
     found = {name: asyncio.run(_examine(name)) for name in names or BACKENDS}
     if as_json:
-        print_json({"kernel": platform.release(), "backends": found})
+        host = [asdict(fact) for fact in facts()]
+        print_json({"kernel": platform.release(), "backends": found, "host": host})
     else:
         _print(found)
+        _print_facts(facts())
     return int(any(not _is_fit(layers) for name, layers in found.items() if name == "process"))
 
 
@@ -78,6 +84,11 @@ def _is_fit(layers: dict[str, str]) -> bool:
 def advice(layer: str) -> str:
     """What to do about a missing layer."""
     return next((text for word, text in ADVICE.items() if word in layer), DEFAULT_ADVICE)
+
+
+def _print_facts(host: list[Fact]) -> None:
+    click.secho("\nhost", bold=True)
+    print_table(("WHAT", "SAYS", "ADVICE"), [(each.name, each.says, each.advice) for each in host], empty="nothing")
 
 
 def _print(found: dict[str, dict[str, str]]) -> None:

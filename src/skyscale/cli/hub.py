@@ -19,7 +19,7 @@ def push(folder: Path, repo_id: str, *, message: str, private: bool) -> str:
         from huggingface_hub.errors import (
             HfHubHTTPError,
             HFValidationError,
-            HTTPError,  # of whichever HTTP library this version uses
+            HTTPError,  # pyright: ignore[reportPrivateImportUsage] - of whichever HTTP library this version uses
             LocalTokenNotFoundError,
         )
     except ImportError as error:

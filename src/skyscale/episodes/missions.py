@@ -17,6 +17,7 @@ from skyscale.episodes.judging import Judging
 from skyscale.episodes.queries import EpisodeRow
 from skyscale.errors import Gone, Invalid, NotFound, TooMany
 from skyscale.problems.library import Library
+from skyscale.problems.rules import is_stored
 from skyscale.store.engine import Database
 from skyscale.wire.base import new_id, utc_now
 from skyscale.wire.episodes import ResetReply, ResetRequest, StepRequest, Verdict
@@ -49,10 +50,10 @@ class MissionService:
         """A new episode of the problem that was named, or of a train problem by seed or chance.
 
         Raises:
-            NotFound: no such run or problem. Invalid: the problem is of another difficulty, or there is none.
+            NotFound: no such run, set or problem. Invalid: another difficulty, or the set is not the run's.
             TooMany: too many open episodes.
         """
-        problems = await self._problems(request.run_id)
+        problems = await self._problems(request)
         problem = _choose(problems, request)
         now = self._now()
         row = EpisodeRow(new_id("sb"), new_id("ep"), problems.name, problem.id, request.run_id, now, None)
@@ -130,13 +131,21 @@ class MissionService:
         """One problem. Raises NotFound."""
         return public(load_problem_set(problem_set).get(problem_id))
 
-    async def _problems(self, run_id: str | None) -> Problems:
-        if run_id is None:
-            return load_problem_set(EMBEDDED)
-        check_id("run_id", run_id)
+    async def _problems(self, request: ResetRequest) -> Problems:
+        if request.run_id is None:
+            return self._named(request.problem_set or EMBEDDED)
+        check_id("run_id", request.run_id)
         async with self._database.read() as connection:
-            run = await self._buffer.load(connection, run_id)
+            run = await self._buffer.load(connection, request.run_id)
+        if request.problem_set not in (None, run.spec.problem_set):
+            raise Invalid(f"problem_set: the run plays {run.spec.problem_set!r}")
         return self._library.open(run.spec.problem_set)
+
+    def _named(self, problem_set: str) -> Problems:
+        """Not the path of a file: whoever may play an episode may not read this host's files by it."""
+        if problem_set != EMBEDDED and not is_stored(problem_set):
+            raise Invalid(f"problem_set: {problem_set!r} is neither 'embedded' nor a `name@version`")
+        return self._library.open(problem_set)
 
     async def _load(self, sandbox_id: str) -> EpisodeRow:
         check_id("sandbox_id", sandbox_id)

@@ -20,6 +20,7 @@ from skyscale.buffer.parsing import check_id
 from skyscale.buffer.queries import GroupRow, RunRow
 from skyscale.buffer.rules import GroupState, RunState
 from skyscale.buffer.service import BufferService
+from skyscale.buffer.verdicts import key_of_program
 from skyscale.buffer.wakeup import wait_for
 from skyscale.episodes import rules
 from skyscale.episodes.curriculum import Curricula
@@ -175,8 +176,9 @@ class EpisodeService:
         verdicts = await self._judged(group_id, problem, codes, run.run_id)
         self._note(group_id, codes, verdicts)
         judged = zip(codes, verdicts, strict=True)
-        self._buffer.judged.remember(
-            group_id, {code: v.reward for code, v in judged if v.outcome != Outcome.INFRASTRUCTURE_FAILURE}
+        await self._buffer.judged(
+            group_id,
+            {key_of_program(c): v.reward for c, v in judged if v.outcome != Outcome.INFRASTRUCTURE_FAILURE},
         )
         return GroupVerdicts(verdicts=verdicts)
 

@@ -1,15 +1,18 @@
 """What goes wrong in runs' own environments: told in events, now and then; too much of it ends the run.
 
-Counted in memory, per run. A single group that cannot be judged is dropped and told of. When nothing but trouble has
-come for `FATAL_GROUPS` groups and `FATAL_S` seconds, the run has no future and `fatal` says why; one good group resets.
+Counted in memory, per run and control plane. A single group that cannot be judged is dropped and told of. When nothing
+but trouble has come for `FATAL_GROUPS` groups and `FATAL_S` seconds, the run has no future: `give_up` is told why, and
+does nothing if another control plane had a good group meanwhile. One good group resets.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from skyscale.events.service import EventLog
 from skyscale.store.engine import Database
+from skyscale.wire.base import utc_now
 
 FATAL_GROUPS = 25
 FATAL_S = 60.0
@@ -27,10 +30,16 @@ class _Record:
     told_at: float | None = None
 
 
+GiveUp = Callable[[str, str, datetime], Awaitable[None]]
+"""Told of a run that has no future, why, and since when there was nothing but trouble."""
+
+
 class Troubles:
     """Remembers what went wrong, run by run."""
 
-    def __init__(self, database: Database, events: EventLog, clock: Callable[[], float]) -> None:
+    def __init__(self, database: Database, events: EventLog, clock: Callable[[], float], give_up: GiveUp) -> None:
+        """`clock` is monotonic, in seconds."""
+        self._give_up = give_up
         self._database = database
         self._events = events
         self._clock = clock
@@ -48,6 +57,7 @@ class Troubles:
         if is_whole:
             record.since = record.since if record.in_a_row else now
             record.in_a_row += 1
+            await self._maybe_give_up(run_id)
         if record.told_at is not None and now - record.told_at < EVENT_EVERY_S:
             return
         count, record.untold, record.told_at = record.untold, 0, now
@@ -62,12 +72,12 @@ class Troubles:
                 data={"group_id": group_id, "episodes": count},
             )
 
-    def fatal(self, run_id: str) -> str | None:
-        """Why the run cannot go on, if its environment has failed for too long."""
-        record = self._runs.get(run_id)
-        if record is None or record.in_a_row < FATAL_GROUPS or self._clock() - record.since < FATAL_S:
-            return None
-        return f"the run's environment has failed {record.in_a_row} groups in a row: {record.last}"[:1000]
+    async def _maybe_give_up(self, run_id: str) -> None:
+        record = self._record(run_id)
+        if record.in_a_row < FATAL_GROUPS or self._clock() - record.since < FATAL_S:
+            return
+        reason = f"the run's environment has failed {record.in_a_row} groups in a row: {record.last}"[:1000]
+        await self._give_up(run_id, reason, utc_now() - timedelta(seconds=FATAL_S))
 
     def _record(self, run_id: str) -> _Record:
         record = self._runs.setdefault(run_id, _Record())

@@ -113,7 +113,7 @@ class TurnService:
             results = await self._stepped(run, group, problem, body)
         if traces.recorder is not None:
             traces.recorder.record(Stage.JUDGE, group_id, began_ns, programs=len(body.actions), turn=body.turn)
-        self._buffer.judged.remember(
+        await self._buffer.judged(
             group_id,
             {
                 f"{group_id}.{r.episode}": r.episode_reward
@@ -127,9 +127,9 @@ class TurnService:
         """End what is held for a group; ending it again changes nothing."""
         await self._sessions.close(group_id)
 
-    def fatal(self, run_id: str) -> str | None:
-        """Why the run's environment leaves it no future, if so."""
-        return self._troubles.fatal(run_id)
+    async def fatal(self, run_id: str) -> str | None:
+        """Why the run's environment leaves it no future, if so, whichever control plane found out."""
+        return await self._buffer.hopeless(run_id)
 
     async def stop(self) -> None:
         """End every session, and the connections to services."""

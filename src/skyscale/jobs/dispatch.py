@@ -10,7 +10,7 @@ A crash between two phases leaves a lapsed lock, from which `rules.decide` leads
 import asyncio
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from skyscale.errors import SkyscaleError
@@ -33,6 +33,16 @@ COMMANDS: dict[JobRole, Sequence[str]] = {
     role: (sys.executable, "-m", f"skyscale.{role.value}") for role in JobRole if role is not JobRole.CUSTOM
 }
 """How the process of each role is started."""
+
+
+def with_policy(
+    commands: Mapping[JobRole, Sequence[str]], *, engine: str, python: str | None
+) -> Mapping[JobRole, Sequence[str]]:
+    """`commands` with policy servers that sample with `engine`, in `python` if another interpreter has its packages."""
+    if engine == "torch" and python is None:
+        return commands
+    command = (python or sys.executable, "-m", "skyscale.policy", "--engine", engine)
+    return {**commands, JobRole.POLICY: command}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,9 @@ from skyscale.jobs.provider import Provider, Setup
 PROVIDERS = {
     "local": "skyscale.jobs.providers.local:LocalProvider",
     "ray": "skyscale.jobs.providers.ray:RayProvider",
+    "akash": "skyscale.jobs.providers.akash.provider:AkashProvider",
+    "huggingface": "skyscale.jobs.providers.huggingface:HuggingFaceProvider",
+    "modal": "skyscale.jobs.providers.modal.provider:ModalProvider",
 }
 """Name -> class, whose one argument is a `Setup`."""
 

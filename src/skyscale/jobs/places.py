@@ -70,6 +70,6 @@ def places_of(providers: Mapping[str, Provider], settings: Settings) -> Places:
     return Places(
         providers=providers,
         order=settings.provider_order,
-        is_public=settings.public_url is not None,
+        is_public=(settings.public_url or settings.job_url) is not None,
         is_store_shared=not settings.artifact_root.startswith("file:"),
     )

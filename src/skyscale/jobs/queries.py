@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import RowMapping, Select, case, insert, or_, select, update
+from sqlalchemy import Connection, RowMapping, Select, bindparam, case, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from skyscale.jobs.rules import LIVE, Desired, JobFacts
+from skyscale.jobs.rules import LIVE, Desired, JobBrief, JobFacts
 from skyscale.store.tables.jobs import jobs
 from skyscale.wire.jobs import JobRole, JobStatus, JobView
 
@@ -21,6 +21,10 @@ WEAKER: dict[str, tuple[str, ...]] = {"run": (), "finish": ("run",), "stop": ("r
 
 BRIEF = [column for column in jobs.c if column.name != "spec"]
 """What is read several times a second leaves out the one large document."""
+
+
+PAGE = 100
+"""Jobs that are read at once by whoever reads all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,9 +66,19 @@ async def get(connection: AsyncConnection, job_id: str) -> JobRecord | None:
 
 
 async def live(connection: AsyncConnection) -> list[JobRecord]:
-    """Jobs that are not in a final state, oldest first: what the scheduler looks at."""
-    statement = select(*BRIEF).where(jobs.c.status.in_([status.value for status in LIVE])).order_by(jobs.c.seq)
-    return await _read(connection, statement)
+    """Jobs that are not in a final state, oldest first: what the scheduler looks at.
+
+    Read page by page, so that a thousand of them never hold up the loop for as long as reading them takes.
+    """
+    is_live, last = jobs.c.status.in_([status.value for status in LIVE]), 0
+    found: list[JobRecord] = []
+    while True:
+        statement = select(*BRIEF).where(is_live, jobs.c.seq > last).order_by(jobs.c.seq).limit(PAGE)
+        rows = (await connection.execute(statement)).mappings().all()
+        found += [_record(row) for row in rows]
+        if len(rows) < PAGE:
+            return found
+        last = rows[-1]["seq"]
 
 
 async def of_run(connection: AsyncConnection, run_id: str) -> list[JobRecord]:
@@ -128,11 +142,62 @@ async def set_desired(
     return (await connection.execute(statement.values(values))).rowcount
 
 
-async def heartbeat(connection: AsyncConnection, job_id: str, attempt: int, values: Mapping[str, object]) -> None:
-    """Keep what an attempt said of itself."""
-    await connection.execute(
-        update(jobs).where(jobs.c.job_id == job_id, jobs.c.attempt == attempt).values(dict(values))
+async def brief_of_run(connection: AsyncConnection, run_id: str) -> list[JobBrief]:
+    """Where the run's jobs stand: all but its workers, and of those one that lives, if any does."""
+    columns = (jobs.c.job_id, jobs.c.role, jobs.c.status, jobs.c.attempt)
+    mine = select(*columns).where(jobs.c.run_id == run_id)
+    is_live = jobs.c.status.in_([status.value for status in LIVE])
+    rows = [
+        *await connection.execute(mine.where(jobs.c.role != JobRole.WORKER.value)),
+        *await connection.execute(mine.where(jobs.c.role == JobRole.WORKER.value, is_live).limit(1)),
+    ]
+    return [JobBrief(*row) for row in rows]
+
+
+async def failed_of_run(connection: AsyncConnection, run_id: str) -> JobRecord | None:
+    """A job that is out of attempts and that the run cannot do without."""
+    mine = (jobs.c.run_id == run_id, jobs.c.status == JobStatus.FAILED.value, jobs.c.role != JobRole.LOGGER.value)
+    return next(iter(await _read(connection, select(*BRIEF).where(*mine).order_by(jobs.c.seq).limit(1))), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a heartbeat's answer depends on."""
+
+    attempt: int
+    desired: Desired
+    status: JobStatus
+    reason: str | None
+
+    @property
+    def must_end(self) -> bool:
+        """Whether nothing more is wanted of it."""
+        return self.desired == "stop" or self.status not in (JobStatus.STARTING, JobStatus.RUNNING)
+
+
+def standings(connection: Connection, job_ids: Collection[str]) -> dict[str, Standing]:
+    """Where these jobs stand, those that exist."""
+    columns = (jobs.c.job_id, jobs.c.attempt, jobs.c.desired, jobs.c.status, jobs.c.reason)
+    rows = connection.execute(select(*columns).where(jobs.c.job_id.in_(sorted(set(job_ids)))))
+    return {
+        job_id: Standing(attempt, desired, JobStatus(status), reason)
+        for job_id, attempt, desired, status, reason in rows
+    }
+
+
+_BEAT = (
+    update(jobs)
+    .where(jobs.c.job_id == bindparam("id_"))
+    .values(
+        heartbeat_at=bindparam("heartbeat_at"), detail=bindparam("detail"), metrics=bindparam("metrics"),
+        policy_version=func.coalesce(bindparam("version_", type_=jobs.c.policy_version.type), jobs.c.policy_version),
     )
+)  # fmt: skip
+
+
+def note_beats(connection: Connection, rows: list[dict[str, object]]) -> None:
+    """Keep what live attempts said of themselves (`id_` and the columns of `_BEAT`)."""
+    connection.execute(_BEAT, rows)
 
 
 async def claim(connection: AsyncConnection, seen: JobRecord, now: datetime, values: Mapping[str, object]) -> bool:
@@ -179,7 +244,7 @@ def _record(row: RowMapping) -> JobRecord:
         handle=row["handle"],
         places=row["places"] or [],
         lock_token=row["lock_token"],
-        spec=row.get("spec"),
+        spec=row["spec"] if "spec" in row else None,  # noqa: SIM401 - `get` of a row raises and catches
         request=row["request"],
         request_sha256=row["request_sha256"],
         policy_version=row["policy_version"],

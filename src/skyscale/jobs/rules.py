@@ -89,6 +89,16 @@ class JobFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class JobBrief:
+    """Where a job stands, and no more."""
+
+    id: str
+    role: str
+    status: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
 class Seen:
     """What the provider says of an attempt; `code` is set when it exited."""
 

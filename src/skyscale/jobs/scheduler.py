@@ -11,15 +11,16 @@
 import asyncio
 import contextlib
 import logging
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from skyscale.auth.tokens import JobTokens
-from skyscale.errors import SkyscaleError
+from skyscale.errors import SkyscaleError, Unavailable
 from skyscale.events.service import EventLog
 from skyscale.jobs import queries, rules
-from skyscale.jobs.dispatch import COMMANDS, Dispatcher
+from skyscale.jobs.dispatch import COMMANDS, Dispatcher, with_policy
 from skyscale.jobs.endings import Endings
 from skyscale.jobs.ledger import Ledger
 from skyscale.jobs.provider import Provider
@@ -68,7 +69,8 @@ class Scheduler:
         endings = Endings(ledger=ledger, metrics=metrics, providers=providers)
         starter = Starter(
             ledger=ledger, endings=endings, tokens=tokens, metrics=metrics, places=service.places,
-            settings=settings, url=url, commands=commands,
+            settings=settings, url=url,
+            commands=with_policy(commands, engine=settings.policy_engine, python=settings.policy_python),
         )  # fmt: skip
         self._do = Dispatcher(ledger=ledger, endings=endings, starter=starter)
         self._reaper = Reaper(database=database, providers=providers)
@@ -76,9 +78,13 @@ class Scheduler:
         self._listening_since = self._last_look = clock()
         self._loop: asyncio.Task[None] | None = None
 
-    async def start(self) -> None:
-        """Take over what an earlier scheduler left, and begin to look after it."""
-        await self._break_locks()
+    async def start(self, *, is_alone: bool = True) -> None:
+        """Take over what an earlier scheduler left, and begin to look after it.
+
+        `is_alone`: whoever held locks is known to be dead. Otherwise they lapse: he may still be in the middle of it.
+        """
+        if is_alone:
+            await self._break_locks()
         self._listening_since = self._last_look = self._clock()
         async with self._db.read() as connection:
             taken = [job for job in await queries.live(connection) if job.handle is not None]
@@ -119,7 +125,9 @@ class Scheduler:
             jobs = await queries.live(connection)
         self._metrics.note_jobs(Counter((job.facts.role, job.facts.status) for job in jobs))
         jobs = [job for job in jobs if job.view.job_id not in self._busy]
-        seen = await asyncio.gather(*(self._poll(job) for job in jobs))
+        seen = list[Seen | None]()
+        for start in range(0, len(jobs), queries.PAGE):
+            seen += await asyncio.gather(*(self._poll(job) for job in jobs[start : start + queries.PAGE]))
         for job, view in zip(jobs, seen, strict=True):
             decision = self._decide(job, view, now)
             if decision.step is not Step.WAIT:
@@ -128,21 +136,26 @@ class Scheduler:
                 task.add_done_callback(lambda _, job_id=job.view.job_id: self._done(job_id))
 
     async def _break_locks(self) -> None:
-        if self._db.is_sqlite:
-            # One process owns a SQLite file, so whoever held these locks is dead; on PostgreSQL they lapse.
-            async with self._db.write() as connection:
-                await queries.break_locks(connection)
+        async with self._db.write() as connection:
+            await queries.break_locks(connection)
 
     async def _run(self) -> None:
         while True:
             self._changed.clear()
+            began = time.monotonic()
             try:
                 await to_its_end(self.look())
+            except Unavailable as error:
+                log.warning("looking after jobs waits: %s", error.detail)
             except Exception:
                 log.exception("looking after jobs failed; trying again")
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._settings.reconcile_s):
+                async with asyncio.timeout(self._pause_s(time.monotonic() - began)):
                     await self._changed.wait()
+
+    def _pause_s(self, took_s: float) -> float:
+        # A thousand jobs take longer to look at than ten: looking never takes more than a tenth of the time.
+        return max(self._settings.reconcile_s, min(9 * took_s, self._settings.heartbeat_s / 2))
 
     async def _poll(self, job: JobRecord) -> Seen | None:
         provider = self._providers.get(job.view.provider)

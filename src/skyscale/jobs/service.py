@@ -14,14 +14,16 @@ from typing import Literal
 
 from skyscale.errors import BadRequest, Conflict, Gone, NotFound, SkyscaleError
 from skyscale.events.service import EventLog
-from skyscale.jobs import custom, queries
+from skyscale.jobs import custom, heartbeats, queries
+from skyscale.jobs.heartbeats import Beat
 from skyscale.jobs.ledger import told
 from skyscale.jobs.places import places_of
 from skyscale.jobs.provider import Provider
-from skyscale.jobs.queries import JobFilter, JobRecord
-from skyscale.jobs.rules import Desired
+from skyscale.jobs.queries import JobFilter, JobRecord, Standing
+from skyscale.jobs.rules import Desired, JobBrief
 from skyscale.settings import S3Settings, Settings
 from skyscale.store.engine import AsyncConnection, Database
+from skyscale.store.group_commit import GroupCommit
 from skyscale.wire.base import new_id, utc_now
 from skyscale.wire.jobs import (
     Heartbeat,
@@ -63,6 +65,7 @@ class JobService:
         self._settings = settings
         self._model_path = model_path
         self._clock = clock
+        self._beats = GroupCommit(database, heartbeats.write)
         self.changed = asyncio.Event()
         """Set when the scheduler should look at once."""
 
@@ -103,9 +106,12 @@ class JobService:
 
     async def failed_job(self, connection: AsyncConnection, run_id: str) -> JobView | None:
         """A job of the run that is out of attempts and that it cannot do without, if there is one."""
-        views = await self.views_for_run(connection, run_id)
-        failed = (view for view in views if view.status is JobStatus.FAILED and view.role is not JobRole.LOGGER)
-        return next(failed, None)
+        failed = await queries.failed_of_run(connection, run_id)
+        return failed.view if failed is not None else None
+
+    async def brief_for_run(self, connection: AsyncConnection, run_id: str) -> list[JobBrief]:
+        """Where the run's jobs stand: all but its workers, and one worker that lives, if any does."""
+        return await queries.brief_of_run(connection, run_id)
 
     async def heartbeat(self, job_id: str, attempt: int, beat: Heartbeat) -> Literal["run", "finish"]:
         """Record a heartbeat; what is wanted of the process. Raises Gone when it must end."""
@@ -113,16 +119,9 @@ class JobService:
             "heartbeat_at": self._clock(),
             "detail": beat.detail,
             "metrics": {name: value for name, value in beat.metrics.items() if math.isfinite(value)},
+            "version_": beat.policy_version,
         }
-        if beat.policy_version is not None:
-            values["policy_version"] = beat.policy_version
-
-        async def record(connection: "AsyncConnection") -> Literal["run", "finish"]:
-            desired = _alive_desire(await _existing(connection, job_id), attempt)
-            await queries.heartbeat(connection, job_id, attempt, values)
-            return desired
-
-        return await self._db.write_at_once(record)
+        return _alive_desire(job_id, await self._beats.write(Beat(job_id, attempt, values)), attempt)
 
     async def create_custom(self, body: TrainingJobCreate) -> JobCreated:
         """A job of its own; the same body with the same id again is the same job.
@@ -143,6 +142,10 @@ class JobService:
                 raise Conflict(f"{job_id} exists with another body", code="job_exists", hint="Choose another job_id.")
         status = existing.view.status if existing else JobStatus.QUEUED
         return JobCreated(execution_id=f"exec-{job_id}", job_id=job_id, status=status)
+
+    def check(self, body: TrainingJobCreate) -> None:
+        """Raise Invalid for a custom job that could not be made."""
+        custom.check(body, self.places)
 
     async def cancel(self, job_id: str) -> JobView:
         """Ask a custom job to stop; a job that has ended stays as it is. Raises Conflict for a job of a run."""
@@ -235,17 +238,22 @@ class JobService:
 async def _existing(connection: AsyncConnection, job_id: str) -> JobRecord:
     job = await queries.get(connection, job_id)
     if job is None:
-        raise NotFound(f"there is no job {job_id}", code="job_not_found", hint="GET /api/training/jobs lists them.")
+        raise _not_found(job_id)
     return job
 
 
-def _alive_desire(job: JobRecord, attempt: int) -> Literal["run", "finish"]:
-    facts = job.facts
-    if facts.attempt != attempt:
-        raise Gone(f"attempt {attempt} was given up, this is attempt {facts.attempt}", code="superseded")
-    if facts.desired == "stop" or facts.status not in (JobStatus.STARTING, JobStatus.RUNNING):
-        raise Gone(f"{job.view.job_id} must end: {job.view.reason or facts.status.value}", code="job_ended")
-    return facts.desired
+def _not_found(job_id: str) -> NotFound:
+    return NotFound(f"there is no job {job_id}", code="job_not_found", hint="GET /api/training/jobs lists them.")
+
+
+def _alive_desire(job_id: str, standing: Standing | None, attempt: int) -> Literal["run", "finish"]:
+    if standing is None:
+        raise _not_found(job_id)
+    if standing.attempt != attempt:
+        raise Gone(f"attempt {attempt} was given up, this is attempt {standing.attempt}", code="superseded")
+    if standing.desired == "stop" or standing.must_end:
+        raise Gone(f"{job_id} must end: {standing.reason or standing.status.value}", code="job_ended")
+    return standing.desired
 
 
 def _health(job: JobRecord, now: datetime) -> ProcessHealth:

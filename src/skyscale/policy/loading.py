@@ -7,10 +7,14 @@ from pathlib import Path
 from skyscale.errors import Invalid
 from skyscale.policy.engine import Engine
 
-ENGINES = {"torch": "skyscale.policy.engines.torch:TorchEngine"}
+ENGINES = {
+    "torch": "skyscale.policy.engines.torch:TorchEngine",
+    "vllm": "skyscale.policy.engines.vllm:VllmEngine",
+}
 """Name -> where its class is; called with `(folder, *, version, decode)`."""
 
-EXTRAS = {"torch": "train"}
+INSTALLS = {"torch": "pip install 'skyscale[train]'", "vllm": "pip install vllm (docs/engines.md)"}
+"""What to do when a package that the engine needs is not there."""
 
 
 def load_engine(name: str) -> Callable[..., Engine]:
@@ -27,7 +31,7 @@ def load_engine(name: str) -> Callable[..., Engine]:
     except ModuleNotFoundError as e:
         if (e.name or "").startswith("skyscale"):
             raise
-        raise Invalid(f"{e.name} is not installed: pip install 'skyscale[{EXTRAS[name]}]'", code="extra_missing") from e
+        raise Invalid(f"{e.name} is not installed: {INSTALLS[name]}", code="extra_missing") from e
 
 
 def open_engine(name: str, folder: Path, *, version: int, decode: Callable[[list[int]], str]) -> Engine:

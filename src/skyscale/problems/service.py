@@ -9,6 +9,7 @@
 import asyncio
 import logging
 import shutil
+import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -25,6 +26,7 @@ from skyscale.problems.embedded import embedded_version
 from skyscale.problems.library import Library, key_of
 from skyscale.problems.queries import VersionRow
 from skyscale.problems.uploads import Staged, Tell
+from skyscale.store import replica
 from skyscale.store.engine import AsyncConnection, Database
 from skyscale.wire.base import utc_now
 from skyscale.wire.problem_sets import (
@@ -42,6 +44,8 @@ log = logging.getLogger(__name__)
 MAX_UPLOADS = 4
 """At once; each takes disk and a process."""
 UNFINISHED_FOR = timedelta(hours=1)
+LEFTOVERS_S = 86_400.0
+"""A control plane on another machine that keeps its uploads here may be alive; for longer than this no upload takes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +83,7 @@ class ProblemSetService:
         bounds: Bounds,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
-        """`folder` takes uploads while they are checked; what is in it belongs to this service alone."""
+        """`folder` takes uploads while they are checked, and bears the name of this control plane (`store.replica`)."""
         self._db = database
         self._judge = judge
         self._folder = folder
@@ -90,8 +94,8 @@ class ProblemSetService:
         self.library = Library(store, folder / "cache")
 
     async def start(self) -> None:
-        """Remove what a crash left of uploads."""
-        await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
+        """Remove what a crash left of uploads; another control plane may be in the middle of one."""
+        await asyncio.to_thread(_remove_leftovers, self._folder)
         async with self._db.read() as connection:
             unfinished = await queries.unready_before(connection, self._now() - UNFINISHED_FOR)
         for row in unfinished:
@@ -315,3 +319,13 @@ class ProblemSetService:
         name, version = rules.split_ref(spec.problem_set)
         if not await queries.hold_version(connection, name, version):
             raise await self._unknown(connection, spec.problem_set)
+
+
+def _remove_leftovers(mine: Path) -> None:
+    """Folders beside ours whose control planes are gone."""
+    if not mine.parent.is_dir():
+        return
+    for folder in mine.parent.iterdir():
+        is_old = time.time() - folder.stat().st_mtime > LEFTOVERS_S
+        if folder != mine and (is_old or not replica.is_name(folder.name) or replica.is_known_dead(folder.name)):
+            shutil.rmtree(folder, ignore_errors=True)

@@ -10,12 +10,14 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import httpx
 
+from skyscale.errors import Unavailable
+from skyscale.jobs.rules import JobBrief
 from skyscale.money.rules import Verdict
 from skyscale.runs import endings, limits, queries, rules
 from skyscale.runs.cards import Cards
@@ -28,7 +30,7 @@ from skyscale.store.uninterrupted import to_its_end
 from skyscale.telemetry import logs
 from skyscale.telemetry.metrics import Metrics
 from skyscale.wire.jobs import JobRole, JobStatus
-from skyscale.wire.runs import ProcessHealth, RunStatus
+from skyscale.wire.runs import RunStatus
 
 log = logging.getLogger(__name__)
 HEALTH_TIMEOUT_S = 2.0
@@ -49,7 +51,7 @@ class World:
     http: httpx.AsyncClient
     metrics: Metrics
     clock: Callable[[], datetime]
-    fatal: Callable[[str], str | None] = lambda run_id: None
+    fatal: Callable[[str], Awaitable[str | None]]
     """Why a run's own environment leaves it no future, if so."""
 
 
@@ -84,13 +86,17 @@ class Coordinator:
             async with self._world.database.read() as connection:
                 live = await queries.live(connection)
             results = await asyncio.gather(*(self.reconcile(run) for run in live), return_exceptions=True)
+        except Unavailable as error:
+            log.warning("the round over all runs waits: %s", error.detail)
+            return
         except Exception:
             log.exception("the round over all runs failed; the next one tries again")
             return
         for run, result in zip(live, results, strict=True):
             if isinstance(result, Exception):
+                trace = None if isinstance(result, Unavailable) else result
                 with logs.about(run_id=run.run_id):
-                    log.error("reconciling %s failed; the next round tries again", run.run_id, exc_info=result)
+                    log.error("reconciling %s failed (%s); it is tried again", run.run_id, result, exc_info=trace)
 
     async def reconcile(self, run: RunRecord) -> None:
         """Take a run's next step, if there is one."""
@@ -100,7 +106,7 @@ class Coordinator:
     async def _reconcile(self, run: RunRecord) -> None:
         world = self._world
         async with world.database.read() as connection:
-            processes = await world.parts.jobs.list_for_run(connection, run.run_id)
+            processes = await world.parts.jobs.brief_for_run(connection, run.run_id)
             failed = await world.parts.jobs.failed_job(connection, run.run_id)
         if run.status is RunStatus.RUNNING:
             is_served = run.policy_healthy_at is not None
@@ -113,7 +119,7 @@ class Coordinator:
             reason = f"{failed.job_id} gave up after {failed.attempt} attempts: {failed.reason or 'no reason given'}"
             await self._end(run, RunStatus.FAILED, f"{reason}; its log: GET /api/training/jobs/{failed.job_id}")
             return
-        hopeless = world.fatal(run.run_id)
+        hopeless = await world.fatal(run.run_id)
         if hopeless is not None:
             await self._end(run, RunStatus.FAILED, hopeless)
             return
@@ -203,7 +209,7 @@ class Coordinator:
             message = "the policy server's process ended; workers wait until its successor has registered"
             await self._tell(connection, run, "policy.lost", message, level="warning")
 
-    async def _running(self, run: RunRecord, processes: Sequence[ProcessHealth]) -> None:
+    async def _running(self, run: RunRecord, processes: Sequence[JobBrief]) -> None:
         world = self._world
         if run.serving_version != run.version_to_serve:
             world.swaps.wake(run.run_id)
@@ -223,7 +229,7 @@ class Coordinator:
         else:
             await self._towards_the_end(run, processes)
 
-    async def _towards_the_end(self, run: RunRecord, processes: Sequence[ProcessHealth]) -> None:
+    async def _towards_the_end(self, run: RunRecord, processes: Sequence[JobBrief]) -> None:
         if run.spec.mode == "evaluate":
             if not await self._evaluate_if_due(run):
                 await self._end(run, RunStatus.COMPLETED, "the evaluation is complete")
@@ -255,7 +261,7 @@ class Coordinator:
         self._world.swaps.wake(run.run_id)
         return True
 
-    async def _stopping(self, run: RunRecord, processes: Sequence[ProcessHealth]) -> None:
+    async def _stopping(self, run: RunRecord, processes: Sequence[JobBrief]) -> None:
         world = self._world
         if any(process.status not in OVER for process in processes):
             standing = await world.money.standing(run.spec, None, world.clock())
@@ -300,5 +306,5 @@ def _policy_of(run: RunRecord) -> tuple[str | None, int | None]:
     return run.policy_url, run.policy_attempt
 
 
-def _is_alive(run: RunRecord, processes: Sequence[ProcessHealth]) -> bool:
+def _is_alive(run: RunRecord, processes: Sequence[JobBrief]) -> bool:
     return any(p.id == run.policy_job_id and p.attempt == run.policy_attempt and p.status in ALIVE for p in processes)

@@ -18,15 +18,11 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from skyscale.errors import Invalid
+from skyscale.jobs.gpus import MEMORY_GB
 from skyscale.wire.runs import RunSpec
 from skyscale.wire.training import Training
 
 GIB = 1024**3
-MEMORY_GB: Mapping[str, int] = {
-    "t4": 16, "l4": 24, "a10g": 24, "l40s": 48, "a100": 40, "a100-40": 40, "a100-80": 80, "h100": 80, "h200": 141,
-    "b200": 180, "rtx3060": 12, "rtx3090": 24, "rtx4090": 24, "rtx5090": 32,
-}  # fmt: skip
-"""What a GPU has; the least of its variants."""
 MICRO_BATCH_TOKENS, MAX_ROW_TOKENS, CHUNK_ELEMENTS = 16384, 8192, 1 << 27
 """The trainer's own sizes on a GPU (`trainer/step.py`, `trainer/logprobs.py`)."""
 CUDA, LOST = int(1.5 * GIB), 0.08

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Literal, Protocol
 
 from skyscale.jobs.provider import Provider
+from skyscale.jobs.rules import JobBrief
 from skyscale.money.service import Standing
 from skyscale.store.engine import AsyncConnection
 from skyscale.wire.batches import BufferStats
@@ -38,6 +39,10 @@ class Jobs(Protocol):
 
     async def list_for_run(self, connection: AsyncConnection, run_id: str) -> list[ProcessHealth]:
         """Every job of the run and what it last said of itself."""
+        ...
+
+    async def brief_for_run(self, connection: AsyncConnection, run_id: str) -> list[JobBrief]:
+        """Where the run's jobs stand: all but its workers, and one worker that lives, if any does."""
         ...
 
     async def failed_job(self, connection: AsyncConnection, run_id: str) -> JobView | None:

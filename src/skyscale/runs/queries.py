@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import RowMapping, Select, and_, insert, or_, select, update
+from sqlalchemy import RowMapping, Select, Text, and_, cast, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -68,12 +69,21 @@ class RunRecord:
         )  # fmt: skip
 
 
-_COLUMNS = [runs.c[field.name] for field in fields(RunRecord)]
+_COLUMNS = [
+    cast(runs.c.spec, Text).label("document") if field.name == "spec" else runs.c[field.name]
+    for field in fields(RunRecord)
+]
+
+
+@lru_cache(maxsize=256)
+def _spec(document: str) -> RunSpec:
+    # Read several times a second for each live run, and with every heartbeat; it never changes.
+    return RunSpec.model_validate_json(document)
 
 
 def _record(row: RowMapping) -> RunRecord:
     values: dict[str, Any] = dict(row)
-    values["spec"] = RunSpec.model_validate(values["spec"])
+    values["spec"] = _spec(values.pop("document"))
     values["status"] = RunStatus(values["status"])
     values["ending"] = RunStatus(values["ending"]) if values["ending"] else None
     values["has_jobs"] = bool(values["has_jobs"])

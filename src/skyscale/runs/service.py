@@ -5,11 +5,13 @@
 - The newest version only rises, by one; what policy servers do about it is the coordinator's and `swaps`' business.
 """
 
+import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from math import isfinite
+from time import monotonic
 
 from skyscale.auth.principal import Principal
 from skyscale.errors import Conflict, NotFound
@@ -25,6 +27,9 @@ from skyscale.wire.base import new_id, utc_now
 from skyscale.wire.jobs import JobRole
 from skyscale.wire.policies import PolicyPublish, PolicyRegister, PolicyVersion
 from skyscale.wire.runs import EventCreate, RunCreate, RunCreated, RunSpec, RunStatus, TrainingMetrics
+
+SHARED_S = 0.1
+MAX_TOLD = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +77,7 @@ class RunService:
         self._notices = notices
         self._default_loggers = default_loggers
         self._clock = clock
+        self._told: dict[str, tuple[float, asyncio.Future[Pointer]]] = {}
         self.on_change: Callable[[str], None] = lambda run_id: None
         """Called after a commit that the coordinator should look at without waiting for its next round."""
 
@@ -224,8 +230,19 @@ class RunService:
     async def heard(self, run_id: str, job: Principal, serving: int | None) -> Pointer:
         """What a job's heartbeat is answered; a policy server's also tells which version it serves.
 
-        A policy server is told the version that it should serve, everyone else the newest.
+        A policy server is told the version that it should serve, everyone else the newest. Workers are many and share
+        what one of them was told a moment ago.
         """
+        if job.role is not JobRole.WORKER:
+            return await self._pointer(run_id, job, serving)
+        told = self._told.get(run_id)
+        if told is None or monotonic() - told[0] > SHARED_S:
+            if len(self._told) >= MAX_TOLD:
+                self._told.clear()
+            told = self._told[run_id] = monotonic(), asyncio.ensure_future(self._pointer(run_id, job, serving))
+        return await asyncio.shield(told[1])
+
+    async def _pointer(self, run_id: str, job: Principal, serving: int | None) -> Pointer:
         async with self._db.read() as connection:
             run = await existing(connection, run_id)
             version = run.version_to_serve if job.role is JobRole.POLICY else run.newest_version

@@ -4,6 +4,8 @@
 
 - Claim, act, apply: the reply is recorded only if the same policy server is still registered.
 - A failed swap never stops anything: the server goes on with what it has, and we try again with back-off.
+- The leader's tasks keep up; `swap` may be asked of any control plane. Should two cross, the coordinator sees what is
+  served and has it put right.
 - While a version is being evaluated that version is served; newer ones follow when the evaluation is complete.
 """
 
@@ -49,11 +51,18 @@ class Swaps:
         self._http = http
         self._clock = clock
         self._tokens = tokens
+        self._is_open = True
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._wanted: dict[str, asyncio.Event] = {}
 
+    def open(self) -> None:
+        """Keep up from now on, when woken."""
+        self._is_open = True
+
     def wake(self, run_id: str) -> None:
-        """Look at once whether this run's policy server is behind."""
+        """Look at once whether this run's policy server is behind; nothing while closed, when another sees to it."""
+        if not self._is_open:
+            return
         self._wanted.setdefault(run_id, asyncio.Event()).set()
         if run_id not in self._tasks:
             task = asyncio.create_task(self._keep_up(run_id), name=f"swap {run_id}")
@@ -76,7 +85,8 @@ class Swaps:
         return reply
 
     async def close(self) -> None:
-        """End all tasks."""
+        """End all tasks, and begin no more."""
+        self._is_open = False
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()

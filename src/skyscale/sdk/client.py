@@ -14,6 +14,7 @@ from skyscale.sdk import checkpoint_calls, downloads, problem_set_calls, rollout
 from skyscale.sdk import operator_calls as calls
 from skyscale.sdk.credentials import credential_for, environment_url
 from skyscale.sdk.following import follow, follow_async
+from skyscale.sdk.functions import AsyncFunctions, Functions
 from skyscale.sdk.rollout_calls import RolloutFilters
 from skyscale.sdk.transport import AsyncTransport, Transport
 from skyscale.wire.batches import BufferStats
@@ -40,6 +41,7 @@ class Client:
         self, base_url: str, token: str | None = None, timeout_s: float = 30.0, retry_for_s: float = 10.0
     ) -> None:
         self.transport = Transport(base_url, token, timeout_s, retry_for_s)
+        self.functions = Functions(self.transport)
 
     @classmethod
     def from_environment(cls, url: str | None = None) -> Self:
@@ -198,6 +200,7 @@ class AsyncClient:
         self, base_url: str, token: str | None = None, timeout_s: float = 30.0, retry_for_s: float = 10.0
     ) -> None:
         self.transport = AsyncTransport(base_url, token, timeout_s, retry_for_s)
+        self.functions = AsyncFunctions(self.transport)
 
     @classmethod
     def from_environment(cls, url: str | None = None) -> Self:

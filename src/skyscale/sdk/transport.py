@@ -3,6 +3,7 @@
 - A call is repeated only when it is repeatable and the failure is a passing one (`problems.is_passing`).
 - The last failure is what is raised, as a `skyscale.errors` class; httpx exceptions never leave this file.
 - Pauses grow from 50 ms to 2 s with jitter, so that the clients of a restarted server do not return all at once.
+- Several addresses with commas between them are replicas of one control plane: one is used until it does not answer.
 - Replies are not compressed: over loopback that costs more than it saves.
 """
 
@@ -54,9 +55,11 @@ class _Options:
     """What both transports know of the other side."""
 
     def __init__(self, base_url: str, token: str | None, timeout_s: float, retry_for_s: float) -> None:
-        if not base_url.startswith(("http://", "https://")):
-            raise ValueError(f"base_url must begin with http:// or https://, not {base_url!r}")
-        self.base_url = base_url.rstrip("/")
+        self._addresses = [address.strip().rstrip("/") for address in base_url.split(",")]
+        for address in self._addresses:
+            if not address.startswith(("http://", "https://")):
+                raise ValueError(f"base_url must begin with http:// or https://, not {address!r}")
+        self.base_url = self._addresses[0]
         self.timeout_s = timeout_s
         self.retry_for_s = retry_for_s
         self.token = token
@@ -64,7 +67,12 @@ class _Options:
         if token:
             self.headers["authorization"] = f"Bearer {token}"
         # A proxy of the environment must not see loopback traffic; elsewhere it may be the only way out.
-        self.trust_env = urlsplit(base_url).hostname not in LOOPBACK
+        self.trust_env = any(urlsplit(address).hostname not in LOOPBACK for address in self._addresses)
+
+    def move_on(self, failed: str, error: SkyscaleError) -> None:
+        """Use the next address from now on, if this one could not work and nobody has moved on before."""
+        if error.status == 503 and failed == self.base_url:
+            self.base_url = self._addresses[(self._addresses.index(failed) + 1) % len(self._addresses)]
 
     def request(self, client: httpx.Client | httpx.AsyncClient, call: Call[T]) -> httpx.Request:
         headers = {"content-type": "application/json"} if call.body is not None else None
@@ -93,12 +101,19 @@ class Transport:
         """The call's reply; `retry_for_s` replaces the client's own patience for this call."""
         patience = self.options.patience(call, retry_for_s)
         while True:
+            address = self.options.base_url
             try:
                 content = self._exchange(call)
             except SkyscaleError as error:
+                self.move_on(address, error)
                 time.sleep(patience.pause_after(error))
             else:
                 return call.parse(content)
+
+    def move_on(self, failed: str, error: SkyscaleError) -> None:
+        """Use the next replica from now on, if it was this address that could not work."""
+        self.options.move_on(failed, error)
+        self.http.base_url = self.options.base_url
 
     def _exchange(self, call: Call[T]) -> bytes:
         try:
@@ -124,12 +139,18 @@ class AsyncSender(ABC):
         """The call's reply; `retry_for_s` replaces the client's own patience for this call."""
         patience = self.options.patience(call, retry_for_s)
         while True:
+            address = self.options.base_url
             try:
                 content = await self.exchange(call)
             except SkyscaleError as error:
+                self.move_on(address, error)
                 await asyncio.sleep(patience.pause_after(error))
             else:
                 return call.parse(content)
+
+    def move_on(self, failed: str, error: SkyscaleError) -> None:
+        """Use the next replica from now on, if it was this address that could not work."""
+        self.options.move_on(failed, error)
 
     @abstractmethod
     async def exchange(self, call: Call[T]) -> bytes:
@@ -149,6 +170,11 @@ class AsyncTransport(AsyncSender):
             base_url=self.options.base_url, headers=self.options.headers, trust_env=self.options.trust_env,
             limits=httpx.Limits(max_connections=None, keepalive_expiry=KEEPALIVE_S),
         )  # fmt: skip
+
+    def move_on(self, failed: str, error: SkyscaleError) -> None:
+        """Use the next replica from now on, if it was this address that could not work."""
+        super().move_on(failed, error)
+        self.http.base_url = self.options.base_url
 
     async def exchange(self, call: Call[T]) -> bytes:
         """One request and its reply's body; raises the error class that the reply names."""

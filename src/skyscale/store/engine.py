@@ -7,6 +7,7 @@
 - A committed SQLite transaction is on disk: WAL with synchronous=FULL, one fsync per commit.
 - What must happen only if a transaction committed (waking a waiter) is handed to `after_commit`.
 - A cancelled block gives its connection back; after `close` nothing opens another one.
+- A database that is away (stopped, restarting, out of connections) is `Unavailable`, which callers repeat.
 - What a database cannot hold (U+0000 in PostgreSQL, huge numbers) is the caller's mistake (`Invalid`), never a 500.
   Documents and columns of type `LongText` have such characters replaced instead, because a model may write anything.
 """
@@ -22,6 +23,7 @@ from typing import Any, TypeVar, cast
 from sqlalchemy import Connection, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -35,6 +37,13 @@ BUSY_TIMEOUT_MS = 10_000
 BEATEN = {"40P01", "40001"}
 """SQLSTATEs of a deadlock and of a serialization failure: the same transaction may succeed the next time."""
 MOST_DEADLOCKS = 3
+POSTGRES = {
+    "timeout": 10,
+    "server_settings": {"idle_in_transaction_session_timeout": "30s", "tcp_user_timeout": "20000"},
+}
+"""A control plane that vanishes in a transaction, host and all, does not hold its locks for longer than this."""
+AWAY = ("08", "53", "57P")
+"""Classes of SQLSTATE that say that the server is gone, full or stopping."""
 CLOSE_WAIT_S = 10.0
 """How long `close` waits for blocks that are under way."""
 UNSTORABLE_TEXT = {"22001", "22021", "22P05"}
@@ -50,8 +59,9 @@ class Database:
         self.url = url
         self.is_sqlite = url.startswith("sqlite")
         self.engine: AsyncEngine = create_async_engine(
-            url, pool_size=8, max_overflow=8, pool_timeout=30, json_serializer=_to_json
-        )
+            url, pool_size=8, max_overflow=8, pool_timeout=30, json_serializer=_to_json,
+            connect_args={} if self.is_sqlite else POSTGRES,
+        )  # fmt: skip
         self._writer = asyncio.Lock()
         self._num_open = 0
         self._is_closed = False
@@ -83,8 +93,7 @@ class Database:
         """
         with _unstorable_is_invalid():
             if self._thread is None:
-                async with self._connected() as connection, connection.begin():
-                    return await connection.run_sync(work)
+                return await self._transact_again_if_beaten(work)
             with self._under_way():
                 async with self._writer:
                     return await self._thread.transact(work)
@@ -110,6 +119,17 @@ class Database:
         for callback in callbacks:
             callback()
         return result
+
+    async def _transact_again_if_beaten(self, work: Callable[[Connection], T]) -> T:
+        for _ in range(MOST_DEADLOCKS):
+            try:
+                async with self._connected() as connection, connection.begin():
+                    return await connection.run_sync(work)
+            except DBAPIError as error:
+                if getattr(error.orig, "sqlstate", None) not in BEATEN:
+                    raise
+        async with self._connected() as connection, connection.begin():
+            return await connection.run_sync(work)
 
     async def _write_again_if_beaten(self, work: Callable[[AsyncConnection], Coroutine[Any, Any, T]]) -> T:
         # PostgreSQL ends one of two transactions that wait for each other; that one has changed nothing.
@@ -177,8 +197,11 @@ class Database:
     @asynccontextmanager
     async def _connected(self) -> AsyncGenerator[AsyncConnection]:
         """A connection of the pool, given back whatever happens."""
-        with self._under_way():
-            connection = await self._open()
+        with self._under_way(), _away_is_unavailable():
+            try:
+                connection = await self._open()
+            except OSError as error:  # what the driver raises when nobody listens, or does not answer in time
+                raise _away(error) from error
             try:
                 yield connection
             finally:
@@ -207,6 +230,30 @@ class Database:
             if opening.exception() is None:
                 await opening.result().close()
             raise
+
+
+class _away_is_unavailable:  # noqa: N801 - reads as a statement where it is used
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: object) -> None:
+        if exc is not None and _is_away(exc):
+            raise _away(exc) from exc
+
+
+def _away(error: BaseException) -> Unavailable:
+    reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+    hint = "Try again; whoever runs the database should look at its log."
+    return Unavailable(f"the database does not answer: {reason}", code="database_unavailable", hint=hint)
+
+
+def _is_away(error: BaseException) -> bool:
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return True
+    # What the driver raises while it connects is not wrapped.
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    state = getattr(cause, "sqlstate", None)
+    return isinstance(cause, PoolTimeout | ConnectionError) or (isinstance(state, str) and state.startswith(AWAY))
 
 
 class _unstorable_is_invalid:  # noqa: N801 - reads as a statement where it is used

@@ -15,6 +15,7 @@ from skyscale.telemetry.described import Bounded, Shelf
 from skyscale.telemetry.reported import Reported
 from skyscale.wire.batches import BufferStats
 from skyscale.wire.episodes import Outcome
+from skyscale.wire.functions import ExecutionStatus
 from skyscale.wire.jobs import JobRole, JobStatus
 
 LATENCY_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -39,6 +40,7 @@ class Metrics:
         self._rl(shelf)
         self._jobs(shelf)
         self._sandboxes(shelf)
+        self._functions(shelf)
         self._http(shelf)
         self.reported = Reported(shelf)
 
@@ -133,6 +135,28 @@ class Metrics:
             "sandbox_interactive_open", "Interactive sandboxes that are open", [], "sandboxes", "at the scrape"
         )
         self._outcomes = {outcome: self.sandbox_judgements.labels(outcome.value) for outcome in Outcome}
+
+    def _functions(self, shelf: Shelf) -> None:
+        self.function_calls = shelf.counter("function_calls", "Calls of functions that ended", ["status"], "calls")
+        self.function_cold_calls = shelf.counter(
+            "function_cold_calls", "Calls for which no sandbox was ready", [], "calls"
+        )
+        self.function_call_duration_seconds = shelf.histogram(
+            "function_call_duration_seconds", "From asked to ended, waits included", [], LATENCY_S
+        )
+        self.function_calls_open = shelf.gauge(
+            "function_calls_open", "Calls that wait or run", [], "calls", "at the scrape"
+        )
+        self.function_sandboxes_ready = shelf.gauge(
+            "function_sandboxes_ready", "Fresh sandboxes that wait for a call", [], "sandboxes", "at the scrape"
+        )
+
+    def function_called(self, status: ExecutionStatus, seconds: float, *, is_cold: bool | None) -> None:
+        """Count a call that has ended; `is_cold` is None for one that ran in no sandbox."""
+        self.function_calls.labels(status.value).inc()
+        self.function_call_duration_seconds.observe(seconds)
+        if is_cold:
+            self.function_cold_calls.inc()
 
     def _http(self, shelf: Shelf) -> None:
         self.http_requests = shelf.counter("http_requests", "Requests", ["method", "route", "status"], "requests")

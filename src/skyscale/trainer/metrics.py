@@ -41,6 +41,9 @@ def token_metrics(records: list[TokenRecord], version: int) -> dict[str, float]:
         "staleness": lag_N.mean(),
         "staleness_max": lag_N.max(),
     }
+    fresh_N = lag_N == 0
+    if bool(fresh_N.any()):
+        values["logprob_diff_fresh"] = log_rho_N.abs()[fresh_N].mean()
     kl = [record.kl_N for record in records if record.kl_N is not None]
     if kl:
         values["kl"] = torch.cat(kl).double().mean()

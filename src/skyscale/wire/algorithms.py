@@ -63,7 +63,7 @@ PRESETS: dict[PresetName, Preset] = {
         "The ratio is clipped around the policy that starts the batch, and the engine's age is weighed apart from it.",
         ("2505.24298", "2110.00641"),
         {
-            "advantage": "mean_std", "clip_high": 0.2, "minibatches": 4, "importance_cap": 5.0, "importance_low": 0.0,
+            "advantage": "mean_std", "clip_high": 0.2, "clip_engine": False, "minibatches": 4, "importance_cap": 5.0,
         },
     ),
 }  # fmt: skip
@@ -102,6 +102,9 @@ class Algorithm(Request):
     clip_low: Annotated[float, Field(gt=0, le=1)] = 0.2
     clip_high: Annotated[float, Field(gt=0, le=10)] = 0.28
     """The probability ratio is clipped to [1 - clip_low, 1 + clip_high] (arXiv:2503.14476)."""
+    clip_engine: bool = True
+    """The clip also stops tokens whose ratio to the engine that sampled is beyond the bounds: old batches cannot push a
+    token further than fresh ones may. Part of `correction`, for token ratios with a surrogate; elsewhere false."""
     proximal: Literal["recomputed", "engine"] = "recomputed"
     """What the ratio divides by: the trainer's policy at the start of the batch, or the engine that sampled (naive)."""
     aggregation: Literal["token_mean", "sequence_mean", "constant"] = "token_mean"
@@ -111,7 +114,7 @@ class Algorithm(Request):
     """`token`: each token's loss is weighted by the truncated, masked trainer/engine probability ratio."""
     importance_cap: Annotated[float, Field(ge=1)] = 2.0
     """Upper bound of the trainer/engine probability ratio that weights each token."""
-    importance_low: Annotated[float, Field(ge=0, le=1)] = 0.5
+    importance_low: Annotated[float, Field(ge=0, le=1)] = 0.0
     importance_high: Annotated[float, Field(ge=1)] = 5.0
     """Tokens whose trainer/engine ratio leaves [importance_low, importance_high] are masked."""
     sequence_mask: Literal["none", "geometric", "product"] = "none"
@@ -145,7 +148,13 @@ class Algorithm(Request):
             return values
         preset = PRESETS[name]
         low, high = SEQUENCE_BOUNDS.get(str(values.get("sequence_mask", "none")), (0.5, 2.0))
-        return {"sequence_mask_low": low, "sequence_mask_high": high, **preset.values, **values}
+        resolved = {"sequence_mask_low": low, "sequence_mask_high": high, **preset.values, **values}
+        return {"clip_engine": _has_token_clip(resolved), **resolved}
+
+
+def _has_token_clip(values: dict[str, Any]) -> bool:
+    plain = {"ratio": "token", "clip": "surrogate", "proximal": "recomputed", "correction": "token"}
+    return all(values.get(name, value) == value for name, value in plain.items())
 
 
 def contradictions(algorithm: Algorithm) -> list[str]:
@@ -174,6 +183,11 @@ def contradictions(algorithm: Algorithm) -> list[str]:
             algorithm.ratio == "sequence" and algorithm.aggregation != "sequence_mean",
             "algorithm.ratio 'sequence' gives each sequence one loss: set algorithm.aggregation to 'sequence_mean', "
             "or ratio to 'token'",
+        ),
+        (
+            algorithm.clip_engine and not _has_token_clip(algorithm.model_dump()),
+            "algorithm.clip_engine needs correction 'token', ratio 'token', clip 'surrogate' and proximal "
+            "'recomputed': leave it out",
         ),
         (
             algorithm.overlong == "penalty" and algorithm.overlong_penalty == 0,

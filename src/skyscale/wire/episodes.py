@@ -127,6 +127,8 @@ class ResetRequest(Request):
     """The body of `POST /api/rl/env/reset`."""
 
     run_id: str | None = None
+    problem_set: Annotated[str, Field(max_length=140)] | None = None
+    """A version of an uploaded set (`name@version`) or `embedded`; by default the set of the run, or `embedded`."""
     difficulty: Difficulty | None = None
     problem_id: str | None = None
     seed: int | None = None

@@ -18,7 +18,9 @@ from skyscale.trainer.step import Learner
 from skyscale.wire.batches import LeasedGroup
 from skyscale.wire.runs import Algorithm
 
-ALGORITHM = Algorithm(learning_rate=1e-2, warmup_steps=0, importance_low=0.0, importance_high=1e9, importance_cap=1e9)
+ALGORITHM = Algorithm(
+    learning_rate=1e-2, warmup_steps=0, importance_low=0.0, importance_high=1e9, importance_cap=1e9, clip_engine=False
+)
 
 
 def _learner(folder: Path, algorithm: Algorithm = ALGORITHM, temperature: float = 1.0) -> Learner:

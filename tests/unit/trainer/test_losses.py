@@ -102,6 +102,31 @@ def test_decoupled_ppo_clips_around_the_proximal_policy_and_weighs_the_behaviour
     assert uncorrected.rho_N.tolist() == pytest.approx([3.0, 0.8], rel=1e-5)
 
 
+def test_the_clip_counts_what_has_happened_since_the_engine_sampled():
+    # rho = old / engine: up by half, down to half, up by half, down to half, unchanged; advantages + + - - +.
+    old = torch.tensor([-1.0, -2.0, -0.5, -1.5, -3.0])
+    rho = torch.tensor([1.5, 0.5, 1.5, 0.5, 1.0])
+    given = _tokens(engine_N=old - rho.log(), advantage_N=torch.tensor([1.0, 1.0, -1.0, -1.0, 1.0]))
+    algorithm = Algorithm(importance_low=0.0)
+    found = objective(given, algorithm)
+    # The first may not rise further and the fourth not fall further; the others may come back, weighted with rho.
+    assert _gradient(found.loss_N, given.logprob_N) == pytest.approx([0.0, -0.5, 1.5, 0.0, -1.0], abs=1e-6)
+    assert found.clipped_N.tolist() == [True, False, False, True, False]
+    assert found.loss_N.tolist() == pytest.approx([-1.5 * 1.28 / 1.5, -0.5, 1.5, 0.5 * 0.8 / 0.5, -1.0], abs=1e-6)
+    apart = objective(given, algorithm.model_copy(update={"clip_engine": False}))
+    assert _gradient(apart.loss_N, given.logprob_N) == pytest.approx([-1.5, -0.5, 1.5, 0.5, -1.0], abs=1e-6)
+
+
+@pytest.mark.parametrize("moved", [0.0, 0.5])
+def test_on_what_the_trainers_own_policy_sampled_that_clip_changes_nothing(moved: float):
+    given = _tokens()
+    given = _tokens(logprob_N=(given.old_N + moved * torch.tensor([1.0, -1.0, 1.0, -1.0, 0.3])).requires_grad_())
+    with_it, without = (objective(given, Algorithm(clip_engine=value)) for value in (True, False))
+    assert torch.equal(with_it.loss_N, without.loss_N)
+    assert torch.equal(with_it.clipped_N, without.clipped_N)
+    assert _gradient(with_it.loss_N, given.logprob_N) == _gradient(without.loss_N, given.logprob_N)
+
+
 def test_sequence_mask_drops_whole_sequences_by_product_or_geometric_mean():
     log_rho = torch.tensor([0.6, 0.6, 0.1, -0.1, 0.003])
     product = sequence_mask(log_rho, SEQUENCE, 2, statistic="product", low=0.5, high=2.0)

@@ -1,6 +1,7 @@
 "use client";
 
 import { useMutation } from "@tanstack/react-query";
+import dynamic from "next/dynamic";
 import { useState } from "react";
 import { isLive } from "@/features/runs/rules";
 import { useTopic } from "@/live/useTopic";
@@ -12,6 +13,8 @@ import { KINDS, type Kind, type Result } from "./measure";
 import { ResultsTable } from "./ResultsTable";
 import { ResultView } from "./ResultView";
 import { useResults } from "./resultStore";
+
+const HistoryChart = dynamic(() => import("./HistoryChart"), { ssr: false, loading: () => <div className="h-48" /> });
 
 /** Every number here was measured by a click in this browser; nothing is quoted. */
 export function BenchmarksPage() {
@@ -34,10 +37,24 @@ export function BenchmarksPage() {
               </Button>
             )}
           </div>
+          <Trends results={results} />
           {results.length === 0 ? <Empty title="No measurement yet">Click “Measure” above.</Empty> : <ResultsTable results={results} />}
         </section>
       </div>
     </>
+  );
+}
+
+/** A chart for each kind that was measured more than once. */
+function Trends({ results }: { results: Result[] }) {
+  const repeated = (Object.keys(KINDS) as Kind[]).map((kind) => ({ kind, own: results.filter((result) => result.kind === kind) })).filter(({ own }) => own.length > 1);
+  if (repeated.length === 0) return null;
+  return (
+    <div className="grid border-b md:grid-cols-2">
+      {repeated.map(({ kind, own }) => (
+        <HistoryChart key={kind} kind={kind} results={own} />
+      ))}
+    </div>
   );
 }
 

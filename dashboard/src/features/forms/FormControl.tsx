@@ -3,7 +3,7 @@ import { number } from "@/ui/format";
 import { labelOf, type FormField } from "./fields";
 
 /** Fields that mean "never" when they are not given. */
-const LIMITS = new Set(["max_steps", "max_hours", "target_reward"]);
+const LIMITS = new Set(["max_steps", "max_hours", "target_reward", "max_cost_usd"]);
 
 interface Props {
   field: FormField;

@@ -15,6 +15,8 @@ interface Props {
   /** Fields that are shown at once, in this order; the others are folded away. */
   essential: readonly string[];
   hidden?: readonly string[];
+  /** What is filled in already. */
+  initial?: Entries;
   intro: ReactNode;
   isBusy: boolean;
   error: Error | null;
@@ -23,8 +25,8 @@ interface Props {
 }
 
 /** A form of the API in a dialog: few fields first, the rest folded, refusals beside their fields. */
-export function FormDialog({ title, action, form, essential, hidden = [], intro, isBusy, error, onSubmit, onClose }: Props) {
-  const [entries, setEntries] = useState<Entries>({});
+export function FormDialog({ title, action, form, essential, hidden = [], initial = {}, intro, isBusy, error, onSubmit, onClose }: Props) {
+  const [entries, setEntries] = useState<Entries>(initial);
   const fields = useMemo(() => fieldsOf(form), [form]);
   const errors = error instanceof ApiError ? errorsByField(error.message, fields) : {};
   const first = essential.flatMap((path) => fields.find((field) => field.path === path) ?? []);
@@ -48,7 +50,7 @@ export function FormDialog({ title, action, form, essential, hidden = [], intro,
           <p className="text-muted">{intro}</p>
           {grid(first)}
           {rest.length > 0 && (
-            <details className="rounded-lg border" open={rest.some(({ path }) => errors[path]) || undefined}>
+            <details className="rounded-lg border" open={rest.some(({ path }) => errors[path] ?? initial[path]) || undefined}>
               <summary className="px-3 py-2 font-medium select-none">
                 More <span className="font-normal text-muted">{rest.length} settings</span>
               </summary>

@@ -1,7 +1,7 @@
 /** What the API's own text leaves unsaid about a field. */
 export const ABOUT: Readonly<Record<string, string>> = {
   gpu_model: "What the trainer and the policy server run on; cpu needs no GPU.",
-  provider: "Who runs the processes; local means this machine.",
+  provider: "Who runs the processes; auto asks those of GPU_PROVIDER_ORDER, local is this machine.",
   problem_set: "The problems to learn; embedded is the set that comes with Skyscale.",
   "algorithm.adam_beta1": "How long AdamW remembers the gradient.",
   "algorithm.adam_beta2": "How long AdamW remembers the gradient's size.",

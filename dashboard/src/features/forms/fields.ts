@@ -36,6 +36,16 @@ export function bodyOfEntries(fields: readonly FormField[], entries: Entries): R
   return body;
 }
 
+/** A body as entries, without what is the default anyway: the other way round. */
+export function entriesOfBody(fields: readonly FormField[], body: Record<string, unknown>): Entries {
+  const given = fields.flatMap((field): [string, string][] => {
+    const value = field.path.split(".").reduce<unknown>((part, name) => (part as Record<string, unknown> | null | undefined)?.[name], body);
+    if (value === undefined || value === null || JSON.stringify(value) === JSON.stringify(field.default)) return [];
+    return [[field.path, typeof value === "string" ? value : JSON.stringify(value)]];
+  });
+  return Object.fromEntries(given);
+}
+
 function valueOf(field: FormField, text: string): unknown {
   if (field.kind === "string") return text;
   if (field.kind === "choice") return field.choices?.find((choice) => String(choice) === text) ?? text;

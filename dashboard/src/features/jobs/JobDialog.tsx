@@ -24,6 +24,7 @@ export function JobDialog({ jobId, onClose }: { jobId: string; onClose: () => vo
         {({ job }) => (
           <div className="flex flex-col gap-3 p-4">
             <Facts job={job} />
+            <Artifacts jobId={jobId} isLive={!ENDED.has(job.status)} />
             <JobLog jobId={jobId} isLive={!ENDED.has(job.status)} />
             {job.role === "custom" && !ENDED.has(job.status) && <Cancel job={job} />}
           </div>
@@ -48,6 +49,28 @@ function Facts({ job }: { job: Schemas["JobView"] }) {
       )}
       {(job.reason ?? job.detail) && <span className="w-full break-words">{job.reason ?? job.detail}</span>}
     </div>
+  );
+}
+
+/** What the job sent to be kept. */
+function Artifacts({ jobId, isLive }: { jobId: string; isLive: boolean }) {
+  const { data } = useQuery({
+    queryKey: ["job-artifacts", jobId],
+    queryFn: () => bodyOf(api.GET("/api/training/jobs/{job_id}/artifacts", { params: { path: { job_id: jobId } } })),
+    refetchInterval: isLive ? 5_000 : false,
+    retry: false,
+  });
+  if (!data || data.artifacts.length === 0) return null;
+  return (
+    <ul aria-label="Artifacts" className="panel flex flex-wrap gap-x-4 gap-y-1 px-3 py-2">
+      {data.artifacts.map(({ name, url }) => (
+        <li key={name}>
+          <a className="font-mono text-xs text-accent hover:underline" href={url} download>
+            {name}
+          </a>
+        </li>
+      ))}
+    </ul>
   );
 }
 

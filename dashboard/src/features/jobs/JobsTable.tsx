@@ -79,7 +79,7 @@ export function JobsTable({ jobs, onOpen }: { jobs: Job[]; onOpen: (id: string) 
 
 function elapsed({ started_at, ended_at }: Job, now: number): number | null {
   const s = seconds(started_at, ended_at ?? (now || null));
-  return s === null ? null : Math.floor(s);
+  return s === null ? null : ended_at ? s : Math.floor(s);
 }
 
 function summary(jobs: Job[]): string {

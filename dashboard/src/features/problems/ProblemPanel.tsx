@@ -4,8 +4,8 @@ import type { Schemas } from "@/client/api";
 import { Status } from "@/ui/Status";
 import { TryProblem } from "./TryProblem";
 
-/** What a caller may see of a problem, and a place to try it. */
-export function ProblemPanel({ problem, canTry }: { problem: Schemas["PublicProblem"]; canTry: boolean }) {
+/** What a caller may see of a problem, and a place to try it once the version of its set is known. */
+export function ProblemPanel({ problem, setRef }: { problem: Schemas["PublicProblem"]; setRef: string | null }) {
   return (
     <section className="panel min-w-0 self-start" aria-label={`Problem ${problem.id}`}>
       <header className="flex flex-wrap items-center gap-2 border-b px-4 py-2.5">
@@ -23,7 +23,7 @@ export function ProblemPanel({ problem, canTry }: { problem: Schemas["PublicProb
           <pre tabIndex={0} className="overflow-x-auto rounded-md bg-sunken p-3 font-mono text-xs">{problem.test_cases.join("\n") || "none"}</pre>
         </div>
       </div>
-      {canTry ? <TryProblem problem={problem} /> : <p className="border-t px-4 py-3 text-muted">Problems of the embedded set can be tried here.</p>}
+      {setRef !== null && <TryProblem problem={problem} setRef={setRef} />}
     </section>
   );
 }

@@ -1,6 +1,6 @@
 "use client";
 
-import { useInfiniteQuery } from "@tanstack/react-query";
+import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import dynamic from "next/dynamic";
 import { useState } from "react";
 import { api, bodyOf, type Schemas } from "@/client/api";
@@ -9,11 +9,11 @@ import { INPUT } from "@/ui/Field";
 import { Icon } from "@/ui/Icon";
 import { PageHeader } from "@/ui/PageHeader";
 import { SearchInput } from "@/ui/SearchInput";
-import { Empty, Loaded } from "@/ui/states";
+import { Empty, Loaded, Loading } from "@/ui/states";
 import { useQueryState } from "@/ui/useQueryState";
 import { useRowKeys } from "@/ui/useRowKeys";
 import { ProblemPanel } from "./ProblemPanel";
-import { EMBEDDED, SetBar } from "./SetBar";
+import { EMBEDDED, SetBar, useProblemSets } from "./SetBar";
 
 const UploadSet = dynamic(() => import("./UploadSet"), { ssr: false });
 
@@ -23,10 +23,12 @@ const PAGE = 100;
 
 /** The tasks that a model learns; each can be tried by hand, judged as a model's answer is. */
 export function ProblemsPage() {
-  const [difficulty, setDifficulty] = useQueryState("difficulty", "");
-  const [split, setSplit] = useQueryState("split", "");
-  const [set, setSet] = useQueryState("set", EMBEDDED);
+  const [difficulty, setDifficulty] = useQueryState("difficulty", "", "id");
+  const [split, setSplit] = useQueryState("split", "", "id");
+  const [set, setSet] = useQueryState("set", EMBEDDED, "id");
   const [isUploading, setUploading] = useState(false);
+  const sets = useProblemSets().data?.problem_sets ?? [];
+  const setRef = set === EMBEDDED ? EMBEDDED : (sets.find(({ name }) => name === set)?.current.ref ?? null);
   const { data, error, refetch, hasNextPage, fetchNextPage, isFetchingNextPage } = useProblems(set, difficulty, split);
   return (
     <>
@@ -41,7 +43,7 @@ export function ProblemsPage() {
         {(problems) => (
           <Problems
             problems={problems}
-            isEmbedded={set === EMBEDDED}
+            setRef={setRef}
             filters={
               <>
                 <Filter label="Difficulty" value={difficulty} options={["easy", "medium", "hard"]} onChange={setDifficulty} />
@@ -79,18 +81,20 @@ function useProblems(set: string, difficulty: string, split: string) {
 
 interface ProblemsProps {
   problems: Problem[];
-  isEmbedded: boolean;
+  setRef: string | null;
   filters: React.ReactNode;
   more: React.ReactNode;
 }
 
-function Problems({ problems, isEmbedded, filters, more }: ProblemsProps) {
+function Problems({ problems, setRef, filters, more }: ProblemsProps) {
   const [chosen, setChosen] = useQueryState("id", "");
   const [search, setSearch] = useState("");
   const rows = useRowKeys<HTMLUListElement>();
   const wanted = search.toLowerCase();
   const shown = problems.filter(({ id, family, prompt }) => `${id} ${family} ${prompt}`.toLowerCase().includes(wanted));
-  const selected = problems.find(({ id }) => id === chosen) ?? shown[0];
+  const listed = chosen ? problems.find(({ id }) => id === chosen) : shown[0];
+  const named = useProblem(listed || setRef !== EMBEDDED ? "" : chosen);
+  const selected = listed ?? named.data;
   return (
     <div className="grid gap-4 px-4 pb-8 md:px-6 lg:grid-cols-[minmax(320px,5fr)_minmax(0,7fr)]">
       <section className="panel self-start overflow-hidden" aria-label="List of problems">
@@ -111,9 +115,25 @@ function Problems({ problems, isEmbedded, filters, more }: ProblemsProps) {
           {shown.length.toLocaleString("en")} problems{more ? " so far" : ""}
         </p>
       </section>
-      {selected ? <ProblemPanel key={selected.id} problem={selected} canTry={isEmbedded} /> : <Empty title="No problem is chosen" />}
+      {selected ? <ProblemPanel key={`${setRef} ${selected.id}`} problem={selected} setRef={setRef} /> : <NoProblem wanted={chosen} isLoading={named.isFetching} />}
     </div>
   );
+}
+
+/** A problem of the embedded set that an address names and the list has not reached. */
+function useProblem(id: string) {
+  return useQuery({
+    queryKey: ["problem", id],
+    queryFn: () => bodyOf(api.GET("/api/rl/env/problems/{problem_id}", { params: { path: { problem_id: id } } })),
+    enabled: id !== "",
+    retry: false,
+  });
+}
+
+function NoProblem({ wanted, isLoading }: { wanted: string; isLoading: boolean }) {
+  if (isLoading) return <Loading />;
+  if (!wanted) return <Empty title="No problem is chosen" />;
+  return <Empty title={`There is no problem ${wanted} here`}>It may be of another set, or further down the list of this one.</Empty>;
 }
 
 function ProblemRow({ problem, isSelected, onSelect }: { problem: Problem; isSelected: boolean; onSelect: () => void }) {

@@ -6,9 +6,13 @@ import { ErrorState } from "@/ui/states";
 
 export const EMBEDDED = "embedded";
 
+export function useProblemSets() {
+  return useQuery({ queryKey: ["problem-sets"], queryFn: () => bodyOf(api.GET("/api/rl/problem-sets")), staleTime: 30_000 });
+}
+
 /** The problem sets, the embedded one first; a run is told one by its name. */
 export function SetBar({ selected, onSelect }: { selected: string; onSelect: (name: string) => void }) {
-  const { data, error, refetch } = useQuery({ queryKey: ["problem-sets"], queryFn: () => bodyOf(api.GET("/api/rl/problem-sets")), staleTime: 30_000 });
+  const { data, error, refetch } = useProblemSets();
   if (error) return <ErrorState error={error} onRetry={() => void refetch()} />;
   return (
     <div role="group" aria-label="Problem set" className="flex flex-wrap gap-1.5 px-4 pb-3 md:px-6">

@@ -9,9 +9,9 @@ import { duration, number } from "@/ui/format";
 import { ErrorState } from "@/ui/states";
 
 /** Submit a program of one's own and get the verdict that a model would get. */
-export function TryProblem({ problem }: { problem: Schemas["PublicProblem"] }) {
+export function TryProblem({ problem, setRef }: { problem: Schemas["PublicProblem"]; setRef: string }) {
   const [code, setCode] = useState(() => skeleton(problem));
-  const submit = useMutation({ mutationFn: () => judge(problem.id, code) });
+  const submit = useMutation({ mutationFn: () => judge(setRef, problem.id, code) });
   return (
     <form
       className="border-t"
@@ -71,8 +71,8 @@ function Output({ name, text }: { name: string; text: string }) {
 }
 
 /** One episode: begun, judged, and closed whatever happens. */
-async function judge(problemId: string, code: string): Promise<Schemas["Verdict"]> {
-  const { sandbox_id } = await bodyOf(api.POST("/api/rl/env/reset", { body: { problem_id: problemId } }));
+async function judge(setRef: string, problemId: string, code: string): Promise<Schemas["Verdict"]> {
+  const { sandbox_id } = await bodyOf(api.POST("/api/rl/env/reset", { body: { problem_set: setRef, problem_id: problemId } }));
   try {
     return await bodyOf(api.POST("/api/rl/env/step", { body: { sandbox_id, code } }));
   } finally {

@@ -19,8 +19,8 @@ export function FilterBar({ runId, filter, onChange, isBusy, onRefresh }: Props)
   const query = new URLSearchParams(Object.entries(queryOf(filter)).map(([name, value]) => [name, String(value)]));
   return (
     <div className="flex flex-wrap items-center gap-2">
-      <SearchInput value={filter.text} onChange={(text) => onChange({ text })} label="Search what was written" />
-      <input aria-label="Problem" placeholder="problem" className={`${INPUT} w-32!`} value={filter.problem} onChange={(event) => onChange({ problem: event.target.value })} />
+      <SearchInput value={filter.text} onChange={(text) => onChange({ text })} label="Search what was written" className="sm:w-44! sm:flex-1" />
+      <input aria-label="Problem" placeholder="problem" className={`${INPUT} w-24!`} value={filter.problem} onChange={(event) => onChange({ problem: event.target.value })} />
       <Choice label="purpose" options={PURPOSES} value={filter.purpose} onChange={(purpose) => onChange({ purpose })} />
       <Choice label="state" options={STATES} value={filter.state} onChange={(state) => onChange({ state })} />
       <Choice label="outcome" options={OUTCOMES} value={filter.outcome} onChange={(outcome) => onChange({ outcome })} />
@@ -38,7 +38,7 @@ export function FilterBar({ runId, filter, onChange, isBusy, onRefresh }: Props)
 
 function Choice({ label, options, value, onChange }: { label: string; options: readonly string[]; value: string; onChange: (value: string) => void }) {
   return (
-    <select aria-label={label} className={`${INPUT} w-auto!`} value={value} onChange={(event) => onChange(event.target.value)}>
+    <select aria-label={label} className={`${INPUT} w-auto! max-w-32`} value={value} onChange={(event) => onChange(event.target.value)}>
       <option value="">any {label}</option>
       {options.map((option) => (
         <option key={option} value={option}>
@@ -51,7 +51,7 @@ function Choice({ label, options, value, onChange }: { label: string; options: r
 
 function Range({ label, from, to, onChange }: { label: string; from: string; to: string; onChange: (from: string, to: string) => void }) {
   const bound = (name: string, value: string, change: (value: string) => void) => (
-    <input aria-label={`${label} ${name}`} placeholder={name} inputMode="decimal" className={`${INPUT} w-14!`} value={value} onChange={(event) => change(event.target.value)} />
+    <input aria-label={`${label} ${name}`} placeholder={name} inputMode="decimal" className={`${INPUT} w-12! px-1.5!`} value={value} onChange={(event) => change(event.target.value)} />
   );
   return (
     <span className="flex items-center gap-1 text-muted">

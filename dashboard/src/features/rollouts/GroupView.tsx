@@ -7,6 +7,7 @@ import { number, words } from "@/ui/format";
 import { Loaded } from "@/ui/states";
 import { CompletionCard } from "./CompletionCard";
 import type { Overlay } from "./heat";
+import { HeatLegend } from "./HeatLegend";
 
 type Detail = Schemas["RolloutDetail"];
 const OVERLAYS: readonly (readonly [Overlay, string])[] = [
@@ -36,10 +37,11 @@ function Group({ detail, search }: { detail: Detail; search: string }) {
   return (
     <section aria-label={`Group ${rollout.group_id}`} className="flex min-w-0 flex-col gap-3">
       <Asked detail={detail} />
-      <div className="flex flex-wrap items-center justify-between gap-2">
-        <h3 className="font-medium">
+      <div className="flex flex-wrap items-center gap-x-4 gap-y-2">
+        <h3 className="mr-auto font-medium">
           {rollout.num_completions} completions <span className="num font-normal text-muted">mean reward {number(rollout.reward_mean)}{rollout.num_dropped > 0 && `, ${rollout.num_dropped} lost to our infrastructure`}</span>
         </h3>
+        <HeatLegend overlay={overlay} versions={range} />
         <div role="group" aria-label="Colour tokens by" className="flex rounded-md border border-line-strong bg-panel p-px">
           {OVERLAYS.map(([id, text]) => (
             <button key={id} type="button" aria-pressed={id === overlay} onClick={() => setOverlay(id)} className={`h-6 rounded-[5px] px-2 text-xs ${id === overlay ? "bg-sunken font-medium" : "text-muted hover:text-text"}`}>

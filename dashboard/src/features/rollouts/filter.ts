@@ -1,8 +1,9 @@
 "use client";
 
-import { usePathname, useRouter, useSearchParams } from "next/navigation";
+import { useSearchParams } from "next/navigation";
 import type { Schemas } from "@/client/api";
 import type { paths } from "@/client/schema";
+import { replaceQuery } from "@/ui/useQueryState";
 
 type Query = NonNullable<paths["/api/rl/runs/{run_id}/rollouts"]["get"]["parameters"]["query"]>;
 
@@ -15,8 +16,6 @@ export const STATES = ["waiting", "leased", "acked", "consumed", "flat", "stale"
 
 /** The filter of the page's address, so that a find can be shared. */
 export function useRolloutFilter(): [RolloutFilter, (change: Partial<RolloutFilter>) => void] {
-  const router = useRouter();
-  const pathname = usePathname();
   const params = useSearchParams();
   const filter = Object.fromEntries(FILTERS.map((name) => [name, params.get(`r_${name}`) ?? ""])) as RolloutFilter;
   const change = (part: Partial<RolloutFilter>) => {
@@ -26,7 +25,7 @@ export function useRolloutFilter(): [RolloutFilter, (change: Partial<RolloutFilt
       if (value) next.set(`r_${name}`, value);
       else next.delete(`r_${name}`);
     }
-    router.replace(`${pathname}?${next}`, { scroll: false });
+    replaceQuery(next);
   };
   return [filter, change];
 }

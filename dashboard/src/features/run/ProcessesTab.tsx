@@ -9,7 +9,7 @@ const SILENT_S = 15;
 export function ProcessesTab({ processes }: { processes: Schemas["ProcessHealth"][] }) {
   if (processes.length === 0) return <Empty title="This run has no process yet" />;
   return (
-    <ul className="grid gap-3 md:grid-cols-2 2xl:grid-cols-3">
+    <ul className="columns-1 gap-3 md:columns-2 2xl:columns-3">
       {processes.map((process) => (
         <Process key={process.id} process={process} />
       ))}
@@ -21,7 +21,7 @@ function Process({ process }: { process: Schemas["ProcessHealth"] }) {
   const { role, index, status, detail, attempt, heartbeat_age_s: age, metrics, id } = process;
   const isSilent = status === "running" && age !== null && age > SILENT_S;
   return (
-    <li className="panel flex flex-col">
+    <li className="panel mb-3 flex break-inside-avoid flex-col">
       <header className="flex items-center justify-between gap-2 border-b px-3 py-2">
         <h3 className="font-medium">{role === "worker" ? `worker ${index}` : role}</h3>
         <Status status={status} />

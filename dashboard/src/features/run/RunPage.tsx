@@ -65,7 +65,7 @@ function RunTabs({ run }: { run: Schemas["RunView"] }) {
     <>
       <Tabs label="About this run" selected={tab} onSelect={setTab} tabs={TABS.map((each) => ({ id: each, label: each.charAt(0).toUpperCase() + each.slice(1), count: counts[each] ?? null }))} />
       <div id="panel" role="tabpanel" aria-label={tab} className="px-4 py-4 md:px-6">
-        {tab === "charts" && <ChartGrid runs={[{ run_id: run.run_id, isLive: isLive(run) }]} />}
+        {tab === "charts" && <ChartGrid runs={[{ run_id: run.run_id, isLive: isLive(run), hasReports: run.metrics.length > 0 }]} />}
         {tab === "rollouts" && <RolloutsTab run={run} />}
         {tab === "events" && <EventsTab events={events} />}
         {tab === "logs" && <LogsTab processes={run.processes} />}

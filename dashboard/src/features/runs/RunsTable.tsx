@@ -3,6 +3,7 @@
 import Link from "next/link";
 import { useState } from "react";
 import type { Schemas } from "@/client/api";
+import { dollars } from "@/features/run/cost";
 import { Ago } from "@/ui/Ago";
 import { duration, number, seconds, words } from "@/ui/format";
 import { SearchInput } from "@/ui/SearchInput";
@@ -34,6 +35,7 @@ export function RunsTable({ runs, shown, ticked, search, onSearch, onTick, onHig
       </button>
     </th>
   );
+  const hasCost = runs.some(({ cost_usd }) => typeof cost_usd === "number");
   const tick = (id: string) => onTick(ticked.includes(id) ? ticked.filter((each) => each !== id) : [...ticked, id]);
   return (
     <section className="panel overflow-hidden" aria-label="Runs">
@@ -59,15 +61,16 @@ export function RunsTable({ runs, shown, ticked, search, onSearch, onTick, onHig
               <th className="hidden sm:table-cell">
                 <span className="sr-only">Reward over time</span>
               </th>
-              {head("policy_version", "Version", "text-right")}
+              {head("policy_version", "Version", "hidden text-right sm:table-cell")}
               <th className="hidden md:table-cell">Model</th>
               <th className="hidden text-right lg:table-cell">Duration</th>
+              {hasCost && <th className="hidden text-right md:table-cell">Cost</th>}
               {head("created_at", "Created", "hidden text-right sm:table-cell")}
             </tr>
           </thead>
           <tbody ref={rows}>
             {sorted(runs, sort.key, sort.isDown).map((run) => (
-              <Row key={run.run_id} run={run} color={shown.indexOf(run.run_id)} isTicked={ticked.includes(run.run_id)} onTick={() => tick(run.run_id)} onHighlight={onHighlight} />
+              <Row key={run.run_id} run={run} color={shown.indexOf(run.run_id)} isTicked={ticked.includes(run.run_id)} hasCost={hasCost} onTick={() => tick(run.run_id)} onHighlight={onHighlight} />
             ))}
           </tbody>
         </table>
@@ -81,11 +84,12 @@ interface RowProps {
   run: Schemas["RunSummary"];
   color: number;
   isTicked: boolean;
+  hasCost: boolean;
   onTick: () => void;
   onHighlight: (id: string | null) => void;
 }
 
-function Row({ run, color, isTicked, onTick, onHighlight }: RowProps) {
+function Row({ run, color, isTicked, hasCost, onTick, onHighlight }: RowProps) {
   const now = useNow(1_000);
   const elapsed = seconds(run.created_at, run.ended_at ?? (now || null));
   return (
@@ -110,9 +114,10 @@ function Row({ run, color, isTicked, onTick, onHighlight }: RowProps) {
       <td className="hidden sm:table-cell">
         <RewardSparkline run={run} isLive={isLive(run)} />
       </td>
-      <td className="num text-right">{run.policy_version}</td>
+      <td className="num hidden text-right sm:table-cell">{run.policy_version}</td>
       <td className="hidden max-w-[24ch] truncate text-muted md:table-cell" title={run.base_model}>{run.base_model}</td>
       <td className="num hidden text-right whitespace-nowrap text-muted lg:table-cell">{duration(elapsed === null ? null : Math.floor(elapsed))}</td>
+      {hasCost && <td className="num hidden text-right md:table-cell">{dollars(run.cost_usd)}</td>}
       <td className="hidden text-right text-muted sm:table-cell">
         <Ago time={run.created_at} />
       </td>

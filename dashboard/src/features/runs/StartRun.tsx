@@ -12,6 +12,7 @@ import { CopyButton } from "@/ui/CopyButton";
 import { Dialog } from "@/ui/Dialog";
 import { ErrorState } from "@/ui/states";
 import { useDelayed } from "@/ui/useDelayed";
+import { Price } from "./Price";
 import { cliLine, groupsOf } from "./startForm";
 
 const CHECK_AFTER_MS = 400;
@@ -87,13 +88,15 @@ function FormFields({ entries, errors, onChange }: FormFieldsProps) {
 function Resolved({ check, body }: { check: Schemas["RunCreated"] | null; body: Record<string, unknown> }) {
   const line = cliLine(body);
   const { algorithm, sampling } = check?.spec ?? {};
+  const estimate = check?.estimate ?? null;
   return (
     <div className="mx-4 mb-4 flex flex-col gap-2 rounded-lg bg-sunken p-3">
       {check && algorithm && (
         <p className="text-muted">
-          Each step trains on {algorithm.groups_per_step} groups of {algorithm.group_size} answers ({(algorithm.groups_per_step ?? 0) * (algorithm.group_size ?? 0)} trajectories) of at most {sampling?.max_new_tokens} tokens, learning rate {algorithm.learning_rate}, at most {algorithm.max_staleness} versions old. {spending(check.spec)}
+          Each step trains on {algorithm.groups_per_step} groups of {algorithm.group_size} answers ({(algorithm.groups_per_step ?? 0) * (algorithm.group_size ?? 0)} trajectories) of at most {sampling?.max_new_tokens} tokens, learning rate {algorithm.learning_rate}, at most {algorithm.max_staleness} versions old. {!estimate && spending(check.spec)}
         </p>
       )}
+      {estimate && <Price estimate={estimate} />}
       <p className="flex items-start gap-2">
         <code className="min-w-0 flex-1 font-mono text-2xs break-all">{line}</code>
         <CopyButton text={line} label="Copy the command" />
@@ -103,6 +106,7 @@ function Resolved({ check, body }: { check: Schemas["RunCreated"] | null; body: 
 }
 
 function spending({ provider }: Schemas["RunSpec"]): string {
+  if (provider === "auto") return "Providers are asked in the order of GPU_PROVIDER_ORDER; the page On-Demand GPUs has their prices.";
   return provider === "local" ? "It runs on this machine and costs nothing." : `It runs on ${provider}, which charges you.`;
 }
 

@@ -1,7 +1,7 @@
 "use client";
 
 import dynamic from "next/dynamic";
-import { useState } from "react";
+import { useDeferredValue, useState } from "react";
 import type { Schemas } from "@/client/api";
 import { TEMPLATES } from "@/features/templates/templates";
 import { useTopic } from "@/live/useTopic";
@@ -11,6 +11,7 @@ import { Icon } from "@/ui/Icon";
 import { PageHeader } from "@/ui/PageHeader";
 import { Empty, Loaded } from "@/ui/states";
 import { useQueryState } from "@/ui/useQueryState";
+import { ComparedRuns } from "./ComparedRuns";
 import { compared, isLive, matching } from "./rules";
 import { RunsTable } from "./RunsTable";
 
@@ -46,12 +47,15 @@ function Runs({ runs }: { runs: Schemas["RunSummary"][] }) {
   const [highlighted, setHighlighted] = useState<string | null>(null);
   const ticked = compare.split(",").filter(Boolean);
   const shown = compared(runs, ticked);
-  const at = highlighted === null ? -1 : shown.findIndex(({ run_id }) => run_id === highlighted);
+  const ids = shown.map(({ run_id }) => run_id);
+  const drawn = useDeferredValue(shown);
+  const pointed = useDeferredValue(highlighted);
+  const at = pointed === null ? -1 : drawn.findIndex(({ run_id }) => run_id === pointed);
   return (
     <div className="flex flex-col gap-4 px-4 pb-8 md:px-6">
       <RunsTable
         runs={matching(runs, search)}
-        shown={shown.map(({ run_id }) => run_id)}
+        shown={ids}
         ticked={ticked}
         search={search}
         onSearch={setSearch}
@@ -60,7 +64,8 @@ function Runs({ runs }: { runs: Schemas["RunSummary"][] }) {
       />
       <section aria-label="Charts" className="flex flex-col gap-3">
         <h2 className="text-base font-semibold">{shown.length === 1 ? shown[0]?.run_id : `${shown.length} runs compared`}</h2>
-        <ChartGrid runs={shown.map((run) => ({ run_id: run.run_id, isLive: isLive(run) }))} highlighted={shown.length > 1 && at >= 0 ? at : null} />
+        {shown.length > 1 && <ComparedRuns ids={ids} highlighted={highlighted} onHighlight={setHighlighted} onRemove={(id) => setCompare(ids.filter((each) => each !== id).join(","))} />}
+        <ChartGrid runs={drawn.map((run) => ({ run_id: run.run_id, isLive: isLive(run), hasReports: run.last_reward !== null }))} highlighted={drawn.length > 1 && at >= 0 ? at : null} />
       </section>
     </div>
   );

@@ -1,8 +1,8 @@
 /** How the fields of a run are grouped in the dialog, and what a request looks like on the command line. */
 import type { FormField } from "@/features/forms/fields";
 
-export const ESSENTIAL = ["base_model", "problem_set", "difficulty", "num_workers", "gpu_model", "provider", "max_steps", "max_hours", "target_reward"];
-const HIDDEN = new Set(["dry_run", "run_id", "algorithm.name"]);
+export const ESSENTIAL = ["base_model", "problem_set", "difficulty", "algorithm.name", "num_workers", "gpu_model", "provider", "max_steps", "max_hours", "target_reward", "max_cost_usd"];
+const HIDDEN = new Set(["dry_run", "run_id"]);
 
 export interface Group {
   title: string;

@@ -4,17 +4,41 @@ import { useMutation } from "@tanstack/react-query";
 import { useState } from "react";
 import { api, bodyOf, type Schemas } from "@/client/api";
 import { FormDialog } from "@/features/forms/FormDialog";
+import { FunctionsTab } from "@/features/functions/FunctionsTab";
 import { useTopic } from "@/live/useTopic";
 import { Button } from "@/ui/Button";
 import { Icon } from "@/ui/Icon";
 import { PageHeader } from "@/ui/PageHeader";
 import { Empty, Loaded } from "@/ui/states";
+import { Tabs } from "@/ui/Tabs";
 import { useQueryState } from "@/ui/useQueryState";
 import { SandboxList } from "./SandboxList";
 import { SandboxPanel } from "./SandboxPanel";
 
 /** Interactive sandboxes: made here, used in the console, looked into, destroyed. */
 export function SandboxesPage() {
+  const [tab, setTab] = useQueryState("tab", "sandboxes");
+  const isFunctions = tab === "functions";
+  return (
+    <>
+      <PageHeader title="Sandboxes" subtitle="Isolated places for untrusted code: made by hand, or for each call of a function" />
+      <Tabs
+        label="Kinds of sandboxes"
+        selected={isFunctions ? "functions" : "sandboxes"}
+        onSelect={setTab}
+        tabs={[
+          { id: "sandboxes", label: "Interactive" },
+          { id: "functions", label: "Functions" },
+        ]}
+      />
+      <div id="panel" role="tabpanel" aria-label={isFunctions ? "Functions" : "Interactive"}>
+        {isFunctions ? <FunctionsTab /> : <Interactive />}
+      </div>
+    </>
+  );
+}
+
+function Interactive() {
   const { data, error } = useTopic("sandboxes");
   const [chosen, setChosen] = useQueryState("id", "");
   const [isMaking, setMaking] = useState(false);
@@ -36,11 +60,8 @@ export function SandboxesPage() {
   );
   return (
     <>
-      <PageHeader title="Sandboxes" subtitle="Isolated places for untrusted code: no network, hard limits, files that stay until they are destroyed">
-        {action}
-      </PageHeader>
       <Loaded data={data} error={error}>
-        {({ sandboxes }) => (sandboxes.length === 0 && !chosen ? <NoSandboxes action={action} /> : <Sandboxes sandboxes={sandboxes} chosen={chosen} onChoose={setChosen} madeIn={make.data ?? null} />)}
+        {({ sandboxes }) => (sandboxes.length === 0 && !chosen ? <NoSandboxes action={action} /> : <Sandboxes sandboxes={sandboxes} chosen={chosen} onChoose={setChosen} madeIn={make.data ?? null} action={action} />)}
       </Loaded>
       {isMaking && (
         <FormDialog
@@ -65,14 +86,18 @@ interface SandboxesProps {
   chosen: string;
   onChoose: (id: string) => void;
   madeIn: { id: string; ms: number } | null;
+  action: React.ReactNode;
 }
 
-function Sandboxes({ sandboxes, chosen, onChoose, madeIn }: SandboxesProps) {
+function Sandboxes({ sandboxes, chosen, onChoose, madeIn, action }: SandboxesProps) {
   const selected = chosen ? sandboxes.find(({ id }) => id === chosen) : sandboxes.find(({ status }) => status !== "destroyed");
   const startMs = madeIn && selected?.id === madeIn.id ? madeIn.ms : null;
   return (
-    <div className="grid gap-4 px-4 pb-8 md:px-6 lg:grid-cols-[320px_minmax(0,1fr)]">
-      <SandboxList sandboxes={sandboxes} selected={selected?.id ?? null} onSelect={onChoose} />
+    <div className="grid gap-4 px-4 py-4 pb-8 md:px-6 lg:grid-cols-[320px_minmax(0,1fr)]">
+      <div className="flex flex-col gap-3 self-start">
+        {action}
+        <SandboxList sandboxes={sandboxes} selected={selected?.id ?? null} onSelect={onChoose} />
+      </div>
       {selected ? (
         <SandboxPanel key={selected.id} sandbox={selected} startMs={startMs} />
       ) : (
@@ -85,7 +110,7 @@ function Sandboxes({ sandboxes, chosen, onChoose, madeIn }: SandboxesProps) {
 function NoSandboxes({ action }: { action: React.ReactNode }) {
   return (
     <Empty title="No sandbox yet">
-      <p>A sandbox runs Python or shell in isolation. The same kind judges what a model writes.</p>
+      <p>A sandbox runs Python or shell without network, within hard limits; its files stay until it is destroyed. The same kind judges what a model writes.</p>
       {action}
       <code className="font-mono text-xs">skyscale sandbox --help</code>
     </Empty>

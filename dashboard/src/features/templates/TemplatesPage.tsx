@@ -1,48 +1,108 @@
+"use client";
+
 import Link from "next/link";
+import { ApiError } from "@/client/errors";
+import { entriesOfBody, fieldsOf, type Entries } from "@/features/forms/fields";
 import { cliLine } from "@/features/runs/startForm";
 import { CopyButton } from "@/ui/CopyButton";
+import { words } from "@/ui/format";
 import { PageHeader } from "@/ui/PageHeader";
+import { Empty, ErrorState, Loading } from "@/ui/states";
+import { useJobTemplates, type JobTemplate } from "./jobTemplates";
 import { TEMPLATES, type Template } from "./templates";
 
-/** Runs to start from; each opens the dialog with its changes filled in and checked. */
+/** Runs and jobs to begin from; each opens its dialog with the changes filled in and checked. */
 export function TemplatesPage() {
   return (
     <>
-      <PageHeader title="Templates" subtitle="Runs to start from. Each opens the start dialog with its changes filled in; nothing starts before you say so." />
-      <ul className="grid gap-3 px-4 pb-8 sm:grid-cols-2 md:px-6 xl:grid-cols-3">
+      <PageHeader title="Templates" subtitle="To begin from. Each opens a dialog with its changes filled in; nothing starts before you say so." />
+      <Group title="Training runs">
         {TEMPLATES.map((template) => (
-          <Card key={template.id} template={template} />
+          <RunCard key={template.id} template={template} />
         ))}
-      </ul>
+      </Group>
+      <Jobs />
     </>
   );
 }
 
-function Card({ template: { id, title, about, needs, entries } }: { template: Template }) {
-  const line = cliLine(entries);
+function Jobs() {
+  const { data, error, refetch } = useJobTemplates();
+  if (error instanceof ApiError && error.status === 404) return null; // An older control plane: it has none.
+  return (
+    <>
+      {error && <ErrorState error={error} onRetry={() => void refetch()} />}
+      {!data && !error && <Loading rows={3} />}
+      {data && (
+        <Group title="GPU jobs">
+          {data.map((template) => (
+            <JobCard key={template.name} template={template} />
+          ))}
+        </Group>
+      )}
+      {data?.length === 0 && <Empty title="This control plane has no job templates" />}
+    </>
+  );
+}
+
+function Group({ title, children }: { title: string; children: React.ReactNode }) {
+  return (
+    <section aria-label={title} className="px-4 pb-8 md:px-6">
+      <h2 className="pb-2 text-base font-semibold">{title}</h2>
+      <ul className="grid gap-3 sm:grid-cols-2 xl:grid-cols-3">{children}</ul>
+    </section>
+  );
+}
+
+function RunCard({ template: { id, title, about, needs, entries } }: { template: Template }) {
+  return <Card title={title} about={about} needs={needs} entries={entries} href={`/?start=${id}`} command={cliLine(entries)} />;
+}
+
+function JobCard({ template: { name, summary, body } }: { template: JobTemplate }) {
+  const entries = entriesOfBody(fieldsOf("TrainingJobCreate"), body);
+  const image = typeof body["docker_image"] === "string" ? "A provider that runs images" : "";
+  const gpu = typeof body["gpu_model"] === "string" && body["gpu_model"] !== "cpu" ? `an accelerator (${body["gpu_model"]})` : "";
+  const needs = [image, gpu].filter(Boolean).join(", ") || "Nothing: it runs on this machine";
+  const request = JSON.stringify(Object.fromEntries(Object.entries(body).filter(([path]) => path in entries)));
+  return <Card title={words(name).replaceAll("-", " ")} about={summary} needs={needs.charAt(0).toUpperCase() + needs.slice(1)} entries={entries} href={`/gpus?template=${encodeURIComponent(name)}`} command={request} />;
+}
+
+interface CardProps {
+  title: string;
+  about: string;
+  needs: string;
+  entries: Entries;
+  href: string;
+  /** The same without this page: a command, or the body of the request. */
+  command: string;
+}
+
+function Card({ title, about, needs, entries, href, command }: CardProps) {
   return (
     <li className="panel flex min-w-0 flex-col gap-3 p-4">
       <div>
-        <h2 className="text-base font-semibold">{title}</h2>
+        <h3 className="text-base font-semibold first-letter:uppercase">{title}</h3>
         <p className="mt-0.5 text-muted">{about}</p>
       </div>
-      <dl className="grid grid-cols-[auto_1fr] gap-x-4 text-xs">
+      <dl className="grid grid-cols-[auto_minmax(0,1fr)] gap-x-4 text-xs">
         {Object.entries(entries).map(([path, value]) => (
           <div key={path} className="contents">
             <dt className="font-mono text-muted">{path}</dt>
-            <dd className="num text-right font-mono break-all">{value}</dd>
+            <dd className="num truncate text-right font-mono" title={value}>
+              {value}
+            </dd>
           </div>
         ))}
       </dl>
       <p className="mt-auto text-xs text-muted">Needs: {needs}</p>
       <div className="flex items-center gap-2">
-        <Link data-row href={`/?start=${id}`} className="inline-flex h-8 items-center rounded-md border border-line-strong px-3 font-medium hover:bg-sunken">
+        <Link data-row href={href} aria-label={`Use it: ${title}`} className="inline-flex h-8 items-center rounded-md border border-line-strong px-3 font-medium hover:bg-sunken">
           Use it
         </Link>
-        <code className="min-w-0 flex-1 truncate font-mono text-2xs text-muted" title={line}>
-          {line}
+        <code className="min-w-0 flex-1 truncate font-mono text-2xs text-muted" title={command}>
+          {command}
         </code>
-        <CopyButton text={line} label={`Copy the command of ${title}`} />
+        <CopyButton text={command} label={`Copy the command of ${title}`} />
       </div>
     </li>
   );

@@ -4,7 +4,7 @@ import { useLinkState } from "@/live/LiveProvider";
 import type { LinkState } from "@/live/connection";
 
 const SHOWN: Record<LinkState, { text: string; dot: string; title: string }> = {
-  idle: { text: "Nothing to follow here", dot: "bg-line-strong", title: "This page shows nothing that changes by itself" },
+  idle: { text: "No live data here", dot: "bg-line-strong", title: "This page shows nothing that changes by itself" },
   connecting: { text: "Connecting", dot: "bg-warn", title: "Opening the live stream" },
   live: { text: "Live", dot: "bg-good", title: "Changes arrive as they happen" },
   retrying: { text: "Reconnecting", dot: "bg-bad", title: "No connection: what you see may be old. The page goes on by itself." },

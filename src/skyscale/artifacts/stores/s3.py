@@ -15,7 +15,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import urlsplit
 
 from pydantic import ValidationError
@@ -32,6 +32,9 @@ except ImportError as error:
     raise Invalid(
         "artifacts on S3 need the package obstore", code="extra_missing", hint="pip install 'skyscale[s3]'"
     ) from error
+
+if TYPE_CHECKING:
+    from obstore import GetOptions
 
 _PART_BYTES = 8 << 20
 """S3 allows 10,000 parts: enough for files of 80 GB."""
@@ -103,7 +106,8 @@ class S3Store:
         """See `ArtifactStore.list`."""
         folder = checked_key(prefix) if prefix else None
         with self._told(prefix):
-            return sorted(meta["path"] for page in obstore.list(self._bucket, folder) for meta in page)
+            pages = obstore.list(self._bucket, folder)  # pyright: ignore[reportUnknownMemberType] - of its Arrow form
+            return sorted(meta["path"] for page in pages for meta in page)
 
     def delete_prefix(self, prefix: str) -> None:
         """See `ArtifactStore.delete_prefix`."""
@@ -135,11 +139,13 @@ class S3Store:
             )  # fmt: skip
 
     def _verified(self, key: str, restart: Callable[[], object], write: Callable[[bytes], object]) -> None:
+        expected, found = None, ""
         for _ in range(_TRIES):
             restart()
             expected, found = self._download(key, restart, write)
             if expected is None or expected == found:
                 return
+        assert expected is not None, "without a hash, the first try was the last"
         raise ProtocolError(
             f"{self.uri(key)} is damaged: its sha256 is {found[:12]}..., it was stored with {expected[:12]}...",
             code="artifact_damaged",
@@ -156,7 +162,7 @@ class S3Store:
         while True:
             try:
                 with self._told(key):
-                    options = {"range": {"offset": done}, "if_match": e_tag} if done else {}
+                    options: GetOptions = {"range": {"offset": done}, "if_match": e_tag} if done else {}
                     answer = obstore.get(self._bucket, checked_key(key), options=options)
                     expected, e_tag, size = answer.attributes.get(_HASH), answer.meta["e_tag"], answer.meta["size"]
                     for chunk in answer.stream(min_chunk_size=_CHUNK_BYTES):
@@ -183,7 +189,7 @@ class S3Store:
         """Turns the service's refusals into ours."""
         try:
             yield
-        except (FileNotFoundError, s3_errors.NotFoundError) as error:
+        except FileNotFoundError as error:
             if is_put or "NoSuchBucket" in str(error):
                 raise self._no_bucket() from error
             raise NotFound(f"no artifact {key!r} in {self._root}") from error

@@ -43,6 +43,7 @@ INHERITED_PREFIXES = (
     "TRANSFORMERS_",
     "TORCH",
     "OMP_",
+    "VLLM_",
     "MKL_",
     "CUDA_",
     "NVIDIA_",

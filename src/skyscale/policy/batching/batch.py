@@ -168,6 +168,10 @@ def attend_to_cache(q: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Te
     The query heads that share a key head take the place of the token dimension, so no key is repeated.
     """
     rows, _, heads, size = q.shape
+    if keys.shape[2] == 1 and q.device.type == "cpu":
+        # With one key head the cache is a batch of matrices as it lies: two plain products take half the kernel's time.
+        scores = torch.baddbmm(mask[:, 0], q[:, 0], keys[:, :, 0].transpose(1, 2), alpha=size**-0.5)
+        return torch.bmm(scores.softmax(-1), values[:, :, 0]).view(rows, 1, heads * size)
     grouped = q.view(rows, keys.shape[2], heads // keys.shape[2], size)
     mixed = torch.nn.functional.scaled_dot_product_attention(
         grouped, keys.transpose(1, 2), values.transpose(1, 2), attn_mask=mask

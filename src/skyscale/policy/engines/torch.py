@@ -29,6 +29,7 @@ from skyscale.errors import Invalid, Unavailable
 from skyscale.policy.batching.batch import Batch
 from skyscale.policy.batching.cache import KvCache
 from skyscale.policy.batching.rows import Decode, Job
+from skyscale.policy.checks import check_request
 from skyscale.policy.engine import Completion, EngineStats, GenerateRequest, Swap, TokenEvent
 
 MAX_ROWS = 256
@@ -183,7 +184,7 @@ class TorchEngine:
         on_token: Callable[[Completion], None] | None,
         on_done: Callable[[Job, BaseException | None], None],
     ) -> Job:
-        self._check(request)
+        check_request(request, vocab_size=self.vocab_size, max_length=self.max_length)
         seed = secrets.randbits(63) if request.seed is None else request.seed
         job = Job(request, seed, on_token, on_done)
         with self._wake:
@@ -191,19 +192,6 @@ class TorchEngine:
             self._incoming.append(job)
             self._wake.notify()
         return job
-
-    def _check(self, request: GenerateRequest) -> None:
-        length = len(request.prompt_ids)
-        if not length:
-            raise Invalid("the prompt is empty: give at least one token")
-        if min(request.prompt_ids) < 0 or max(request.prompt_ids) >= self.vocab_size:
-            raise Invalid(f"a prompt token id is outside 0..{self.vocab_size - 1}")
-        if request.n < 1 or request.max_new_tokens < 1 or request.temperature < 0:
-            raise Invalid("n and max_new_tokens must be at least 1 and temperature at least 0")
-        if length + request.max_new_tokens > self.max_length:
-            raise Invalid(
-                f"{length} prompt tokens and {request.max_new_tokens} new ones exceed the model's {self.max_length}"
-            )
 
     def _cancel_unless_finished(self, job: Job) -> None:
         if job.num_finished < job.request.n:

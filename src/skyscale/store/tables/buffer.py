@@ -5,7 +5,7 @@
 
 from sqlalchemy import BigInteger, Boolean, Column, Float, ForeignKey, Index, Integer, LargeBinary, String, Table
 
-from skyscale.store.tables.base import Json, Serial, Time, metadata
+from skyscale.store.tables.base import Json, LongText, Serial, Time, metadata
 
 buffer_runs = Table(
     "buffer_runs",
@@ -16,6 +16,7 @@ buffer_runs = Table(
     Column("slots", Integer, nullable=False),
     Column("newest_version", Integer, nullable=False),
     Column("next_sequence", BigInteger, nullable=False),
+    Column("hopeless", LongText),  # why its environment leaves it no future
 )
 
 buffer_groups = Table(
@@ -41,6 +42,7 @@ buffer_groups = Table(
     Column("truncated", Integer),
     Column("passed", Integer),
     Column("lease_id", String(80)),
+    Column("judged", Json),  # rewards by program or episode, until it is pushed
     Index("ix_buffer_groups_run_state", "run_id", "purpose", "state", "sequence"),
     Index("ix_buffer_groups_pushed", "run_id", "pushed_at"),
     Index("ix_buffer_groups_request", "run_id", "request_id"),

@@ -78,7 +78,7 @@ def objective(tokens: Tokens, algorithm: Algorithm) -> Objective:
             high=algorithm.sequence_mask_high,
         )
         weight_N, masked_N = weight_N.masked_fill(dropped_N, 0.0), masked_N | dropped_N
-    policy = _policy_loss(tokens, weight_N, algorithm)
+    policy = _policy_loss(tokens, weight_N, importance.rho_N, algorithm)
     loss_N, kl_N = policy.loss_N, None
     if tokens.reference_N is not None:
         kl_N = kl_term(tokens.logprob_N, tokens.reference_N, algorithm.kl_estimator)
@@ -93,7 +93,7 @@ def objective(tokens: Tokens, algorithm: Algorithm) -> Objective:
     )
 
 
-def _policy_loss(tokens: Tokens, weight_N: Tensor, algorithm: Algorithm) -> PolicyLoss:
+def _policy_loss(tokens: Tokens, weight_N: Tensor, rho_N: Tensor, algorithm: Algorithm) -> PolicyLoss:
     proximal_N = tokens.old_N if algorithm.proximal == "recomputed" else tokens.engine_N
     common = (tokens.logprob_N, proximal_N, tokens.advantage_N, weight_N)
     low, high = algorithm.clip_low, algorithm.clip_high
@@ -101,4 +101,4 @@ def _policy_loss(tokens: Tokens, weight_N: Tensor, algorithm: Algorithm) -> Poli
         return gspo_loss(*common, tokens.sequence_N, tokens.num_sequences, clip_low=low, clip_high=high)
     if algorithm.clip == "weight":
         return cispo_loss(*common, clip_low=low, clip_high=high)
-    return grpo_loss(*common, clip_low=low, clip_high=high)
+    return grpo_loss(*common, clip_low=low, clip_high=high, rho_N=rho_N if algorithm.clip_engine else None)

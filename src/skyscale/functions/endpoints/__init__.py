@@ -1,0 +1,1 @@
+"""Functions with an address of their own. Start reading at `service.py`."""

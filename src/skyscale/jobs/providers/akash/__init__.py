@@ -1,0 +1,1 @@
+"""Akash deployments through the Console API; start reading in `provider.py`."""

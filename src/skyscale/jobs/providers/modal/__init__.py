@@ -1,0 +1,1 @@
+"""Modal sandboxes; start reading in `provider.py`."""

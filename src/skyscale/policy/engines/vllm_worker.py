@@ -1,0 +1,24 @@
+"""What vLLM's worker process does for a swap; vLLM mixes this class into its own worker by name."""
+
+from typing import Any
+
+from vllm.platforms import current_platform  # pyright: ignore[reportMissingImports]
+
+
+class WorkerExtension:
+    """Called from `engines/vllm.py` through `collective_rpc`."""
+
+    def replace_weights(self: Any, folder: str) -> None:
+        """Load the safetensors in `folder` over the weights in memory; nothing may be running meanwhile."""
+        self.reload_weights(weights_path=folder)
+        if current_platform.is_cpu():
+            _repack_tied_head(self.get_model())
+
+
+def _repack_tied_head(model: Any) -> None:
+    # On a CPU each matrix is packed once when it is loaded. A head that shares the embedding's weights is no tensor of
+    # the checkpoint, so vLLM 0.32's reload passes it by, and it would go on with the weights of the first version.
+    head = getattr(model, "lm_head", None)
+    method = getattr(head, "quant_method", None)
+    if method is not None:
+        method.process_weights_after_loading(head)
