@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from skyscale.wire.functions import FunctionDeploy
 from tests.docs.commands import ROOT
 from tests.e2e.conftest import ControlPlane
 
@@ -21,15 +22,17 @@ def burst(plane: ControlPlane, *options: str) -> tuple[int, dict[str, object]]:
     return done.returncode, json.loads(done.stdout.splitlines()[-1])
 
 
-def test_a_burst_of_sandboxes_fails_nowhere_and_keeps_its_limit(control_plane: ControlPlane) -> None:
-    code, seen = burst(control_plane, "--iterations", "12", "--p95-ms", "20000")
-    assert (code, seen["passed"], seen["failures"], seen["requests"]) == (0, True, 0, 36), seen
+def test_a_burst_of_sandboxes_and_calls_fails_nowhere_and_keeps_its_limit(control_plane: ControlPlane) -> None:
+    code = "def handler(event):\n    return 2 * event['n']\n"
+    control_plane.client.functions.deploy(FunctionDeploy(name="double", code=code))
+    exit_code, seen = burst(control_plane, "--iterations", "12", "--p95-ms", "20000", "--function", "double")
+    assert (exit_code, seen["passed"], seen["failures"], seen["requests"]) == (0, True, 0, 48), seen
     calls = seen["calls"]
-    assert isinstance(calls, dict) and calls.keys() == {"create", "exec", "delete"}
+    assert isinstance(calls, dict) and calls.keys() == {"create", "exec", "delete", "invoke"}
     assert all(call["requests"] == 12 and 0 < call["p50_ms"] <= call["p95_ms"] for call in calls.values())
     # The same with a limit that nothing can keep, and a function that is not there.
-    code, seen = burst(control_plane, "--iterations", "3", "--p95-ms", "0.001", "--function", "no-such-function")
-    assert code == 1 and seen["failures"] == 3 and seen["slow"]
+    exit_code, seen = burst(control_plane, "--iterations", "3", "--p95-ms", "0.001", "--function", "no-such-function")
+    assert exit_code == 1 and seen["failures"] == 3 and seen["slow"]
 
 
 def check(*scripts: Path) -> subprocess.CompletedProcess[str]:
