@@ -8,7 +8,7 @@ DEMO_FLAGS ?=
 PYTEST_FLAGS ?=
 CHAOS_FLAGS ?= --faults 20 --seed 0
 
-.PHONY: demo test test-dashboard test-ray test-sandboxes test-vllm vllm check unit lint lock bench chaos clean dashboard up
+.PHONY: demo test test-dashboard test-ray test-sandboxes test-vllm vllm check unit lint lock bench chaos clean dashboard up docs
 
 demo: $(VENV)/.ready
 	@$(BIN)/skyscale demo $(DEMO_FLAGS)
@@ -70,6 +70,10 @@ test-ray: $(VENV)/.ready
 bench: $(VENV)/.ready
 	$(BIN)/pip install --quiet -r requirements/bench.lock
 
+# The documentation as a site, in build/site; strict about links.
+docs: $(VENV)/.ready
+	@$(BIN)/python scripts/site/build.py
+
 lock: $(VENV)/.ready
 	$(BIN)/python scripts/lock.py
 
@@ -82,4 +86,4 @@ $(VENV)/.ready: requirements/dev.lock pyproject.toml
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .venv-vllm src/skyscale/dashboard_dist .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-vllm build src/skyscale/dashboard_dist .pytest_cache .ruff_cache .hypothesis

@@ -10,9 +10,11 @@ from skyscale.settings import (
     HostSettings,
     JobSettings,
     LogSettings,
+    RailwaySettings,
     RaySettings,
     S3Settings,
     Settings,
+    TraceSettings,
     VmSettings,
 )
 
@@ -35,7 +37,9 @@ def main() -> None:
         ("Artifacts on S3", S3Settings),
         ("Clouds", CloudSettings),
         ("Job processes", JobSettings),
+        ("Container services", RailwaySettings),
         ("Logs of all of them", LogSettings),
+        ("Traces of all of them", TraceSettings),
     ):
         lines += ["", f"## {title}", "", "| variable | default | meaning |", "|---|---|---|"]
         lines += [row(field) for field in model.model_fields.values()]

@@ -218,6 +218,27 @@ class VmSettings(BaseSettings):
     """Virtual processors of one machine."""
 
 
+class RailwaySettings(BaseSettings):
+    """Where container services are deployed to."""
+
+    model_config = SettingsConfigDict(use_attribute_docstrings=True, frozen=True, populate_by_name=True, extra="ignore")
+
+    project_token: Annotated[SecretStr | None, Field(alias="RAILWAY_TOKEN")] = None
+    """A project token of Railway's: it says which project and environment, too."""
+    api_token: Annotated[SecretStr | None, Field(alias="RAILWAY_API_TOKEN")] = None
+    """A token of an account or workspace, used when there is no project token."""
+    project_id: Annotated[str | None, Field(alias="RAILWAY_PROJECT_ID")] = None
+    """Needed with RAILWAY_API_TOKEN."""
+    environment_id: Annotated[str | None, Field(alias="RAILWAY_ENVIRONMENT_ID")] = None
+    """Needed with RAILWAY_API_TOKEN."""
+    api_url: Annotated[str, Field(alias="RAILWAY_API_URL", pattern=r"^https?://\S+$")] = (
+        "https://backboard.railway.com/graphql/v2"
+    )
+    """Railway's GraphQL API."""
+    max_services: Annotated[int, Field(alias="RAILWAY_MAX_SERVICES", ge=0)] = 10
+    """Services that may be there at once; each costs money while it runs."""
+
+
 class RaySettings(BaseSettings):
     """Settings of the `ray` provider: which cluster, and how it is entered."""
 
@@ -303,6 +324,18 @@ class LogSettings(BaseSettings):
 
     log_format: Annotated[Literal["text", "json"], Field(alias="SKYSCALE_LOG_FORMAT")] = "text"
     """`json` writes an object a line, with `run_id` and `job_id` where there is one."""
+
+
+class TraceSettings(BaseSettings):
+    """Where a process sends its traces; jobs on this host inherit it."""
+
+    model_config = SettingsConfigDict(use_attribute_docstrings=True, frozen=True, populate_by_name=True, extra="ignore")
+
+    endpoint: Annotated[str | None, Field(alias="OTEL_EXPORTER_OTLP_ENDPOINT", pattern=r"^(https?://\S+)?$")] = None
+    """Receiver of OpenTelemetry traces (OTLP over HTTP), as `http://127.0.0.1:4318`; unset, there are none. Needs
+    `skyscale[otel]`. The SDK's other settings hold too, as `OTEL_EXPORTER_OTLP_HEADERS`."""
+    share: Annotated[float, Field(alias="OTEL_TRACES_SAMPLER_ARG", ge=0, le=1)] = 1.0
+    """Share of the groups that are traced, each as a whole."""
 
 
 class JobSettings(BaseSettings):

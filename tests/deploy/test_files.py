@@ -10,14 +10,22 @@ from typing import Any
 import pytest
 import yaml
 
-from skyscale.settings import HostSettings, JobSettings, LogSettings, Settings, VmSettings
+from skyscale.settings import (
+    HostSettings,
+    JobSettings,
+    LogSettings,
+    RailwaySettings,
+    Settings,
+    TraceSettings,
+    VmSettings,
+)
 from tests.docs.commands import check_skyscale
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 ALIASES = {
     str(field.alias)
-    for model in (Settings, HostSettings, JobSettings, LogSettings, VmSettings)
+    for model in (Settings, HostSettings, JobSettings, LogSettings, RailwaySettings, TraceSettings, VmSettings)
     for field in model.model_fields.values()
 }
 COMPOSE = [DEPLOY / "docker-compose.yml", ROOT / "docker-compose.observability.yml"]

@@ -12,7 +12,7 @@ from skyscale.cli.main import cli
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+FENCE = re.compile(r"^(?:<!-- ([^\n]*) -->\n)?```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 ENDS = {"&&", "||", ";", "|", "&", ")"}
 
 
@@ -24,6 +24,8 @@ class Block:
     line: int
     language: str
     text: str
+    remark: str = ""
+    """The comment above it: `not run: why`, `run by <test>`, `run in background: <name>`, or nothing."""
 
     def __str__(self) -> str:
         return f"{self.page.relative_to(ROOT)}:{self.line}"
@@ -35,8 +37,9 @@ def blocks(*languages: str) -> list[Block]:
     for page in PAGES:
         text = page.read_text()
         for match in FENCE.finditer(text):
-            if match[1] in languages:
-                found.append(Block(page, text.count("\n", 0, match.start()) + 1, match[1], match[2]))
+            if match[2] in languages:
+                line = text.count("\n", 0, match.start(2)) + 1
+                found.append(Block(page, line, match[2], match[3], match[1] or ""))
     return found
 
 

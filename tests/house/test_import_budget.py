@@ -5,12 +5,16 @@ import sys
 
 import pytest
 
-HEAVY = {"torch", "transformers", "sqlalchemy", "fastapi", "uvicorn", "alembic"}
+HEAVY = {"torch", "transformers", "sqlalchemy", "fastapi", "uvicorn", "alembic", "opentelemetry"}
 DOORS = {
     "skyscale.cli.main": HEAVY | {"httpx", "rich"},
     "skyscale.sdk.client": HEAVY,
     "skyscale.worker.__main__": HEAVY,
-    "skyscale.api.app": {"torch", "transformers"},
+    "skyscale.api.app": {
+        "torch",
+        "transformers",
+        "opentelemetry.sdk",
+    },  # its API is imported by FastAPI where it is there
     "skyscale.policy.__main__": HEAVY,
     "skyscale.trainer.__main__": HEAVY,
 }

@@ -22,7 +22,7 @@ from skyscale.api.app import create_app
 from skyscale.api.listening import listen, url_of
 from skyscale.api.services import Services
 from skyscale.settings import Settings
-from skyscale.telemetry import logs
+from skyscale.telemetry import logs, traces
 
 SWITCH_S = 0.001
 """The interpreter lock changes hands after this long: the loop waits for the writer thread, and it for the loop."""
@@ -70,6 +70,7 @@ def run_server(settings: Settings, *, log_level: str = "warning", on_ready: Call
     sys.setswitchinterval(SWITCH_S)
     if logs.is_json():
         logs.start()
+    traces.start("control-plane")
     app = create_app(settings)
     parts: Services = app.state.services
     listener = listen(settings.host, settings.port)
@@ -78,6 +79,7 @@ def run_server(settings: Settings, *, log_level: str = "warning", on_ready: Call
         _serve(app, parts, listener, log_level, on_ready)
     finally:
         listener.close()
+        traces.stop()
 
 
 def _serve(

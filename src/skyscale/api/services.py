@@ -67,7 +67,8 @@ from skyscale.runs.views import RunViews
 from skyscale.sandboxes.layers import missing_needed
 from skyscale.sandboxes.loading import WORKSPACES, load_backend, load_workspaces
 from skyscale.sandboxes.sandbox import SandboxBackend
-from skyscale.settings import Settings
+from skyscale.services.service import ContainerServices
+from skyscale.settings import RailwaySettings, Settings
 from skyscale.store.engine import Database
 from skyscale.store.leadership import Leadership
 from skyscale.store.migrate import upgrade
@@ -108,6 +109,7 @@ class Services:
     rollouts: RolloutService
     boxes: BoxService
     files: BoxFiles
+    containers: ContainerServices
     functions: FunctionParts
     jobs: JobService
     outputs: JobOutputs
@@ -174,6 +176,7 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
         notes=notes, rollouts=RolloutService(database, notes, settings.artifact_root, library),
         problem_sets=problem_sets,
         hosts=hosts, boxes=boxes, files=BoxFiles(boxes), keys=KeyService(database),
+        containers=ContainerServices(RailwaySettings(), http, _label(settings)),
         functions=function_parts.build(settings, database, metrics, jobs, address, _label(settings)),
         jobs=jobs, outputs=JobOutputs(database, open_store(settings.artifact_root)),
         inventory=Inventory(jobs.places), meter=meter, runs=runs, swaps=swaps, http=http,

@@ -6,6 +6,7 @@
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -23,6 +24,8 @@ from skyscale.buffer.writer import PushWriter
 from skyscale.errors import Invalid, NotFound
 from skyscale.events.service import EventLog
 from skyscale.store.engine import Database
+from skyscale.telemetry import traces
+from skyscale.telemetry.traces import Stage
 from skyscale.wire.base import utc_now
 from skyscale.wire.batches import BufferStats, LeaseRequest, PushReply, RolloutWindow, SampleRequest
 from skyscale.wire.runs import RunSpec
@@ -94,11 +97,21 @@ class BufferService:
 
     async def store(self, push: ParsedPush) -> PushReply:
         """Store a parsed push; rewards are compared with what was judged."""
-        return await self._writer.write(push)
+        return await self._write(push)
 
     async def keep(self, group: ParsedGroup) -> PushReply:
         """Store a group whose rewards come from the judge itself."""
-        return await self._writer.write(ParsedPush(groups=[group], has_own_rewards=False))
+        return await self._write(ParsedPush(groups=[group], has_own_rewards=False))
+
+    async def _write(self, push: ParsedPush) -> PushReply:
+        if traces.recorder is None:
+            return await self._writer.write(push)
+        began_ns = time.time_ns()
+        reply = await self._writer.write(push)
+        for group in push.groups:
+            id_, num = group.push.group_id, len(group.push.trajectories)
+            traces.recorder.record(Stage.PUSH, id_, began_ns, trajectories=num)
+        return reply
 
     async def judged(self, group_id: str, rewards: Mapping[str, float]) -> None:
         """Keep what was judged of a group, by `verdicts.key_of_program` or episode; a later verdict counts."""

@@ -27,6 +27,7 @@ TABLE = {
     "functions": ("skyscale.cli.functions:functions", "Look at deployed functions and endpoints."),
     "sandbox": ("skyscale.cli.sandbox:sandbox", "Make isolated places to run code, and use them."),
     "sandboxd": ("skyscale.cli.sandboxd:sandboxd", "Run untrusted code for a control plane on another machine."),
+    "services": ("skyscale.cli.services:services", "Deploy container services at Railway, call them, delete them."),
     "doctor": ("skyscale.cli.doctor:doctor", "Say what works on this host, and what to do about the rest."),
     "login": ("skyscale.cli.login:login", "Keep an API key for a control plane."),
     "logout": ("skyscale.cli.login:logout", "Forget it."),

@@ -8,6 +8,7 @@
 """
 
 import asyncio
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -31,9 +32,12 @@ from skyscale.errors import Conflict, Gone
 from skyscale.events.service import EventLog
 from skyscale.problems.library import Library
 from skyscale.store.engine import Database
+from skyscale.telemetry import traces
 from skyscale.telemetry.metrics import Metrics
+from skyscale.telemetry.traces import Stage
 from skyscale.wire.batches import GroupFinish, GroupFinished
 from skyscale.wire.episodes import GroupTicket, GroupVerdicts, Outcome, Purpose, TicketReply, TicketRequest, Verdict
+from skyscale.wire.problems import Problem
 from skyscale.wire.runs import RunSpec
 
 if TYPE_CHECKING:
@@ -88,11 +92,14 @@ class EpisodeService:
         check_id("run_id", request.run_id)
         check_id("request_id", request.request_id)
         deadline = asyncio.get_running_loop().time() + request.wait_s
+        began_ns = time.time_ns() if traces.recorder is not None else 0
         while True:
             bell = self._buffer.wakeup.bell(request.run_id)
             run, granted = await self._database.write_at_once(lambda connection: self._admit(connection, request))
             if granted:
                 self._remember(run, granted)
+                if traces.recorder is not None:
+                    _trace_tickets(traces.recorder, granted, began_ns)
                 return TicketReply(groups=[self._ticket(run, group) for group in granted], retry_after_s=0.0)
             if not await wait_for(bell, deadline):
                 return TicketReply(groups=[], retry_after_s=RETRY_AFTER_S)
@@ -166,7 +173,7 @@ class EpisodeService:
         if group.state not in (GroupState.OPEN, GroupState.PLANNED, GroupState.EXPIRED):
             raise Conflict(f"group {group_id!r} was already pushed", code="group_not_open")
         problem = self._library.open(run.spec.problem_set).get(group.problem_id)
-        verdicts = await self._judging.verdicts(problem, codes, run.run_id)
+        verdicts = await self._judged(group_id, problem, codes, run.run_id)
         self._note(group_id, codes, verdicts)
         judged = zip(codes, verdicts, strict=True)
         await self._buffer.judged(
@@ -186,7 +193,7 @@ class EpisodeService:
         played = await self.played(group_id)
         problem = self._library.open(played.spec.problem_set).get(played.problem_id)
         codes = [episode.code for episode in group.episodes]
-        verdicts = await self._judging.verdicts(problem, codes, played.spec.run_id)
+        verdicts = await self._judged(group_id, problem, codes, played.spec.run_id)
         self._note(group_id, codes, verdicts)
         judged = judged_group(played.spec.run_id, group_id, played.problem_id, group, verdicts)
         try:
@@ -200,6 +207,13 @@ class EpisodeService:
             rewards=[t.reward for t in kept], outcomes=[t.outcome for t in kept],
             accepted=stored.accepted, duplicates=stored.duplicates,
         )  # fmt: skip
+
+    async def _judged(self, group_id: str, problem: Problem, codes: list[str], run_id: str) -> list[Verdict]:
+        began_ns = time.time_ns() if traces.recorder is not None else 0
+        verdicts = await self._judging.verdicts(problem, codes, run_id)
+        if traces.recorder is not None:
+            traces.recorder.record(Stage.JUDGE, group_id, began_ns, programs=len(codes))
+        return verdicts
 
     async def played(self, group_id: str) -> "Played":
         """Whose group this is and what it is about. Raises NotFound."""
@@ -218,6 +232,14 @@ class EpisodeService:
     async def run_of(self, group_id: str) -> str:
         """The run that a group belongs to. Raises NotFound."""
         return (await self.played(group_id)).spec.run_id
+
+
+def _trace_tickets(recorder: traces.Recorder, granted: list[GroupRow], began_ns: int) -> None:
+    for group in granted:
+        recorder.record(
+            Stage.TICKET, group.group_id, began_ns, run_id=group.run_id, problem_id=group.problem_id,
+            purpose=str(group.purpose), version=group.version,
+        )  # fmt: skip
 
 
 def _closed(run_id: str) -> Gone:

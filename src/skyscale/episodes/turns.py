@@ -8,6 +8,7 @@
 - Trouble of a run's own environment is an infrastructure failure of those episodes and an event (`troubles.py`).
 """
 
+import time
 from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -18,6 +19,8 @@ from skyscale.envs.environment import TOLERANCE, Stepped, Task, clipped
 from skyscale.envs.feedback import brief_feedback, examples_of, feedback_of
 from skyscale.episodes.prompts import messages_of
 from skyscale.errors import Conflict, EnvironmentFailure, Gone, Invalid, NotFound
+from skyscale.telemetry import traces
+from skyscale.telemetry.traces import Stage
 from skyscale.wire.episodes import Outcome, Purpose, Verdict
 from skyscale.wire.problems import Problem
 from skyscale.wire.turns import Action, GroupOpening, GroupTurn, GroupTurnReply, TurnResult
@@ -103,10 +106,13 @@ class TurnService:
         if body.turn >= run.spec.max_turns:
             raise Invalid(f"turn: episodes of this run have at most {run.spec.max_turns} turns")
         problem = self._library.open(run.spec.problem_set).get(group.problem_id)
+        began_ns = time.time_ns() if traces.recorder is not None else 0
         if run.spec.environment.kind == "code":
             results = await self._judged(run, group, problem, body)
         else:
             results = await self._stepped(run, group, problem, body)
+        if traces.recorder is not None:
+            traces.recorder.record(Stage.JUDGE, group_id, began_ns, programs=len(body.actions), turn=body.turn)
         await self._buffer.judged(
             group_id,
             {

@@ -14,7 +14,7 @@ from skyscale.decoder.models import resolve_model
 from skyscale.errors import Invalid
 from skyscale.sdk.jobs import JobClient
 from skyscale.settings import JobSettings
-from skyscale.telemetry import logs
+from skyscale.telemetry import logs, traces
 from skyscale.trainer.following import follow
 from skyscale.trainer.loop import Trainer
 from skyscale.trainer.step import Learner
@@ -28,6 +28,7 @@ def train_job(settings: JobSettings, *, device: str, threads: int, scratch: Path
     with JobClient.from_settings(settings) as client:
         assignment = client.assignment()
         logs.of_process(run_id=assignment.run_id, job_id=assignment.job_id)
+        traces.start("trainer", run_id=assignment.run_id, job_id=assignment.job_id)
         adopt_settings(assignment.artifact_settings)
         size = assignment.spec.trainer_processes
         prepare_torch(assignment, max(1, threads // size))
@@ -44,7 +45,10 @@ def train_job(settings: JobSettings, *, device: str, threads: int, scratch: Path
                 on_gone=lambda: _exit_at_once(scratch),
                 lora=lora_config(assignment.spec.training),
             )
-            trainer.run()
+            try:
+                trainer.run()
+            finally:
+                traces.stop()
 
 
 def follow_job(settings: JobSettings, *, device: str, threads: int, place: Place) -> None:
@@ -122,5 +126,6 @@ def choose_device(wanted: str, assignment: JobAssignment, rank: int = 0) -> torc
 
 def _exit_at_once(scratch: Path) -> None:
     # Nothing needs saving: the run has ended, and a half-written artifact has no manifest.
+    traces.stop()
     shutil.rmtree(scratch, ignore_errors=True)
     os._exit(0)

@@ -6,12 +6,15 @@ since the next batch is sampled by the weights that the current one makes.
 
 import threading
 import time
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
 
 from skyscale.errors import SkyscaleError
 from skyscale.sdk.jobs import JobClient
+from skyscale.telemetry import traces
+from skyscale.telemetry.traces import Stage
 from skyscale.trainer.control import LEASE_S, Control
 from skyscale.wire.batches import LeasedGroup, LeaseRequest, RolloutWindow, SampleRequest
 from skyscale.wire.jobs import JobAssignment
@@ -82,10 +85,22 @@ class Feed:
     def _lease(self) -> Batch | None:
         while not (self._control.finish.is_set() or self._closed.is_set()):
             asked = time.monotonic()
+            began_ns = time.time_ns() if traces.recorder is not None else 0
             reply = self._client.sample(self._request)
             if reply.lease_id is not None and reply.groups:
                 self._control.hold(reply.lease_id)
+                if traces.recorder is not None:
+                    trace_batch(traces.recorder, Stage.LEASE, reply.groups, reply.lease_id, began_ns)
                 return Batch(reply.lease_id, reply.groups, reply.rollouts)
             # The server holds the call; this bounds the rate should it answer at once instead.
             self._closed.wait(max(0.0, 0.05 - (time.monotonic() - asked)))
         return None
+
+
+def trace_batch(
+    recorder: traces.Recorder, stage: Stage, groups: Sequence[LeasedGroup], lease_id: str, began_ns: int,
+    **attributes: str | int,
+) -> None:  # fmt: skip
+    """The same span in the trace of every group of a batch."""
+    for group in groups:
+        recorder.record(stage, group.group_id, began_ns, key=lease_id, error="", lease_id=lease_id, **attributes)

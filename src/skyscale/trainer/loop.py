@@ -24,10 +24,12 @@ from skyscale.artifacts.store import ArtifactStore
 from skyscale.decoder.lora import LoraConfig
 from skyscale.errors import Conflict, SkyscaleError, Unavailable
 from skyscale.sdk.jobs import JobClient
+from skyscale.telemetry import traces
+from skyscale.telemetry.traces import Stage
 from skyscale.trainer.checkpoint import capture, restore
 from skyscale.trainer.checks import require_known_tokens
 from skyscale.trainer.control import Control
-from skyscale.trainer.feed import Batch, Feed
+from skyscale.trainer.feed import Batch, Feed, trace_batch
 from skyscale.trainer.following import share_state
 from skyscale.trainer.publishing import Candidate, Publisher
 from skyscale.trainer.report import StepReport
@@ -132,9 +134,11 @@ class Trainer:
         version = self._version + 1
         self.control.detail = f"training step {version}"
         require_known_tokens(batch.groups, self.learner.model.config.vocab_size)
-        began = time.monotonic()
+        began, began_ns = time.monotonic(), time.time_ns()
         report = self.learner.train(batch.groups, self._version)
         step_s = time.monotonic() - began
+        if traces.recorder is not None:
+            trace_batch(traces.recorder, Stage.TRAIN, batch.groups, batch.lease_id, began_ns, version=version)
         if not self._settle():
             self._feed.release(batch.lease_id)
             return
@@ -148,10 +152,17 @@ class Trainer:
         self._since_checkpoint += 1
         is_due = self._since_checkpoint >= self._spec.checkpoint_every or version == self._spec.max_steps
         candidate = Candidate(version, self._parent, capture(self.learner), list(self._pending), is_due)
-        self._in_flight = (candidate, self._pool.submit(self._publisher.publish, candidate))
+        self._in_flight = (candidate, self._pool.submit(self._publish, candidate, batch))
         self._version = self._parent = version
         if is_due:
             self._pending, self._since_checkpoint = [], 0
+
+    def _publish(self, candidate: Candidate, batch: Batch) -> None:
+        began_ns = time.time_ns()
+        self._publisher.publish(candidate)
+        if traces.recorder is not None:
+            version = candidate.version
+            trace_batch(traces.recorder, Stage.PUBLISH, batch.groups, batch.lease_id, began_ns, version=version)
 
     def _settle(self) -> bool:
         """Wait for the publication in flight; False if it was refused and training has gone back."""

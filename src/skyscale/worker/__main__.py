@@ -9,7 +9,7 @@ import uvloop
 from skyscale.errors import Gone, SkyscaleError
 from skyscale.sdk.jobs import AsyncJobClient
 from skyscale.settings import JobSettings
-from skyscale.telemetry import logs
+from skyscale.telemetry import logs, traces
 from skyscale.worker.loop import Worker
 
 
@@ -19,12 +19,15 @@ async def work(settings: JobSettings) -> int:
         try:
             assignment = await client.assignment()
             logs.of_process(run_id=assignment.run_id, job_id=assignment.job_id)
+            traces.start("worker", run_id=assignment.run_id, job_id=assignment.job_id)
             return await Worker(client, assignment).run()
         except Gone:
             return 0
         except SkyscaleError as error:
             print(f"{error.detail}\n{error.hint}", file=sys.stderr)  # noqa: T201 - the job's log
             return 1
+        finally:
+            traces.stop()
 
 
 async def _until_told() -> int:

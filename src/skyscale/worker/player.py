@@ -15,6 +15,8 @@ from pydantic import ValidationError
 
 from skyscale.errors import Gone, ProtocolError, SkyscaleError
 from skyscale.sdk.jobs import AsyncJobClient
+from skyscale.telemetry import traces
+from skyscale.telemetry.traces import Stage
 from skyscale.wire.batches import GroupFinish, PlayedEpisode
 from skyscale.wire.episodes import MAX_CODE_CHARS, GroupTicket, Purpose
 from skyscale.wire.runs import EventCreate, RunSpec
@@ -43,20 +45,35 @@ class Player:
 
         `on_sampled` is called once, when the policy server has done its part or failed.
         """
+        began_ns = time.time_ns() if traces.recorder is not None else 0
         try:
             if is_by_turns(ticket):
                 await self._turns.play(ticket, expires_at, on_sampled)
+                self._trace(ticket, began_ns)
                 return
             try:
                 generation = await self._sample(ticket, expires_at)
             finally:
                 on_sampled()
+            self._trace(ticket, began_ns)
             await self._finish(ticket, generation)
         except Gone:
             self._meter.abandoned += 1  # the run or the ticket has ended: nobody misses the group
         except SkyscaleError as error:
             self._meter.abandoned += 1
+            self._trace(ticket, began_ns, error.detail)
             await self._tell_abandoned(ticket, error)
+
+    def _trace(self, ticket: GroupTicket, began_ns: int, error: str = "") -> None:
+        if traces.recorder is not None and began_ns:
+            traces.recorder.record(
+                Stage.ROLLOUT,
+                ticket.group_id,
+                began_ns,
+                error=error,
+                episodes=ticket.group_size,
+                version=ticket.version,
+            )
 
     async def _sample(self, ticket: GroupTicket, expires_at: float) -> Generation:
         is_exact = self._is_synchronous or ticket.purpose is Purpose.EVAL

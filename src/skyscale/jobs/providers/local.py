@@ -161,6 +161,8 @@ def _environment(launch: JobLaunch, folder: Path, mine: Mapping[str, str]) -> di
 def _is_inherited(name: str, role: JobRole) -> bool:
     if name in NEEDED_SECRETS:
         return role is not JobRole.CUSTOM
+    if name.startswith("OTEL_"):
+        return role is not JobRole.CUSTOM  # headers may hold the receiver's key
     if name.startswith("WANDB_"):
         return role is JobRole.LOGGER  # its key included: that is whom it is for
     return (name in INHERITED or name.startswith(INHERITED_PREFIXES)) and SECRET.search(name) is None
