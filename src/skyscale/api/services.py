@@ -229,9 +229,7 @@ def _boxes(settings: Settings, database: Database, hosts: HostService) -> BoxSer
 
 def _money(settings: Settings, database: Database, events: EventLog, metrics: Metrics) -> tuple[MoneyService, Meter]:
     prices = Prices.parse(settings.prices)
-    money = MoneyService(
-        database, prices, sandbox_slots=settings.sandbox_slots, providers=settings.provider_order
-    )
+    money = MoneyService(database, prices, sandbox_slots=settings.sandbox_slots, providers=settings.provider_order)
     return money, Meter(database, events, metrics, prices)
 
 
