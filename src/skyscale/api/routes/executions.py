@@ -36,7 +36,9 @@ async def list_executions(
 async def list_of_function(
     name: Id, parts: Parts, caller: Caller, cursor: Cursor = None, limit: Limit = 50
 ) -> Response:
-    """As the list, with `function`."""
+    """As the list, with `function`; 404 for one that is not deployed."""
+    _refuse_jobs(caller)
+    await parts.functions.registry.get(name)
     return await list_executions(parts, caller, name, cursor, limit)
 
 
@@ -80,10 +82,11 @@ async def work(execution_id: Id, parts: Parts, caller: Caller) -> Response:
 )
 async def result(execution_id: Id, request: Request, parts: Parts, caller: Caller) -> Response:
     """For the execution's own job, and for nobody else. 410 when nobody waits for it any more."""
+    require_job(caller, job_of(execution_id))
+    body = await read_body(request, ExecutionResult)
     if caller.kind != "job":
         raise Forbidden("only the execution's own job says what came of it")
-    require_job(caller, job_of(execution_id))
-    parts.functions.calls.told(execution_id, await read_body(request, ExecutionResult))
+    parts.functions.calls.told(execution_id, body)
     return Response(status_code=204)
 
 
