@@ -525,7 +525,7 @@ export interface paths {
         };
         /**
          * List executions of a function
-         * @description As the list, with `function`.
+         * @description As the list, with `function`; 404 for one that is not deployed.
          */
         get: operations["list_executions_of_function"];
         put?: never;
