@@ -43,15 +43,15 @@ def grpo_loss(
     When `old_logprob_N` equals `logprob_N` the ratio is 1 and the gradient is the policy gradient,
     -weight * A * d logprob.
     """
-    low: float | Tensor = 1.0 - clip_low
-    high: float | Tensor = 1.0 + clip_high
-    if rho_N is not None:
-        # Each bound where it can be in force, so that they cannot cross: the upper one for what is to become likelier.
-        low = torch.where(advantage_N < 0, low / rho_N.clamp(max=1.0), 0.0)
-        high = torch.where(advantage_N < 0, torch.inf, high / rho_N.clamp(min=1.0))
     ratio_N = torch.exp(logprob_N - old_logprob_N)
     free_N = ratio_N * advantage_N
-    clipped_N = torch.clamp(ratio_N, low, high)  # pyright: ignore[reportCallIssue, reportArgumentType] - a mixture works
-    bound_N = clipped_N * advantage_N
+    low, high = 1.0 - clip_low, 1.0 + clip_high
+    if rho_N is None:
+        bound_N = ratio_N.clamp(low, high) * advantage_N
+    else:
+        # Each bound where it can be in force, so that they cannot cross: the upper one for what is to become likelier.
+        low_N = torch.where(advantage_N < 0, low / rho_N.clamp(max=1.0), 0.0)
+        high_N = torch.where(advantage_N < 0, torch.inf, high / rho_N.clamp(min=1.0))
+        bound_N = ratio_N.clamp(low_N, high_N) * advantage_N
     loss_N = -weight_N * torch.minimum(free_N, bound_N)
     return PolicyLoss(loss_N, ratio_N.detach(), (bound_N < free_N).detach())
