@@ -68,7 +68,7 @@ async def test_bad_bodies_are_refused_everywhere(app: FastAPI, client: httpx.Asy
                 )
                 assert_shape(answer, (path, raw[:80]))
         foreign = await client.post(filled(path, "rl-known"), content=b"a=b", headers={"content-type": "text/plain"})
-        assert 400 <= foreign.status_code < 500, path
+        assert 400 <= foreign.status_code < 500 or foreign.json()["code"] == "railway_not_configured", path
         assert_shape(foreign, path)
 
 
@@ -116,7 +116,9 @@ class TestSmallLimit:
                 announced = await client.post(filled(path, "rl-none"), content=b" " * 1001, headers=headers)
                 chunked = await client.post(filled(path, "rl-none"), content=chunks(), headers=headers)
                 for answer in (announced, chunked):
-                    refused_before_reading = {"job_token_needed", "ticket_not_found", "group_not_found"}
+                    refused_before_reading = {
+                        "job_token_needed", "ticket_not_found", "group_not_found", "railway_not_configured",
+                    }  # fmt: skip
                     assert answer.json()["code"] in {"too_large", *refused_before_reading}, (path, answer.text)
                     assert_shape(answer, path)
 

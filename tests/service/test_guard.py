@@ -118,7 +118,7 @@ async def test_reading_without_credentials_is_a_setting(
             answer = await http.get(filled(path, "1" if "version" in path else "x-1"))
             is_public = path in PUBLIC or (path in SCRAPED and reads != "guarded")
             needs_more = answer.status_code == 401 and path.startswith(
-                ("/api/sandboxes", "/api/jobs", "/api/keys", "/api/executions")
+                ("/api/sandboxes", "/api/jobs", "/api/keys", "/api/executions", "/api/services")
             )
             assert (answer.status_code != 401) == (is_open or is_public) or needs_more, f"{path}: {answer.status_code}"
         assert (await http.get("/health")).status_code == 200

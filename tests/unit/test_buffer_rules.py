@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from skyscale.buffer import rules
 from skyscale.buffer.parsing import parse_push
 from skyscale.buffer.rules import Candidate, GroupState
-from skyscale.buffer.verdicts import JudgedRewards
+from skyscale.buffer.verdicts import check, key_of_program
 from skyscale.errors import BadRequest, Invalid
 from skyscale.wire.batches import Trajectory
 from skyscale.wire.episodes import Outcome
@@ -153,14 +153,11 @@ def test_the_payload_kept_of_a_group_is_the_callers_own_bytes_without_broken_epi
 
 
 def test_a_reward_other_than_the_judged_one_is_refused() -> None:
-    judged = JudgedRewards()
     group = parse_push(body()).groups[0].push
-    judged.check(group)
-    judged.remember("grp-1", {"": 1.0})
-    judged.check(group)
-    judged.remember("grp-1", {"": 0.25})
-    with pytest.raises(Invalid, match=r"trajectories\.0\.reward"):
-        judged.check(group)
+    check(group, {key_of_program(""): 1.0})
+    for judged in ({key_of_program(""): 0.25}, {key_of_program("another"): 1.0}):
+        with pytest.raises(Invalid, match=r"trajectories\.0\.reward"):
+            check(group, judged)
 
 
 @given(wanted=NUMBERS, planned=NUMBERS, in_play=NUMBERS, cap=st.integers(1, 9), room=NUMBERS)

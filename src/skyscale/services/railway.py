@@ -38,6 +38,7 @@ class Railway:
         if self._place is None:
             chosen = self._settings.project_id, self._settings.environment_id
             if chosen[0] is None or chosen[1] is None:
+                self._headers()  # without any token that is said first
                 if self._settings.project_token is None:
                     raise Unavailable(
                         "RAILWAY_API_TOKEN alone does not say where to deploy", code="railway_not_configured",

@@ -26,8 +26,8 @@ class Importance(NamedTuple):
 def importance_weight(
     old_logprob_N: Tensor, engine_logprob_N: Tensor, *, cap: float, low: float, high: float
 ) -> Importance:
-    """Weights without gradient; a rho that is not a number is masked."""
+    """Weights without gradient; a rho that is not a number is masked, and what the engine gave no probability for."""
     rho_N = torch.exp(old_logprob_N.detach() - engine_logprob_N)
-    masked_N = ~((rho_N >= low) & (rho_N <= high))
+    masked_N = ~((rho_N >= low) & (rho_N <= high) & torch.isfinite(engine_logprob_N))
     weight_N = torch.where(masked_N, 0.0, rho_N.clamp(max=cap))
     return Importance(weight_N, rho_N, masked_N)
