@@ -13,6 +13,8 @@ import pytest
 from skyscale.errors import SkyscaleError
 from skyscale.sdk.client import Client
 from skyscale.wire.runs import RunStatus, RunView
+from tests.contract.s3_server import BUCKET, s3_server
+from tests.contract.s3_server import environment as s3_environment
 from tests.postgres import PostgresServer, find_binaries, free_port
 
 ENDED = {RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.STOPPED}
@@ -126,16 +128,19 @@ def postgres() -> Generator[PostgresServer]:
 
 @pytest.fixture
 def replicas(tmp_path: Path, postgres: PostgresServer) -> Generator[list[ControlPlane]]:
-    """Two control planes on one PostgreSQL and one data folder; after the test no process of them is alive."""
+    """Two control planes on one PostgreSQL, one bucket and one data folder; after the test no process is alive."""
     ports = [free_port() for _ in range(2)]
-    environment = {
-        "DATABASE_URL": postgres.url(postgres.create_database()),
-        "SKYSCALE_JOB_URL": ",".join(f"http://127.0.0.1:{port}" for port in ports),
-    }
-    planes = [ControlPlane(tmp_path, port=port, environment=environment) for port in ports]
-    for plane in planes:
-        plane.start()
-    yield planes
-    for plane in planes:
-        plane.stop()
-    wait_for(lambda: not planes[0].everything(), 15, "all job processes to end")
+    with s3_server() as s3:
+        environment = {
+            "DATABASE_URL": postgres.url(postgres.create_database()),
+            "SKYSCALE_JOB_URL": ",".join(f"http://127.0.0.1:{port}" for port in ports),
+            "S3_BUCKET": BUCKET,
+            **s3_environment(s3),
+        }
+        planes = [ControlPlane(tmp_path, port=port, environment=environment) for port in ports]
+        for plane in planes:
+            plane.start()
+        yield planes
+        for plane in planes:
+            plane.stop()
+        wait_for(lambda: not planes[0].everything(), 15, "all job processes to end")

@@ -1,4 +1,4 @@
-"""Two control planes on one PostgreSQL: one of them is killed in the middle of a run, which completes."""
+"""Two control planes on one PostgreSQL and one S3 bucket: one is killed in the middle of a run, which completes."""
 
 import subprocess
 
@@ -38,6 +38,7 @@ def test_a_run_completes_though_one_of_two_control_planes_is_killed_in_the_middl
     view = other.wait_for_end(run_id, 150)
     assert view.status == RunStatus.COMPLETED, other.story(run_id)
     assert view.policy_version == view.serving_version == STEPS
+    assert view.checkpoint is not None and view.checkpoint.startswith("s3://"), view.checkpoint
     assert {process.attempt for process in view.processes} == {1}, "its jobs went on"
     assert len(jobs) == 4
     versions = query(postgres, first, f"select version from policies where run_id = '{run_id}' order by version")
