@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable, Generator, Iterable
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 import boto3
@@ -64,7 +64,8 @@ def s3_server() -> Generator[S3Server]:
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
-        client(app).create_bucket(Bucket=BUCKET)
+        with closing(client(app)) as operator:
+            operator.create_bucket(Bucket=BUCKET)
         yield app
     finally:
         server.shutdown()

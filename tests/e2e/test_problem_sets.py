@@ -81,4 +81,4 @@ def test_uploads_that_are_too_large_or_break_off_leave_nothing(control_plane: Co
     (tmp_path / "bad.jsonl").write_text('{"id": "a"}\n')
     with pytest.raises(Invalid, match="line 1: prompt"):
         control_plane.client.upload_problem_set(tmp_path / "bad.jsonl", ProblemSetUpload(name="x"))
-    assert not any(uploads.glob("*"))
+    assert not any(uploads.glob("*/*")), "only the folder of this control plane itself is left"
