@@ -143,6 +143,12 @@ class RunCreate(Request):
             raise ValueError("mode 'evaluate' needs problems: set evaluation.num_problems above 0")
         return self
 
+    @model_validator(mode="after")
+    def _parts_have_processes(self) -> "RunCreate":
+        if self.training.sharding == "full" and self.trainer_processes < 2:
+            raise ValueError("training.sharding 'full' divides a model between processes: set trainer_processes above 1")
+        return self
+
     @field_validator("environment", mode="before")
     @classmethod
     def _is_code_unless_it_says_otherwise(cls, value: object) -> object:
