@@ -100,7 +100,9 @@ def overwrite(learner: Learner, tensors: Iterable[tuple[str, Tensor]], num_steps
             missing.remove(rest)
         elif kind == "optimizer":
             key, name = rest.split("/", 1)
-            by_name.setdefault(name, {})[key] = part(tensor, learner.weights[name]) if tensor.dim() else tensor
+            like = learner.weights[name] if tensor.dim() else tensor
+            # The optimizer keeps what it is given: a copy, lest it steps on the snapshot, or holds the whole of a part.
+            by_name.setdefault(name, {})[key] = part(tensor, like).clone()
         elif path == "random/cpu":
             torch.set_rng_state(tensor)
         elif learner.device.type == "cuda":

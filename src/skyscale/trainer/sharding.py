@@ -5,15 +5,13 @@
   is multiplied outside of `forward`; after every change to the weights they are dropped too (`Learner.weights_changed`).
 - Collectives sit in every layer, so all processes make the same number of passes: who has fewer rows computes `blank`s.
 - The shard is the fp32 master: gathered in the compute type, its gradient summed (denominators are global) in fp32.
+- torch's part of this is imported where it is needed: it costs every other trainer's start almost a second of CPU.
 """
 
 from pathlib import Path
 
 import torch
-from torch import Tensor
-from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
-from torch.distributed.tensor import DTensor, distribute_tensor
+from torch import Tensor, nn
 
 from skyscale.decoder.checkpoint import each_weight
 from skyscale.decoder.config import DecoderConfig
@@ -26,6 +24,9 @@ def shard(model: Decoder, size: int, device: torch.device, compute_dtype: torch.
 
     It computes in `compute_dtype` (None: as the weights are). On the meta device nothing is held until `to_empty`.
     """
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
+
     mesh = init_device_mesh(device.type, (size,))
     policy = MixedPrecisionPolicy(param_dtype=compute_dtype, reduce_dtype=torch.float32)
     for module in (*model.blocks, model):
@@ -55,18 +56,37 @@ def load_sharded(
     return model
 
 
+def drop_gathered(model: Decoder) -> None:
+    """Have the root gathered again by the next pass, since the weights have changed."""
+    from torch.distributed.fsdp import FSDPModule
+
+    assert isinstance(model, FSDPModule)
+    model.reshard()
+
+
+def is_part(tensor: Tensor) -> bool:
+    """Whether this is one process's part of a tensor."""
+    return type(tensor) not in (Tensor, nn.Parameter)
+
+
 def whole(tensor: Tensor) -> Tensor:
     """All of a tensor: gathered from all processes, which must all call this, or the tensor itself if it is whole."""
-    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+    if not is_part(tensor):
+        return tensor
+    from torch.distributed.tensor import DTensor
+
+    assert isinstance(tensor, DTensor)
+    return tensor.full_tensor()
 
 
 def part(tensor: Tensor, like: Tensor) -> Tensor:
-    """This process's part of a whole `tensor`, divided as `like` is; needs no other process."""
-    if not isinstance(like, DTensor):
+    """This process's part of a whole `tensor`, divided as `like` is, perhaps a view; needs no other process."""
+    if not is_part(like):
         return tensor
-    moved = tensor.to(like.device)
-    # A copy: a shard that is a view would keep the whole tensor in memory.
-    return distribute_tensor(moved, like.device_mesh, like.placements, src_data_rank=None).clone()
+    from torch.distributed.tensor import DTensor, distribute_tensor
+
+    assert isinstance(like, DTensor)
+    return distribute_tensor(tensor.to(like.device), like.device_mesh, like.placements, src_data_rank=None)
 
 
 def blank(device: torch.device) -> MicroBatch:

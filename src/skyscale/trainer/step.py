@@ -17,7 +17,6 @@ from math import isfinite
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.fsdp import FSDPModule
 
 from skyscale.decoder.model import Decoder
 from skyscale.trainer.episodes import lesson
@@ -29,7 +28,7 @@ from skyscale.trainer.optimizer import learning_rate, make_optimizer
 from skyscale.trainer.packing import MicroBatch, micro_batches, pack
 from skyscale.trainer.precision import Masters, trainable
 from skyscale.trainer.report import Minibatch, StepReport, count, step_report
-from skyscale.trainer.sharding import blank, whole
+from skyscale.trainer.sharding import blank, drop_gathered, is_part, whole
 from skyscale.trainer.team import Order, Team
 from skyscale.wire.algorithms import Algorithm
 from skyscale.wire.batches import LeasedGroup
@@ -60,6 +59,8 @@ class Learner:
     weights: dict[str, nn.Parameter] = field(init=False)
     """What is trained, by name, in fp32: the model's own parameters (or its parts of them), or their masters."""
     optimizer: torch.optim.AdamW = field(init=False)
+    is_sharded: bool = field(init=False)
+    """Whether each of the team's processes has a part of each weight (see `sharding`)."""
     _masters: Masters | None = field(init=False)
 
     def __post_init__(self) -> None:
@@ -69,6 +70,7 @@ class Learner:
         if self.algorithm.kl_coefficient > 0 and self.reference is None:
             raise ValueError("a KL term needs the reference model")
         # A shard is a master already, and is gathered in the compute type.
+        self.is_sharded = is_part(self.model.embedding)
         self._masters = None
         if self.compute_dtype is not None and not self.is_sharded:
             self._masters = Masters(self.model, self.compute_dtype)
@@ -79,14 +81,8 @@ class Learner:
         """Bring the model in line with `weights`, after every change to them."""
         if self._masters is not None:
             self._masters.push()
-        elif isinstance(self.model, FSDPModule):
-            # What a pass without a backward pass has gathered is old now.
-            self.model.reshard()
-
-    @property
-    def is_sharded(self) -> bool:
-        """Whether the team's processes have a part of each weight each (see `sharding`)."""
-        return isinstance(self.model, FSDPModule)
+        elif self.is_sharded:
+            drop_gathered(self.model)
 
     @property
     def device(self) -> torch.device:

@@ -1,4 +1,4 @@
-"""A follower as a process of its own: `follower.py MODEL_FOLDER PLACE KIND [sharded]`, for tests of teams."""
+"""A follower as a process of its own: `follower.py MODEL_FOLDER PLACE KINDS [sharded|loads]`, for tests of teams."""
 
 import sys
 from pathlib import Path
@@ -44,4 +44,5 @@ if __name__ == "__main__":
         if "loads" in sys.argv:
             ones = torch.ones(1, 1, dtype=torch.int64)
             load_sharded(Path(sys.argv[1]), 2, torch.device("cpu"), dtype=torch.float32)(ones, ones)
-        follow(lambda: learner(Path(sys.argv[1]), sys.argv[3], joined, is_sharded="sharded" in sys.argv))
+        kinds = iter(sys.argv[3].split(","))
+        follow(lambda: learner(Path(sys.argv[1]), next(kinds), joined, is_sharded="sharded" in sys.argv))
