@@ -36,7 +36,7 @@ from skyscale.wire.batches import LeasedGroup
 MICRO_BATCH_TOKENS = {"cpu": 1024, "cuda": 16384}
 """Input tokens per micro-batch: on a CPU what stays in its caches, on a GPU what fills it."""
 MAX_ROW_TOKENS = 8192
-"""A larger prefix tree is cut, since its attention mask grows with the square."""
+"""A larger prefix tree is cut, since its attention mask grows with the square. Sharded micro-batches hold no more."""
 
 
 @dataclass(slots=True)
@@ -117,7 +117,10 @@ class Learner:
         lessons = [lesson(group, self.algorithm, self.max_new_tokens) for group in groups]
         ours = lessons if self.team is None else lessons[self.team.rank :: self.team.size]
         rows = [row for each in ours for row in pack(each, MAX_ROW_TOKENS)]
-        batches = micro_batches(rows, max_tokens=MICRO_BATCH_TOKENS[self.device.type], device=self.device)
+        limit = MICRO_BATCH_TOKENS[self.device.type]
+        batches = micro_batches(
+            rows, max_tokens=min(limit, MAX_ROW_TOKENS) if self.is_sharded else limit, device=self.device
+        )
         num_computed = sum(batch.ids_BT.numel() for batch in batches)
         if self.team is not None and self.is_sharded:
             batches += [blank(self.device)] * (self.team.most(len(batches)) - len(batches))
