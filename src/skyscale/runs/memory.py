@@ -110,9 +110,7 @@ class Estimate:
         return ", ".join(f"{each.name.replace('_', ' ')} {getattr(self, each.name) / GIB:.1f}" for each in fields(self))
 
 
-def estimate(
-    shape: Shape, training: Training, *, has_reference: bool, row_tokens: int, processes: int = 1
-) -> Estimate:
+def estimate(shape: Shape, training: Training, *, has_reference: bool, row_tokens: int, processes: int = 1) -> Estimate:
     """Of one of the trainer's `processes`, each on a GPU; `row_tokens` is the longest packed row, with its prompt."""
     is_lora, is_sharded = training.method == "lora", training.sharding == "full" and processes > 1
     pairs = [sum(shape.matrices[name]) for name in training.targets]

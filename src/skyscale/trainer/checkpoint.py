@@ -72,7 +72,7 @@ def capture(learner: Learner) -> Snapshot:
 
 
 def whole_tensors(learner: Learner) -> Iterator[tuple[str, Tensor]]:
-    """Weights and optimizer state by their names in a snapshot, one gathered at a time: all processes iterate together."""
+    """Weights and optimizer state by their names in a snapshot, gathered one by one: all processes iterate together."""
     for name, parameter in learner.weights.items():
         yield f"model/{name}", whole(parameter.detach())
         for key, value in learner.optimizer.state[parameter].items():

@@ -2,7 +2,7 @@
 
 - A block is whole only while it computes: gathered before its forward and its backward pass, then dropped. The root's
   parameters (embedding, head, last norm) stay whole from a forward pass to the end of its backward pass, since the head
-  is multiplied outside of `forward`; after every change to the weights they are dropped too (`Learner.weights_changed`).
+  is multiplied outside of `forward`; after every change to the weights they are dropped too (`drop_gathered`).
 - Collectives sit in every layer, so all processes make the same number of passes: who has fewer rows computes `blank`s.
 - The shard is the fp32 master: gathered in the compute type, its gradient summed (denominators are global) in fp32.
 - torch's part of this is imported where it is needed: it costs every other trainer's start almost a second of CPU.
@@ -27,6 +27,9 @@ def shard(model: Decoder, size: int, device: torch.device, compute_dtype: torch.
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 
+    if device.type == "cuda":
+        # FSDP takes the current device, whatever it is told.
+        torch.cuda.set_device(device)
     mesh = init_device_mesh(device.type, (size,))
     policy = MixedPrecisionPolicy(param_dtype=compute_dtype, reduce_dtype=torch.float32)
     for module in (*model.blocks, model):

@@ -146,7 +146,7 @@ class RunCreate(Request):
     @model_validator(mode="after")
     def _parts_have_processes(self) -> "RunCreate":
         if self.training.sharding == "full" and self.trainer_processes < 2:
-            raise ValueError("training.sharding 'full' divides a model between processes: set trainer_processes above 1")
+            raise ValueError("training.sharding 'full' needs several processes: set trainer_processes to 2 or more")
         return self
 
     @field_validator("environment", mode="before")

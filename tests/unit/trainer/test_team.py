@@ -32,7 +32,8 @@ ROOT = Path(__file__).parents[3]
 def team_of_two(folder: Path, kind: str, *more: str) -> Generator[tuple[Team, subprocess.Popen[bytes]]]:
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     store = dist.TCPStore("127.0.0.1", 0, 2, is_master=True, wait_for_workers=False, timeout=timedelta(seconds=60))
-    command = [sys.executable, "-m", "tests.unit.trainer.follower", str(folder), str(Place(1, 2, store.port)), kind, *more]
+    command = [sys.executable, "-m", "tests.unit.trainer.follower", str(folder), str(Place(1, 2, store.port))]
+    command += [kind, *more]
     path = os.pathsep.join([str(ROOT / "src"), str(ROOT)])
     process = subprocess.Popen(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": path})
     try:
