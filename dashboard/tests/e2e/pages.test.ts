@@ -106,6 +106,16 @@ test("what the model wrote can be read, with every token", async () => {
   await shoot(page, "rollouts");
 });
 
+test("the policy server of a live run is measured by a click", async () => {
+  await page.goto("/benchmarks");
+  const card = page.getByRole("region", { name: "Policy server" });
+  await card.getByLabel("Live run").selectOption(runId);
+  await card.getByRole("button", { name: "Measure" }).click();
+  await card.getByText("Median of 3 tries").or(card.getByRole("alert")).first().waitFor(SLOW);
+  expect(await card.getByRole("alert").allInnerTexts()).toEqual([]);
+  expect(await card.getByText(/[\d.,]+ tokens\/s/).textContent()).toMatch(/[1-9]/);
+});
+
 test("a run is stopped after a question", async () => {
   await page.goto(`/run?id=${runId}`);
   await page.getByRole("button", { name: "Stop", exact: true }).click();
