@@ -11,15 +11,15 @@ const TONES: Record<Tone, { text: string; dot: string }> = {
   quiet: { text: "bg-sunken text-muted", dot: "bg-line-strong" },
 };
 
-/** The tone of every state of runs, jobs, sandboxes and tests. */
+/** The tone of every state of runs, jobs, sandboxes, functions, services and tests. */
 const TONE_OF: Record<string, Tone> = {
   running: "good", ready: "good", passed: "good", succeeded: "good", ok: "good",
-  starting: "accent", queued: "accent", busy: "accent", completed: "accent",
+  starting: "accent", deploying: "accent", created: "accent", queued: "accent", busy: "accent", completed: "accent",
   stopping: "warn", lost: "warn", timeout: "warn", degraded: "warn", waiting: "warn",
-  failed: "bad", unreachable: "bad", error: "bad",
+  failed: "bad", crashed: "bad", memory: "bad", unreachable: "bad", error: "bad",
 };
 
-const MOVING = new Set(["running", "starting", "stopping", "busy"]);
+const MOVING = new Set(["running", "starting", "deploying", "stopping", "busy"]);
 
 /** A state as a word with a colour; never by colour alone. */
 export function Status({ status, label }: { status: string; label?: string }) {
