@@ -1,6 +1,6 @@
 "use client";
 
-import { useEffect, useRef, useState } from "react";
+import { startTransition, useEffect, useRef, useState } from "react";
 import { readJson } from "@/client/api";
 import { useConnection } from "@/live/LiveProvider";
 import type { MetricsColumns } from "@/live/topics";
@@ -38,7 +38,8 @@ export function useHistories(runs: readonly Followed[]): Histories {
     const grew = () => {
       timer ??= setTimeout(() => {
         timer = null;
-        setVersion((count) => count + 1);
+        // News waits for a hand, not the other way round.
+        startTransition(() => setVersion((count) => count + 1));
       }, SHOW_EVERY_MS);
     };
     const stops = key.split(",").filter(Boolean).map((entry) => {

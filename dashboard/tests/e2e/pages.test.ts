@@ -42,10 +42,10 @@ test("whoever has the first account sees that nothing has been trained yet", asy
 test("a value that the server refuses is explained beside its field, before anything starts", async () => {
   await page.keyboard.press("n");
   const dialog = page.getByRole("dialog", { name: "Start a run" });
-  await dialog.getByLabel("Num workers").fill("0");
+  await dialog.getByLabel("Rollout workers").fill("0");
   await dialog.getByText("Input should be greater than or equal to 1").waitFor();
   expect(await dialog.getByRole("button", { name: "Start the run" }).isDisabled()).toBe(true);
-  await dialog.getByLabel("Num workers").fill("");
+  await dialog.getByLabel("Rollout workers").fill("");
   await dialog.getByText("Checked by a dry run: ready").waitFor();
   await dialog.getByTestId("price").getByText(/^(Costs|Nobody knows)/).waitFor();
   await shoot(page, "start-a-run");
