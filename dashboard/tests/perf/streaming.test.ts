@@ -41,7 +41,7 @@ test("four runs stream, and the page is used meanwhile", async () => {
   await page.goto(`/?compare=${ids.join(",")}`);
   await expect.poll(() => streaming(ids), { timeout: 300_000, interval: 1_000 }).toBe(NUM_RUNS);
   const before = await points();
-  const delays = await used(MEASURED_MS);
+  const { delays, slowest } = await used(MEASURED_MS);
   const arrived = (await points()) - before;
   await stopAll(ids);
   const [first] = ids;
@@ -51,6 +51,7 @@ test("four runs stream, and the page is used meanwhile", async () => {
     interaction_p50_ms: percentile(delays, 0.5),
     interaction_max_ms: Math.max(...delays),
     interactions: delays.length,
+    slowest,
     runs_streaming: NUM_RUNS,
     points_arrived_meanwhile: arrived,
     chart_update_ms: longest.update,
@@ -64,11 +65,15 @@ test("four runs stream, and the page is used meanwhile", async () => {
 
 /** In the page, before its own scripts: the longest event of each interaction, as Chrome's own "interaction to next paint". */
 function watchInteractions(floor: number): void {
-  const worst = new Map<number, number>();
+  const worst = new Map<number, { ms: number; what: string }>();
   const seen = (list: PerformanceObserverEntryList) => {
     for (const entry of list.getEntries() as PerformanceEventTiming[]) {
       const { interactionId = 0 } = entry as unknown as { interactionId?: number };
-      if (interactionId > 0) worst.set(interactionId, Math.max(worst.get(interactionId) ?? 0, entry.duration));
+      if (interactionId > 0 && entry.duration > (worst.get(interactionId)?.ms ?? 0)) {
+        const { processingStart, processingEnd, startTime, duration, name, target } = entry;
+        const parts = [processingStart - startTime, processingEnd - processingStart, startTime + duration - processingEnd].map(Math.round);
+        worst.set(interactionId, { ms: duration, what: `${name} ${(target as HTMLElement | null)?.ariaLabel ?? target?.textContent?.slice(0, 20) ?? ""}: waited ${parts[0]}, handled ${parts[1]}, painted ${parts[2]}` });
+      }
     }
   };
   new PerformanceObserver(seen).observe({ type: "event", durationThreshold: floor, buffered: true } as PerformanceObserverInit);
@@ -76,12 +81,12 @@ function watchInteractions(floor: number): void {
 }
 
 interface Watched {
-  slowInteractions: () => number[];
+  slowInteractions: () => { ms: number; what: string }[];
   forgetInteractions: () => void;
 }
 
-/** Do what an operator does for so long, and give the delay of each interaction. */
-async function used(durationMs: number): Promise<number[]> {
+/** Do what an operator does for so long, and give the delay of each interaction, with where the longest went. */
+async function used(durationMs: number): Promise<{ delays: number[]; slowest: string[] }> {
   await page.evaluate(() => (window as unknown as Watched).forgetInteractions());
   const count = () => page.evaluate(() => (performance as unknown as { interactionCount: number }).interactionCount);
   const [from, until] = [await count(), Date.now() + durationMs];
@@ -106,7 +111,8 @@ async function used(durationMs: number): Promise<number[]> {
   await page.waitForTimeout(1_000);
   const slow = await page.evaluate(() => (window as unknown as Watched).slowInteractions());
   const total = (await count()) - from;
-  return [...slow, ...Array<number>(Math.max(0, total - slow.length)).fill(FLOOR_MS)];
+  const slowest = [...slow].sort((a, b) => b.ms - a.ms).slice(0, 6).map(({ ms, what }) => `${ms} ms: ${what}`);
+  return { delays: [...slow.map(({ ms }) => ms), ...Array<number>(Math.max(0, total - slow.length)).fill(FLOOR_MS)], slowest };
 }
 
 async function longHistories(runId: string): Promise<{ update: number }> {
