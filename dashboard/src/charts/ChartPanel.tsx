@@ -54,7 +54,7 @@ const Panel = memo(
       // eslint-disable-next-line react-hooks/exhaustive-deps
     }, [kind, runs, histories, version, view, range, isNear]);
     const count = prepared.series.length;
-    const look = useMemo(() => lookOf(count, colors, view, highlighted), [count, colors, view, highlighted]);
+    const look = useMemo(() => lookOf(count, colors, view), [count, colors, view]);
     const isEmpty = prepared.series.every(({ last }) => last === null);
     return (
       <section ref={place} className="panel flex min-w-0 flex-col" aria-label={kind.title} data-chart={kind.id} data-points={prepared.numPoints}>
@@ -69,7 +69,7 @@ const Panel = memo(
             {isReading ? "Reading …" : isNear ? "Not reported yet" : ""}
           </p>
         ) : (
-          <LineChart prepared={prepared} look={look} height={height} label={`${kind.title}: ${kind.about}. ${describe(prepared)}`} onCursor={setCursor} onZoom={onZoom} />
+          <LineChart prepared={prepared} look={look} highlighted={highlighted} height={height} label={`${kind.title}: ${kind.about}. ${describe(prepared)}`} onCursor={setCursor} onZoom={onZoom} />
         )}
         <footer className="flex justify-between gap-2 px-3 pb-2 text-2xs text-faint">
           <span className="truncate" title={kind.about}>
@@ -83,9 +83,9 @@ const Panel = memo(
   (_, next) => !next.isNear,
 );
 
-function lookOf(count: number, colors: ChartColors, { isLog, smoothing, axis }: ViewSettings, highlighted: number | null): Look {
+function lookOf(count: number, colors: ChartColors, { isLog, smoothing, axis }: ViewSettings): Look {
   const colorOf = Array.from({ length: count }, (_, i) => i % NUM_COLORS);
-  return { colors, colorOf, isLog, isSmoothed: smoothing.amount > 0, xUnit: axis === "step" ? "step" : "h", highlighted };
+  return { colors, colorOf, isLog, isSmoothed: smoothing.amount > 0, xUnit: axis === "step" ? "step" : "h" };
 }
 
 function seriesOf(kind: ChartKind, runs: readonly string[], histories: ReadonlyMap<string, History>, view: ViewSettings): Series[] {

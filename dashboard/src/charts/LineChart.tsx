@@ -9,12 +9,13 @@ import type { Look } from "./uplotOptions";
 interface Props extends Handlers {
   prepared: Prepared;
   look: Look;
+  highlighted: number | null;
   height: number;
   label: string;
 }
 
 /** Draws what was prepared and decides nothing. Dragging zooms, a double click shows everything again. */
-export function LineChart({ prepared, look, height, label, onCursor, onZoom }: Props) {
+export function LineChart({ prepared, look, highlighted, height, label, onCursor, onZoom }: Props) {
   const root = useRef<HTMLDivElement>(null);
   const drawing = useRef<Drawing | null>(null);
   const handlers = useRef({ onCursor, onZoom });
@@ -28,5 +29,6 @@ export function LineChart({ prepared, look, height, label, onCursor, onZoom }: P
     return () => made.end();
   }, [height]);
   useEffect(() => drawing.current?.show(prepared, look), [prepared, look, height]);
+  useEffect(() => drawing.current?.highlight(highlighted), [highlighted, height]);
   return <div ref={root} role="img" aria-label={label} style={{ height }} className="w-full" onDoubleClick={() => onZoom(null)} />;
 }

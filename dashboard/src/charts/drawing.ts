@@ -13,6 +13,9 @@ export interface Handlers {
 export class Drawing {
   private chart: uPlot | null = null;
   private look = "";
+  private highlighted: number | null = null;
+  private newest: { prepared: Prepared; look: Look } | null = null;
+  private drawn: Prepared | null = null;
   private readonly resized: ResizeObserver;
 
   constructor(
@@ -25,7 +28,14 @@ export class Drawing {
   }
 
   show(prepared: Prepared, look: Look): void {
-    drawSoon(this, () => this.draw(prepared, look));
+    this.newest = { prepared, look };
+    drawSoon(this, () => this.draw());
+  }
+
+  /** Bring one series to the front, or none. */
+  highlight(index: number | null): void {
+    this.highlighted = index;
+    drawSoon(this, () => this.draw());
   }
 
   end(): void {
@@ -35,14 +45,18 @@ export class Drawing {
     this.chart = null;
   }
 
-  private draw(prepared: Prepared, look: Look): void {
+  private draw(): void {
+    if (!this.newest) return;
+    const { prepared, look } = this.newest;
     performance.mark("chart-set");
-    const columns = columnsOf(prepared, look.isLog);
     const wanted = JSON.stringify([prepared.series.length, look]);
+    if (this.chart && prepared === this.drawn && wanted === this.look) return this.chart.redraw(false);
+    const columns = columnsOf(prepared, look.isLog);
+    this.drawn = prepared;
     if (this.chart && wanted === this.look) return this.chart.setData(columns);
     this.chart?.destroy();
     this.look = wanted;
-    const options = optionsOf(prepared.series.length, look, { width: this.host.clientWidth, height: this.height });
+    const options = optionsOf(prepared.series.length, look, () => this.highlighted, { width: this.host.clientWidth, height: this.height });
     this.chart = new uPlot({ ...options, hooks: this.hooks() }, columns, this.host);
   }
 

@@ -23,10 +23,17 @@ function ask(): void {
 
 function drawOne(): void {
   isAsked = false;
+  if (isHandWaiting()) return ask();
   const [next] = waiting;
   if (!next) return;
   const [owner, draw] = next;
   waiting.delete(owner);
   if (waiting.size > 0) ask();
   draw();
+}
+
+/** Whether a key or a click waits for this thread, where the browser tells. */
+function isHandWaiting(): boolean {
+  const { scheduling } = navigator as Navigator & { scheduling?: { isInputPending?: () => boolean } };
+  return scheduling?.isInputPending?.() ?? false;
 }

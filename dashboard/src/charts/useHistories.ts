@@ -13,12 +13,12 @@ export interface Followed {
   hasReports: boolean;
 }
 
-const SHOW_EVERY_MS = 250;
+const SHOW_EVERY_MS = 500;
 const PAGE = 10_000;
 
 export interface Histories {
   histories: ReadonlyMap<string, History>;
-  /** Changes at most four times a second, when any of them grew. */
+  /** Changes at most twice a second, when any of them grew. */
   version: number;
   /** The whole history of some ended run is still on its way. */
   isReading: boolean;

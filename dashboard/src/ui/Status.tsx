@@ -19,6 +19,7 @@ const TONE_OF: Record<string, Tone> = {
   failed: "bad", crashed: "bad", memory: "bad", unreachable: "bad", error: "bad",
 };
 
+/** Marked by a halo and not by motion: a pulse has the browser draw the page sixty times a second. */
 const MOVING = new Set(["running", "starting", "deploying", "stopping", "busy"]);
 
 /** A state as a word with a colour; never by colour alone. */
@@ -26,7 +27,7 @@ export function Status({ status, label }: { status: string; label?: string }) {
   const tone = TONES[TONE_OF[status] ?? "quiet"];
   return (
     <span className={clsx("inline-flex h-5 items-center gap-1.5 rounded-full px-2 text-xs font-medium whitespace-nowrap", tone.text)}>
-      <span className={clsx("size-1.5 rounded-full", tone.dot, MOVING.has(status) && "animate-[pulse-dot_1.6s_ease-in-out_infinite]")} />
+      <span className={clsx("size-1.5 rounded-full", tone.dot, MOVING.has(status) && "ring-3 ring-current/25")} />
       {label ?? words(status)}
     </span>
   );

@@ -107,7 +107,7 @@ describe("container services", () => {
     const dialog = page.getByRole("dialog", { name: "Deploy a service" });
     await dialog.getByLabel("Name").fill("Adder!");
     await dialog.getByRole("button", { name: "Deploy", exact: true }).click();
-    await dialog.getByRole("alert").getByText(/name/).first().waitFor();
+    expect(await dialog.getByLabel("Name").evaluate((field) => (field as HTMLInputElement).validity.patternMismatch)).toBe(true);
     await dialog.getByLabel("Name").fill("adder");
     await dialog.getByLabel("FUNCTION").fill("{'sum': sum(event['numbers'])}");
     await shoot(page, "deploy-a-service");
@@ -123,6 +123,21 @@ describe("container services", () => {
     await page.getByRole("button", { name: "Read again" }).click();
     await page.getByRole("log", { name: "Log of adder" }).getByText(/POST/).first().waitFor();
     await expectGoodLooks(page, "services", "/faas?tab=services");
+  });
+
+  test("a name that is taken is refused, and said", async () => {
+    await page.getByRole("button", { name: "Deploy a service" }).click();
+    const dialog = page.getByRole("dialog", { name: "Deploy a service" });
+    await dialog.getByLabel("Name").fill("adder");
+    await dialog.getByLabel("What").selectOption({ label: "An image of my own" });
+    await dialog.getByLabel("Image").fill("nginx:1");
+    await dialog.getByLabel("Environment").fill("no equals sign");
+    await dialog.getByRole("button", { name: "Deploy", exact: true }).click();
+    await dialog.getByRole("alert").getByText("“no equals sign” is no NAME=value.").waitFor();
+    await dialog.getByLabel("Environment").fill("A=1");
+    await dialog.getByRole("button", { name: "Deploy", exact: true }).click();
+    await dialog.getByRole("alert").getByText(/409/).waitFor();
+    await page.keyboard.press("Escape");
   });
 
   test("it is stopped and deleted after a question each", async () => {

@@ -7,6 +7,11 @@ export type Offer = Schemas["GpuOffer"];
 export type Provider = Schemas["ProviderState"];
 export type Inventory = Pick<Schemas["GpuInventory"], "offers" | "providers">;
 
+/** Those that a job of one's own can be sent to. One that is set up and lacks what runs need beside it tells its offers. */
+export function usable({ offers, providers }: Inventory): Set<string> {
+  return new Set([...providers.filter(({ is_ready }) => is_ready), ...offers.map(({ provider }) => ({ name: provider }))].map(({ name }) => name));
+}
+
 /** Ready ones first, then by the order in which `auto` asks them, then by name. */
 export function ordered(providers: readonly Provider[]): Provider[] {
   const rank = ({ is_ready, order }: Provider) => (is_ready ? 0 : 1e6) + (order ?? 1e3);

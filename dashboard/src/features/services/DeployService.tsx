@@ -22,9 +22,12 @@ interface Props {
 /** A template with its variables, or an image of one's own. */
 export function DeployService({ templates, initial, onClose, onDone }: Props) {
   const [typed, setTyped] = useState<Typed>({ ...NOTHING, template: initial });
-  const change = (part: Partial<Typed>) => setTyped({ ...typed, ...part });
   const template = templates.find(({ name }) => name === typed.template);
   const send = useMutation({ mutationFn: async () => deploy(bodyOfTyped(typed)), onSuccess: () => onDone(typed.name) });
+  const change = (part: Partial<Typed>) => {
+    send.reset();
+    setTyped({ ...typed, ...part });
+  };
   return (
     <Dialog title="Deploy a service" isOpen onClose={onClose} width={680}>
       <form
@@ -35,10 +38,10 @@ export function DeployService({ templates, initial, onClose, onDone }: Props) {
       >
         <div className="grid gap-x-4 gap-y-3 p-4 sm:grid-cols-2">
           <p className="text-muted sm:col-span-2">A container with an address of its own at Railway, which bills it until it is stopped or deleted.</p>
-          <Field label="Name" hint="Lower case letters, digits and dashes.">
-            {(control) => <input {...control} required className={`${INPUT} font-mono`} value={typed.name} autoComplete="off" onChange={(event) => change({ name: event.target.value })} />}
+          <Field label="Name" hint="2 to 24 lower case letters, digits and dashes.">
+            {(control) => <input {...control} required pattern="[a-z][a-z0-9\-]{0,22}[a-z0-9]" title="2 to 24 lower case letters, digits and dashes, a letter first" className={`${INPUT} font-mono`} value={typed.name} autoComplete="off" onChange={(event) => change({ name: event.target.value })} />}
           </Field>
-          <Field label="What" hint={template?.description ?? "Anything that listens for HTTP."}>
+          <Field label="What" hint={template?.description.replaceAll("`", "") ?? "Anything that listens for HTTP."}>
             {(control) => (
               <select {...control} className={INPUT} value={typed.template} onChange={(event) => change({ template: event.target.value, variables: {} })}>
                 {templates.map(({ name, title }) => (

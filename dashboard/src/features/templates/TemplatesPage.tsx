@@ -44,7 +44,7 @@ function Services() {
 
 function ServiceCard({ template: { name, title, description, variables }, isConfigured }: { template: ServiceTemplate; isConfigured: boolean }) {
   const needs = isConfigured ? "Nothing more: Railway is set up, and bills it" : "A Railway token on the control plane (RAILWAY_TOKEN)";
-  return <Card title={title} about={description.charAt(0).toUpperCase() + description.slice(1)} needs={needs} entries={variables} href={`/faas?tab=services&deploy=${encodeURIComponent(name)}`} command={`skyscale services deploy NAME --template ${name}`} />;
+  return <Card title={title} about={(description.charAt(0).toUpperCase() + description.slice(1)).replaceAll("`", "")} needs={needs} entries={variables} href={`/faas?tab=services&deploy=${encodeURIComponent(name)}`} command={`skyscale services deploy NAME --template ${name}`} />;
 }
 
 function Jobs() {
