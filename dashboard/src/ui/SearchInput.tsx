@@ -19,10 +19,14 @@ const RESTS_MS = 120;
 export function SearchInput({ value, onChange, label, className }: Props) {
   const [text, setText] = useState(value);
   const [told, setTold] = useState(value);
-  if (value !== told) {
-    // Changed by somebody else: the address, or a button that clears it.
-    setTold(value);
-    setText(value);
+  const [seen, setSeen] = useState(value);
+  if (value !== seen) {
+    setSeen(value);
+    if (value !== told) {
+      // Changed by somebody else: the address, or a button that clears it. An echo of what was told may come late.
+      setTold(value);
+      setText(value);
+    }
   }
   const tell = useRef(onChange);
   useEffect(() => {

@@ -1,4 +1,4 @@
-"""Deploys a function with the SDK, as a program of a user does; SKYSCALE_URL and SKYSCALE_API_KEY say where and as whom."""
+"""Deploys a function with the SDK, as a program does; SKYSCALE_URL and SKYSCALE_API_KEY say where and as whom."""
 
 import skyscale
 from skyscale.wire.functions import FunctionDeploy
@@ -10,4 +10,4 @@ def handler(event):
 """
 
 with skyscale.Client.from_environment() as client:
-    print(client.functions.deploy(FunctionDeploy(name="greet", code=CODE)).version)
+    client.functions.deploy(FunctionDeploy(name="greet", code=CODE))

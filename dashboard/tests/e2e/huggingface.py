@@ -13,7 +13,8 @@ from tests.contract.clouds.loopback import serving
 async def main() -> None:
     hub = Hub()
     async with serving(hub.app()) as url:
-        print(url, TOKEN, NAMESPACE, flush=True)
+        sys.stdout.write(f"{url} {TOKEN} {NAMESPACE}\n")
+        sys.stdout.flush()
         await asyncio.to_thread(sys.stdin.read)
         await hub.close()
 

@@ -9,12 +9,14 @@ from tests.postgres import PostgresServer, find_binaries
 
 binaries = find_binaries()
 if binaries is None:
-    print("missing", flush=True)
+    sys.stdout.write("missing\n")
+    sys.stdout.flush()
     sys.exit()
 server = PostgresServer(binaries)
 try:
     server.start()
-    print(server.url(server.create_database()), flush=True)
+    sys.stdout.write(f"{server.url(server.create_database())}\n")
+    sys.stdout.flush()
     sys.stdin.read()
 finally:
     server.stop()

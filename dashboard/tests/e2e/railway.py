@@ -11,7 +11,8 @@ from tests.contract.railway_server import TOKEN, RailwayServer
 with tempfile.TemporaryDirectory() as folder:
     railway = RailwayServer(Path(folder))
     try:
-        print(railway.url, TOKEN, flush=True)
+        sys.stdout.write(f"{railway.url} {TOKEN}\n")
+        sys.stdout.flush()
         sys.stdin.read()
     finally:
         railway.close()
