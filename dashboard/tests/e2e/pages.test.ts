@@ -16,6 +16,7 @@ let page: Page;
 let runId = "";
 
 beforeAll(async () => {
+  servers.settings = { GRAFANA_BASE_URL: "https://grafana.example" };
   [browser] = await Promise.all([openBrowser(), servers.start()]);
   context = await browser.newContext({ baseURL: servers.url, viewport: { width: 1440, height: 900 }, colorScheme: "light" });
   context.setDefaultTimeout(20_000);
@@ -65,6 +66,7 @@ test("a run is started, and its reward moves before one's eyes", async () => {
 
 test("a run tells its events, logs, processes, versions and details", async () => {
   const tab = (name: RegExp) => page.getByRole("tab", { name }).click();
+  expect(await page.getByRole("link", { name: "Grafana" }).getAttribute("href")).toMatch(new RegExp(`^https://grafana.example/d/.*${runId}`));
   await tab(/^Events/);
   await page.getByText("policy.published").first().waitFor();
   await shoot(page, "run-events");

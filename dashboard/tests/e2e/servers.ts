@@ -54,7 +54,7 @@ export class Servers {
   }
 
   private environment(own: Record<string, string>): NodeJS.ProcessEnv {
-    const kept = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(DATABASE_URL|RAILWAY_|SKYSCALE_|BETTER_AUTH_|NODE_|VITEST)/.test(name)));
+    const kept = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(DATABASE_URL|GRAFANA_|HF_|RAILWAY_|SKYSCALE_|BETTER_AUTH_|NODE_|VITEST)/.test(name)));
     return { ...kept, NODE_ENV: "production", SKYSCALE_DASHBOARD_TOKEN: TOKEN, ...own };
   }
 }
