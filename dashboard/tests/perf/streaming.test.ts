@@ -2,7 +2,7 @@
 import { execFileSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Browser, Page } from "playwright-core";
+import type { Browser, CDPSession, Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { Servers, SETUP_CODE } from "../e2e/servers";
 import { openBrowser, PASSWORD, python } from "../e2e/stack";
@@ -15,6 +15,7 @@ const FLOOR_MS = 16;
 const servers = new Servers();
 let browser: Browser;
 let page: Page;
+let devtools: CDPSession | undefined;
 
 beforeAll(async () => {
   [browser] = await Promise.all([openBrowser(), servers.start()]);
@@ -41,7 +42,9 @@ test("four runs stream, and the page is used meanwhile", async () => {
   await page.goto(`/?compare=${ids.join(",")}`);
   await expect.poll(() => streaming(ids), { timeout: 300_000, interval: 1_000 }).toBe(NUM_RUNS);
   const before = await points();
+  const cpuBefore = await pageCpuSeconds();
   const { delays, slowest } = await used(MEASURED_MS);
+  const cpu = (await pageCpuSeconds()) - cpuBefore;
   const arrived = (await points()) - before;
   await stopAll(ids);
   const [first] = ids;
@@ -51,6 +54,7 @@ test("four runs stream, and the page is used meanwhile", async () => {
     interaction_p50_ms: percentile(delays, 0.5),
     interaction_max_ms: Math.max(...delays),
     interactions: delays.length,
+    page_cpu_share: rounded(cpu / (MEASURED_MS / 1000), 3),
     slowest,
     runs_streaming: NUM_RUNS,
     points_arrived_meanwhile: arrived,
@@ -78,6 +82,14 @@ function watchInteractions(floor: number): void {
   };
   new PerformanceObserver(seen).observe({ type: "event", durationThreshold: floor, buffered: true } as PerformanceObserverInit);
   Object.assign(window, { slowInteractions: () => [...worst.values()], forgetInteractions: () => worst.clear() });
+}
+
+/** Processor time of the page's main thread so far: unlike a delay, it does not depend on who else is computing. */
+async function pageCpuSeconds(): Promise<number> {
+  devtools ??= await page.context().newCDPSession(page);
+  await devtools.send("Performance.enable", { timeDomain: "threadTicks" });
+  const { metrics } = await devtools.send("Performance.getMetrics");
+  return metrics.find(({ name }) => name === "TaskDuration")?.value ?? NaN;
 }
 
 interface Watched {
@@ -162,6 +174,6 @@ function percentile(values: number[], share: number): number {
   return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? Infinity;
 }
 
-function rounded(value: number): number {
-  return Number(value.toFixed(1));
+function rounded(value: number, digits = 1): number {
+  return Number(value.toFixed(digits));
 }
