@@ -119,6 +119,16 @@ describe("container services", () => {
     await panel.getByTestId("service-reply").getByText('{"sum": 6}').waitFor();
   });
 
+  test("the page of templates leads to the dialog, with the template chosen", async () => {
+    await page.goto("/templates");
+    await page.getByRole("link", { name: "Use it: Embeddings" }).click();
+    const dialog = page.getByRole("dialog", { name: "Deploy a service" });
+    await dialog.getByLabel("DIMENSIONS").waitFor();
+    expect(await dialog.getByLabel("What").inputValue()).toBe("embeddings-api");
+    await dialog.getByRole("button", { name: "Cancel" }).click();
+    await page.getByRole("region", { name: "Service adder" }).waitFor();
+  });
+
   test("what it printed is read", async () => {
     await page.getByRole("button", { name: "Read again" }).click();
     await page.getByRole("log", { name: "Log of adder" }).getByText(/POST/).first().waitFor();

@@ -25,7 +25,7 @@ export function ServicePanel({ service, templates }: { service: Service; templat
             {image ?? "no image"}
             {detail && `, Railway says ${detail}`}
           </p>
-          {url && (
+          {url && /^https?:/.test(url) && (
             <p className="flex min-w-0 items-center gap-1">
               <a className="truncate font-mono text-2xs text-accent hover:underline" href={url} target="_blank" rel="noreferrer">
                 {url}
