@@ -6,6 +6,7 @@ import { ApiError } from "@/client/errors";
 import { Button } from "@/ui/Button";
 import { Dialog } from "@/ui/Dialog";
 import { Field, INPUT } from "@/ui/Field";
+import { Prose } from "@/ui/Prose";
 import { ErrorState } from "@/ui/states";
 import { bodyOfTyped, deploy, type ServiceTemplate, type Typed } from "./services";
 
@@ -41,7 +42,7 @@ export function DeployService({ templates, initial, onClose, onDone }: Props) {
           <Field label="Name" hint="2 to 24 lower case letters, digits and dashes.">
             {(control) => <input {...control} required pattern="[a-z][a-z0-9\-]{0,22}[a-z0-9]" title="2 to 24 lower case letters, digits and dashes, a letter first" className={`${INPUT} font-mono`} value={typed.name} autoComplete="off" onChange={(event) => change({ name: event.target.value })} />}
           </Field>
-          <Field label="What" hint={template?.description.replaceAll("`", "") ?? "Anything that listens for HTTP."}>
+          <Field label="What" hint={<Prose text={template?.description ?? "Anything that listens for HTTP."} />}>
             {(control) => (
               <select {...control} className={INPUT} value={typed.template} onChange={(event) => change({ template: event.target.value, variables: {} })}>
                 {templates.map(({ name, title }) => (

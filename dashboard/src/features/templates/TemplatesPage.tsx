@@ -9,6 +9,7 @@ import { readTemplates, type ServiceTemplate } from "@/features/services/service
 import { CopyButton } from "@/ui/CopyButton";
 import { words } from "@/ui/format";
 import { PageHeader } from "@/ui/PageHeader";
+import { Prose } from "@/ui/Prose";
 import { Empty, ErrorState, Loading } from "@/ui/states";
 import { useJobTemplates, type JobTemplate } from "./jobTemplates";
 import { TEMPLATES, type Template } from "./templates";
@@ -44,7 +45,7 @@ function Services() {
 
 function ServiceCard({ template: { name, title, description, variables }, isConfigured }: { template: ServiceTemplate; isConfigured: boolean }) {
   const needs = isConfigured ? "Nothing more: Railway is set up, and bills it" : "A Railway token on the control plane (RAILWAY_TOKEN)";
-  return <Card title={title} about={(description.charAt(0).toUpperCase() + description.slice(1)).replaceAll("`", "")} needs={needs} entries={variables} href={`/faas?tab=services&deploy=${encodeURIComponent(name)}`} command={`skyscale services deploy NAME --template ${name}`} />;
+  return <Card title={title} about={description.charAt(0).toUpperCase() + description.slice(1)} needs={needs} entries={variables} href={`/faas?tab=services&deploy=${encodeURIComponent(name)}`} command={`skyscale services deploy NAME --template ${name}`} />;
 }
 
 function Jobs() {
@@ -103,7 +104,9 @@ function Card({ title, about, needs, entries, href, command }: CardProps) {
     <li className="panel flex min-w-0 flex-col gap-3 p-4">
       <div>
         <h3 className="text-base font-semibold first-letter:uppercase">{title}</h3>
-        <p className="mt-0.5 text-muted">{about}</p>
+        <p className="mt-0.5 text-muted">
+          <Prose text={about} />
+        </p>
       </div>
       <dl className="grid grid-cols-[auto_minmax(0,1fr)] gap-x-4 text-xs">
         {Object.entries(entries).map(([path, value]) => (
