@@ -186,6 +186,18 @@ async def test_cancelling_frees_the_rows(engine: Engine) -> None:
     await until(lambda: engine.stats().running == 0)
 
 
+async def test_cancelling_one_of_many_leaves_the_others_as_they_are(engine: Engine) -> None:
+    """The last row takes the place of the one that goes."""
+    alone = await engine.generate(ask(n=4, max_new_tokens=400, ignore_eos=True))
+    first = engine.stream(ask(max_new_tokens=1900, ignore_eos=True))
+    await anext(first)
+    others = asyncio.create_task(engine.generate(ask(n=4, max_new_tokens=400, ignore_eos=True)))
+    await until(lambda: engine.stats().running == 5)
+    await first.aclose()
+    assert [each.token_ids for each in await others] == [each.token_ids for each in alone]
+    assert engine.failure() is None
+
+
 async def test_idle_time_is_counted_while_it_lasts(engine: Engine) -> None:
     await engine.generate(ask())
     await until(lambda: engine.stats().running == 0)

@@ -98,8 +98,9 @@ class Batch:
         self._sample(self.decoder.logits(hidden[:, 0])[: len(rows)], rows, version)
         self._drop_finished()
 
+    @torch.inference_mode()
     def cancel_marked(self) -> None:
-        """Drop the rows of cancelled jobs."""
+        """Drop the rows of cancelled jobs; another row may move in the cache, which is made in this mode."""
         self._drop([i for i, row in enumerate(self.rows) if row.job.is_cancelled])
 
     @torch.inference_mode()
