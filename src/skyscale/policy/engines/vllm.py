@@ -168,6 +168,9 @@ class VllmEngine:
             max_num_seqs=MAX_ROWS,
             block_size=None if torch.cuda.is_available() else CPU_BLOCK_SIZE,
             enable_prefix_caching=True,
+            # vLLM takes back the draw of a prompt that is only partly computed by moving its generator's offset; a
+            # CPU's generators have none, and the process dies. Whole prompts only, then: those that do not fit wait.
+            enable_chunked_prefill=None if torch.cuda.is_available() else False,
             logprobs_mode="processed_logprobs",  # at the sampling temperature, as the trainer computes them
             generation_config="vllm",  # the model's own sampling defaults would bend the distribution
             enforce_eager=not torch.cuda.is_available(),
