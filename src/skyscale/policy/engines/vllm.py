@@ -55,7 +55,9 @@ class VllmEngine:
         self._dtype = torch.bfloat16 if torch.cuda.is_available() else torch.float32
         self._folder, self._version, self._decode = folder, version, decode
         self._scratch = tempfile.TemporaryDirectory(prefix="skyscale-vllm-")
+        os.environ["VLLM_RPC_BASE_PATH"] = self._scratch.name  # where its processes' sockets are, and would stay
         self._vllm: Any = None
+        self._shared_memory: set[Path] = set()
         self._counters = _Counters()
         self._samples: set[asyncio.Task[Completion]] = set()
         self._reloading = asyncio.Lock()
@@ -70,6 +72,8 @@ class VllmEngine:
         self._vllm = await asyncio.to_thread(self._open)
         self.max_length = self._vllm.model_config.max_model_len
         await self._vllm.update_weight_version(str(self._version))
+        for found in await self._vllm.collective_rpc("shared_memory"):
+            self._shared_memory |= set(map(Path, found))
         self._since = time.perf_counter()
 
     async def stop(self) -> None:
@@ -80,6 +84,9 @@ class VllmEngine:
         vllm, self._vllm = self._vllm, None
         if vllm is not None:
             await asyncio.to_thread(vllm.shutdown)
+        # vLLM leaves it to a helper process to give these back, which a signal to our process group ends first.
+        for piece in self._shared_memory:
+            piece.unlink(missing_ok=True)
         self._scratch.cleanup()
 
     async def generate(self, request: GenerateRequest) -> list[Completion]:
@@ -175,6 +182,7 @@ class VllmEngine:
             generation_config="vllm",  # the model's own sampling defaults would bend the distribution
             enforce_eager=not torch.cuda.is_available(),
             disable_log_stats=True,
+            use_tqdm_on_load=False,
             worker_extension_cls="skyscale.policy.engines.vllm_worker.WorkerExtension",
         )
         return AsyncLLM.from_engine_args(arguments, stat_loggers=[self._counters_of])
