@@ -70,7 +70,7 @@ class VllmEngine:
     async def start(self) -> None:
         """Start vLLM's process and load the weights."""
         self._vllm = await asyncio.to_thread(self._open)
-        self.max_length = self._vllm.model_config.max_model_len
+        self.max_length = min(self.max_length, self._vllm.model_config.max_model_len)
         await self._vllm.update_weight_version(str(self._version))
         for found in await self._vllm.collective_rpc("shared_memory"):
             self._shared_memory |= set(map(Path, found))
@@ -171,7 +171,7 @@ class VllmEngine:
             model=str(folder),
             skip_tokenizer_init=True,
             dtype=str(self._dtype).removeprefix("torch."),
-            max_model_len=self.max_length,
+            max_model_len=-1,  # the model's, or less where there is no memory for the keys and values of so many
             max_num_seqs=MAX_ROWS,
             block_size=None if torch.cuda.is_available() else CPU_BLOCK_SIZE,
             enable_prefix_caching=True,
