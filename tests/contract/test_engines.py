@@ -11,8 +11,8 @@ from safetensors.torch import load_file, save_file
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from skyscale.decoder.checkpoint import load_decoder
-from skyscale.decoder.model import Decoder
 from skyscale.decoder.lora import LoraConfig, attach, save_adapter
+from skyscale.decoder.model import Decoder
 from skyscale.errors import Invalid, Unavailable
 from skyscale.policy.engine import Completion, Engine, GenerateRequest
 from skyscale.policy.loading import ENGINES, load_engine, open_engine
@@ -155,9 +155,7 @@ def off_by(decoder: Decoder, completion: Completion) -> float:
     return (sampled - torch.tensor(completion.logprobs)).abs().max().item()
 
 
-async def test_adapters_are_swapped_in_flight_and_each_counts_alone(
-    engine: Engine, base: Path, tmp_path: Path
-) -> None:
+async def test_adapters_are_swapped_in_flight_and_each_counts_alone(engine: Engine, base: Path, tmp_path: Path) -> None:
     decoders = {version: make_adapter(base, tmp_path / str(version), seed=version) for version in (1, 2, 3)}
     generating = asyncio.create_task(engine.generate(ask(n=4, max_new_tokens=2000, ignore_eos=True)))
     for version, decoder in decoders.items():

@@ -33,6 +33,8 @@ from skyscale.decoder.config import DecoderConfig
 from skyscale.errors import Invalid, Unavailable
 from skyscale.policy.checks import check_request
 from skyscale.policy.engine import Completion, EngineStats, FinishReason, GenerateRequest, Swap, TokenEvent
+from skyscale.policy.vllm_arguments import with_given
+from skyscale.settings import VllmSettings
 
 MAX_ROWS = 256
 CPU_BLOCK_SIZE = 32
@@ -167,25 +169,33 @@ class VllmEngine:
 
     def _open(self) -> Any:
         folder = self._merged(self._folder) if is_adapter(self._folder) else self._folder
-        arguments = AsyncEngineArgs(
-            model=str(folder),
-            skip_tokenizer_init=True,
-            dtype=str(self._dtype).removeprefix("torch."),
-            max_model_len=-1,  # the model's, or less where there is no memory for the keys and values of so many
-            max_num_seqs=MAX_ROWS,
-            block_size=None if torch.cuda.is_available() else CPU_BLOCK_SIZE,
-            enable_prefix_caching=True,
+        arguments = with_given(self._arguments(folder), VllmSettings().arguments)
+        try:
+            chosen = AsyncEngineArgs(**arguments)
+        except TypeError as e:
+            raise Invalid(f"SKYSCALE_VLLM_ARGUMENTS: {e}", code="setting") from e
+        return AsyncLLM.from_engine_args(chosen, stat_loggers=[self._counters_of])
+
+    def _arguments(self, folder: Path) -> dict[str, Any]:
+        is_cuda = torch.cuda.is_available()
+        return {
+            "model": str(folder),
+            "skip_tokenizer_init": True,
+            "dtype": str(self._dtype).removeprefix("torch."),
+            "max_model_len": -1,  # the model's, or less where there is no memory for the keys and values of so many
+            "max_num_seqs": MAX_ROWS,
+            "block_size": None if is_cuda else CPU_BLOCK_SIZE,
+            "enable_prefix_caching": True,
             # vLLM takes back the draw of a prompt that is only partly computed by moving its generator's offset; a
             # CPU's generators have none, and the process dies. Whole prompts only, then: those that do not fit wait.
-            enable_chunked_prefill=None if torch.cuda.is_available() else False,
-            logprobs_mode="processed_logprobs",  # at the sampling temperature, as the trainer computes them
-            generation_config="vllm",  # the model's own sampling defaults would bend the distribution
-            enforce_eager=not torch.cuda.is_available(),
-            disable_log_stats=True,
-            use_tqdm_on_load=False,
-            worker_extension_cls="skyscale.policy.engines.vllm_worker.WorkerExtension",
-        )
-        return AsyncLLM.from_engine_args(arguments, stat_loggers=[self._counters_of])
+            "enable_chunked_prefill": None if is_cuda else False,
+            "logprobs_mode": "processed_logprobs",  # at the sampling temperature, as the trainer computes them
+            "generation_config": "vllm",  # the model's own sampling defaults would bend the distribution
+            "enforce_eager": not is_cuda,
+            "disable_log_stats": True,
+            "use_tqdm_on_load": False,
+            "worker_extension_cls": "skyscale.policy.engines.vllm_worker.WorkerExtension",
+        }
 
     # -- sampling --
 
