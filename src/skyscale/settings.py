@@ -344,8 +344,8 @@ class VllmSettings(BaseSettings):
     model_config = SettingsConfigDict(use_attribute_docstrings=True, frozen=True, populate_by_name=True, extra="ignore")
 
     arguments: Annotated[dict[str, Any], Field(alias="SKYSCALE_VLLM_ARGUMENTS")] = {}
-    """Engine arguments of vLLM as JSON, like `{"tensor_parallel_size": 2, "gpu_memory_utilization": 0.5}`; those on which
-    the policy server relies are refused (docs/engines.md)."""
+    """Engine arguments of vLLM as JSON, like `{"tensor_parallel_size": 2, "gpu_memory_utilization": 0.5}`; those on
+    which the policy server relies are refused (docs/engines.md)."""
 
 
 class JobSettings(BaseSettings):

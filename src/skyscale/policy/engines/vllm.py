@@ -173,7 +173,7 @@ class VllmEngine:
         try:
             chosen = AsyncEngineArgs(**arguments)
         except TypeError as e:
-            raise Invalid(f"SKYSCALE_VLLM_ARGUMENTS: {e}", code="setting") from e
+            raise Invalid(f"SKYSCALE_VLLM_ARGUMENTS: {e}") from e
         return AsyncLLM.from_engine_args(chosen, stat_loggers=[self._counters_of])
 
     def _arguments(self, folder: Path) -> dict[str, Any]:
