@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from skyscale.errors import Invalid
+from skyscale.jobs import capacity
 from skyscale.jobs.loading import unknown_provider
 from skyscale.jobs.provider import Provider
 from skyscale.settings import Settings
@@ -53,6 +54,12 @@ class Places:
                 code="provider_not_ready",
                 hint="GET /api/gpus says what each provider needs.",
             )
+
+    def check_capacity(self, asked: str, wanted: str | None, gpu_model: str) -> None:
+        """Raise Invalid when nobody who may be asked has such a machine with the capacity that is wanted."""
+        names = self.order if asked == AUTO else [asked]
+        if wanted and not any(capacity.gives(self.providers[name].abilities, wanted, gpu_model) for name in names):
+            raise capacity.refusal(names, wanted, gpu_model)
 
     def missing(self, name: str, *, is_of_run: bool = True) -> str | None:
         """What must be done before the provider can run such jobs; None when it is ready."""

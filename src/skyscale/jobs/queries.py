@@ -36,6 +36,8 @@ class JobRecord:
     handle: str | None
     places: Sequence[str]
     """Providers it may run on, in order; empty when its caller named one."""
+    capacity: str | None
+    """`on_demand` or `preemptible`; None is whatever the provider gives."""
     lock_token: str | None
     spec: dict[str, Any] | None
     """Only from `get`."""
@@ -243,6 +245,7 @@ def _record(row: RowMapping) -> JobRecord:
         view=JobView(execution_id=f"exec-{row['job_id']}", role=role, status=status, **shared, **view),
         handle=row["handle"],
         places=row["places"] or [],
+        capacity=row["capacity"],
         lock_token=row["lock_token"],
         spec=row["spec"] if "spec" in row else None,  # noqa: SIM401 - `get` of a row raises and catches
         request=row["request"],

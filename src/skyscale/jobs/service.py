@@ -79,6 +79,7 @@ class JobService:
             place = ("local", "cpu") if is_logger else (spec.provider, spec.gpu_model)
             values = self._new_row(job_id, role, *place, self._settings.max_attempts)
             values |= {"run_id": spec.run_id, "index": index, "held": held, "spec": spec.model_dump(mode="json")}
+            values["capacity"] = spec.capacity if role in (JobRole.POLICY, JobRole.TRAINER) else None
             await queries.insert_job(connection, values)
             self._wake_after(connection)
         return job_id
@@ -136,6 +137,7 @@ class JobService:
             if existing is None:
                 values = self._new_row(job_id, JobRole.CUSTOM, body.provider, body.gpu_model, body.max_attempts)
                 values |= {"request": body.model_dump(mode="json"), "request_sha256": digest}
+                values["capacity"] = body.capacity
                 await queries.insert_job(connection, values | {"timeout_s": body.timeout_s})
                 self._wake_after(connection)
             elif existing.request_sha256 != digest:

@@ -126,8 +126,6 @@ def require_affordable(cap: float | None, usd_per_hour: float | None) -> None:
 def require_resumable(spec: RunSpec) -> None:
     """Raise Invalid for a trainer that would lose its work with a machine that may be taken away at any time."""
     is_at_risk = spec.capacity == "preemptible" or (spec.provider in PREEMPTIBLE and spec.gpu_model != "cpu")
-    if spec.capacity == "preemptible" and spec.provider == "local":
-        raise Invalid("capacity: local has no preemptible capacity", code="capacity_not_offered")
     if not is_at_risk or spec.mode == "evaluate":
         return
     most = MOST_AT_RISK if spec.max_steps is None else min(MOST_AT_RISK, spec.max_steps)

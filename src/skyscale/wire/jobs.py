@@ -100,6 +100,8 @@ class TrainingJobCreate(Request):
     """`cpu`, `any`, a model like `a100`, or several of one: `a100:2`. GET /api/gpus lists them."""
     provider: Annotated[str, Field(min_length=1, max_length=40)] = "auto"
     """Where it runs; `auto` is the first of GPU_PROVIDER_ORDER that takes it."""
+    capacity: Literal["on_demand", "preemptible"] | None = None
+    """Whether its machine may be taken away while it runs; null takes what the provider gives."""
     env_vars: dict[str, str] = {}
     max_attempts: Annotated[int, Field(ge=1, le=10)] = 1
     timeout_s: Annotated[float, Field(gt=0, le=604800)] = 86400.0
