@@ -9,8 +9,8 @@ import pytest
 from grpclib import Status
 
 from skyscale.errors import Invalid, Unavailable
-from skyscale.jobs.loading import load_provider
 from skyscale.jobs.capacity import gives
+from skyscale.jobs.loading import load_provider
 from skyscale.jobs.provider import JobLaunch, NoCapacity, Provider, Refused, Setup
 from skyscale.jobs.providers.modal.provider import END_ALL, ModalProvider
 from skyscale.jobs.rules import Seen

@@ -1,7 +1,7 @@
 """Whether a provider's machines may be taken away while a job runs, and who can give what was asked for. Pure.
 
-`on_demand` is kept until the job ends, `preemptible` may be taken away at any time; a caller who names neither gets what
-the provider gives. Workers and loggers are started again at little cost: the choice is not about them.
+`on_demand` is kept until the job ends, `preemptible` may be taken away at any time; a caller who names neither gets
+what the provider gives. Workers and loggers are started again at little cost: the choice is not about them.
 """
 
 from collections.abc import Iterable

@@ -68,7 +68,7 @@ class Places:
         if reason is not None or not (is_of_run and provider.abilities.is_remote):
             return reason
         if not self.is_public:
-            return "set SKYSCALE_PUBLIC_URL, where its jobs reach this control plane"
+            return "set SKYSCALE_JOB_URL, where its jobs reach this control plane"
         return None if self.is_store_shared else "keep artifacts where its jobs reach them: set S3_BUCKET"
 
 
@@ -77,6 +77,6 @@ def places_of(providers: Mapping[str, Provider], settings: Settings) -> Places:
     return Places(
         providers=providers,
         order=settings.provider_order,
-        is_public=(settings.public_url or settings.job_url) is not None,
+        is_public=settings.job_url is not None,
         is_store_shared=not settings.artifact_root.startswith("file:"),
     )

@@ -130,8 +130,12 @@ async def set_desired(
     run_id: str | None = None,
     job_id: str | None = None,
     roles: Collection[JobRole] | None = None,
+    why: str | None = None,
 ) -> int:
-    """Record a wish for the live jobs of a run, or for one job; it never weakens an earlier one."""
+    """Record a wish for the live jobs of a run, or for one job; it never weakens an earlier one.
+
+    `why` is said of jobs that are to stop though nobody asked for that.
+    """
     statement = update(jobs).where(
         jobs.c.desired.in_(WEAKER[desired]), jobs.c.status.in_([status.value for status in LIVE])
     )
@@ -141,6 +145,8 @@ async def set_desired(
     values: dict[str, object] = {"desired": desired}
     if desired == "finish":
         values["finish_asked_at"] = now
+    if why is not None:
+        values["stop_reason"] = why
     return (await connection.execute(statement.values(values))).rowcount
 
 
@@ -237,7 +243,7 @@ def _record(row: RowMapping) -> JobRecord:
     shared = {name: row[name] for name in ("attempt", "started_at")}
     role, status = JobRole(row["role"]), JobStatus(row["status"])
     names = ("desired", "held", "due_at", "failures", "crashes", "max_attempts", "timeout_s", "heartbeat_at")
-    facts = {name: row[name] for name in (*names, "asked_at", "finish_asked_at", "lock_expires_at")}
+    facts = {name: row[name] for name in (*names, "asked_at", "finish_asked_at", "stop_reason", "lock_expires_at")}
     names = ("job_id", "run_id", "index", "reason", "provider", "gpu_model", "detail", "created_at", "ended_at")
     view = {name: row[name] for name in (*names, "exit_code")}
     return JobRecord(

@@ -213,7 +213,7 @@ class Starter:
             docker_image=request.get("docker_image"),
             # Workers play over HTTP and have no use for an accelerator.
             gpu_model="cpu" if view.role is JobRole.WORKER else view.gpu_model,
-            url=self.url() if able.is_this_host else (self.settings.public_url or self.url()),
+            url=self.url(),
             token=self.tokens.issue(view.job_id, view.run_id, view.role, job.facts.attempt),
             capacity=job.capacity,
             cpus=cores,

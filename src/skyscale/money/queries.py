@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from skyscale.store.tables.costs import run_costs
@@ -43,7 +43,7 @@ class JobSpan:
     """What the meter needs to know of a job."""
 
     job_id: str
-    run_id: str
+    run_id: str | None
     role: JobRole
     provider: str
     gpu_model: str
@@ -124,6 +124,13 @@ async def spans(connection: AsyncConnection, run_ids: Sequence[str]) -> dict[str
         values |= {"role": JobRole(values["role"]), "tokens": max(0, int(told))}
         found[values["run_id"]].append(JobSpan(**values))
     return found
+
+
+async def spent(connection: AsyncConnection) -> tuple[int, float, float, float, float]:
+    """Of all runs together: how many, accelerator seconds, core seconds, dollars, dollars an hour now."""
+    sums = [func.coalesce(func.sum(run_costs.c[name]), 0.0) for name in ("gpu_s", "cpu_s", "usd", "usd_per_hour")]
+    row = (await connection.execute(select(func.count(), *sums).select_from(run_costs))).one()
+    return row[0], row[1], row[2], row[3], row[4]
 
 
 async def change(connection: AsyncConnection, run_id: str, values: Mapping[str, object]) -> None:

@@ -78,7 +78,7 @@ async def test_a_job_that_nobody_has_the_capacity_for_is_refused(
     far = life.places["far"]
     far.abilities = replace(far.abilities, gpu_capacities=frozenset({"preemptible"}))
     body = {"command": ["true"], "provider": provider, "gpu_model": gpu_model, "capacity": capacity}
-    with pytest.raises(Invalid, match="has no (preemptible|on-demand)") as refusal:
+    with pytest.raises(Invalid, match=r"has no (preemptible|on-demand)") as refusal:
         await life.service.create_custom(TrainingJobCreate.model_validate(body))
     assert refusal.value.code == "capacity_not_offered"
 
@@ -192,7 +192,7 @@ async def test_those_who_run_elsewhere_need_a_public_url_and_a_shared_store(life
     far = life.places["far"]
     far.abilities = replace(far.abilities, is_remote=True)
     closed = Places(providers=life.places, order=["near", "far"])
-    with pytest.raises(Invalid, match="SKYSCALE_PUBLIC_URL"):
+    with pytest.raises(Invalid, match="SKYSCALE_JOB_URL"):
         closed.check("far")
     with pytest.raises(Invalid, match="S3_BUCKET"):
         replace(closed, is_public=True).check("far")

@@ -1,7 +1,7 @@
 """Writes executions that have ended, many in one transaction, so that no caller waits for the disk.
 
-- A failed transaction is tried again with the next one. It may have been committed all the same, its answer lost: what is
-  there already is left alone.
+- A failed transaction is tried again with the next one. It may have been committed all the same, its answer lost: what
+  is there already is left alone.
 - A transaction that has begun goes to its end, whoever asked for it gives up; then what was written is known.
 - What still waits when the control plane stops is written then.
 """

@@ -32,6 +32,8 @@ jobs = Table(
     Column("desired", String(8), nullable=False),
     Column("held", Boolean, nullable=False, server_default=false()),
     Column("finish_asked_at", Time, nullable=True),
+    # Why it is to stop, when nobody asked for that.
+    Column("stop_reason", LongText, nullable=True),
     # What is.
     Column("status", String(16), nullable=False),
     Column("reason", LongText, nullable=True),
