@@ -138,8 +138,9 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
     hosts = HostService(database, token=settings.host_token.get_secret_value() if settings.host_token else None)
     backend = load_backend(slots=settings.sandbox_slots, allow_weak=settings.may_lack_layers)
     judge = Judge(backend, concurrency=settings.sandbox_slots)
-    money = money_parts.build(settings, database, events, metrics, _label(settings))
-    judging = Judging(SpreadJudge(hosts, judge), settings.verdict_cache_entries, metrics, money.runs.sandboxes.add)
+    accounts = money_parts.build(settings, database, events, metrics, _label(settings))
+    money = accounts.service
+    judging = Judging(SpreadJudge(hosts, judge), settings.verdict_cache_entries, metrics, accounts.runs.sandboxes.add)
     leadership = Leadership(database, url=lambda: settings.replica_url or address.url)
     problem_sets = _problem_sets(database, judge, settings, leadership.name)
     library = problem_sets.library
@@ -149,22 +150,22 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
     places = _environments(backend, settings), Sessions(settings.environment_sessions)
     turns = TurnService(buffer, judging, *places, troubles, library, notes.note)
     providers = load_providers(settings.data_dir, tokens.owner)
-    jobs = JobService(database, events, providers=providers, settings=settings, money=money.service)
-    containers = ContainerServices(RailwaySettings(), http, _label(settings), money.services)
+    jobs = JobService(database, events, providers=providers, settings=settings, money=money)
+    containers = ContainerServices(RailwaySettings(), http, _label(settings), accounts.services)
     scheduler = Scheduler(
         leadership.fenced(), events, service=jobs, tokens=tokens, metrics=metrics, providers=providers,
         settings=settings, url=lambda: settings.job_url or address.url, commands=commands,
     )  # fmt: skip
     runs = RunService(
         database, events, jobs, buffer, metrics,
-        places=jobs.places, problems=problem_sets, money=money.service, check_model=_check_of(http, turns),
+        places=jobs.places, problems=problem_sets, money=money, check_model=_check_of(http, turns),
         default_loggers=settings.loggers.split(",") if settings.loggers else (),
         notices=Notices(judge, hosts, library).of,
     )  # fmt: skip
     swaps = Swaps(database, events, http, utc_now, tokens)
     cards = Cards(database, episodes.evaluations, settings.artifact_root)
     world = World(
-        leadership.fenced(), Parts(jobs, buffer, events), episodes.evaluations, cards, swaps, money.service, http,
+        leadership.fenced(), Parts(jobs, buffer, events), episodes.evaluations, cards, swaps, money, http,
         metrics, utc_now, turns.fatal,
     )  # fmt: skip
     coordinator = Coordinator(world, settings.reconcile_s)
@@ -175,18 +176,14 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
         buffer=buffer, judge=judge, episodes=episodes, turns=turns,
         missions=MissionService(database, buffer, judging, library),
         notes=notes, rollouts=RolloutService(database, notes, settings.artifact_root, library),
-        problem_sets=problem_sets,
-        hosts=hosts, boxes=boxes, files=BoxFiles(boxes), keys=KeyService(database),
-        containers=containers, money=money.service,
+        problem_sets=problem_sets, hosts=hosts, boxes=boxes, files=BoxFiles(boxes), keys=KeyService(database),
         functions=function_parts.build(settings, database, metrics, jobs, address, _label(settings)),
         jobs=jobs, outputs=JobOutputs(database, open_store(settings.artifact_root)),
-        inventory=Inventory(jobs.places), meters=money_parts.join(money, database, metrics, jobs, containers),
-        runs=runs, swaps=swaps, http=http,
+        inventory=Inventory(jobs.places), meters=money_parts.join(accounts, database, metrics, jobs, containers),
+        runs=runs, swaps=swaps, http=http, containers=containers, money=money,
         reconcilers=Reconcilers(leadership, scheduler, coordinator, swaps, _sweeper(leadership, settings)),
         checkpoints=Checkpoints(database, episodes.evaluations, settings.artifact_root),
-        views=RunViews(
-            database, events, jobs, buffer, episodes.evaluations, episodes.curricula, money.service, settings
-        ),
+        views=RunViews(database, events, jobs, buffer, episodes.evaluations, episodes.curricula, money, settings),
     )  # fmt: skip
 
 
