@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from skyscale.store.tables.costs import run_costs
 from skyscale.store.tables.jobs import jobs
 from skyscale.store.tables.runs import runs
+from skyscale.wire.costs import SpendingLine
 from skyscale.wire.jobs import JobRole
 from skyscale.wire.runs import RunSpec, RunStatus
 
@@ -126,11 +127,12 @@ async def spans(connection: AsyncConnection, run_ids: Sequence[str]) -> dict[str
     return found
 
 
-async def spent(connection: AsyncConnection) -> tuple[int, float, float, float, float]:
-    """Of all runs together: how many, accelerator seconds, core seconds, dollars, dollars an hour now."""
-    sums = [func.coalesce(func.sum(run_costs.c[name]), 0.0) for name in ("gpu_s", "cpu_s", "usd", "usd_per_hour")]
-    row = (await connection.execute(select(func.count(), *sums).select_from(run_costs))).one()
-    return row[0], row[1], row[2], row[3], row[4]
+async def spent(connection: AsyncConnection) -> SpendingLine:
+    """All runs together."""
+    names = ("gpu_s", "cpu_s", "usd", "usd_per_hour")
+    sums = [func.coalesce(func.sum(run_costs.c[name]), 0.0).label(name) for name in names]
+    row = (await connection.execute(select(func.count().label("count"), *sums).select_from(run_costs))).mappings().one()
+    return SpendingLine(**row)
 
 
 async def change(connection: AsyncConnection, run_id: str, values: Mapping[str, object]) -> None:

@@ -11,7 +11,7 @@ from skyscale.money.prices import Prices
 from skyscale.money.rules import Verdict
 from skyscale.money.services import queries as service_queries
 from skyscale.store.engine import AsyncConnection, Database
-from skyscale.wire.costs import CostEstimate, JobCost, RunCost, Spending, SpendingLine
+from skyscale.wire.costs import CostEstimate, JobCost, RunCost, Spending
 from skyscale.wire.jobs import JobRole, TrainingJobCreate
 from skyscale.wire.runs import RunSpec
 
@@ -91,11 +91,7 @@ class MoneyService:
     async def spending(self) -> Spending:
         """What everything together has cost, and costs now."""
         async with self._database.read() as connection:
-            sums = [await each.spent(connection) for each in (queries, job_queries, service_queries)]
-        lines = [
-            SpendingLine(count=count, gpu_s=gpu_s, cpu_s=cpu_s, usd=usd, usd_per_hour=rate)
-            for count, gpu_s, cpu_s, usd, rate in sums
-        ]
+            lines = [await each.spent(connection) for each in (queries, job_queries, service_queries)]
         return Spending(
             runs=lines[0], jobs=lines[1], services=lines[2], usd=sum(line.usd for line in lines),
             usd_per_hour=sum(line.usd_per_hour for line in lines),

@@ -53,7 +53,8 @@ async def kept(database: Database) -> tuple[int, int]:
     """How many rows there are, and of how many executions."""
     async with database.read() as connection:
         id_ = executions.c.execution_id
-        return tuple((await connection.execute(select(func.count(id_), func.count(id_.distinct())))).one())
+        count, distinct = (await connection.execute(select(func.count(id_), func.count(id_.distinct())))).one()
+    return count, distinct
 
 
 async def test_a_batch_whose_commit_was_not_heard_of_is_written_once(database: Database, database_url: str) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from skyscale.money.queries import JobSpan
 from skyscale.store.tables.costs import job_costs
 from skyscale.store.tables.jobs import jobs
-from skyscale.wire.costs import JobCost
+from skyscale.wire.costs import JobCost, SpendingLine
 from skyscale.wire.jobs import JobRole
 
 _SPAN = ("run_id", "role", "provider", "gpu_model", "status", "attempt", "started_at", "ended_at")
@@ -38,7 +38,7 @@ _SHOWN = [job_costs.c[name] for name in ("job_id", *JobCost.model_fields)]
 
 async def open_meter(connection: AsyncConnection, job_id: str, cap: float | None, now: datetime) -> None:
     """Begin a job's costs at nothing."""
-    values = {
+    values: dict[str, object] = {
         "job_id": job_id, "gpu_s": 0.0, "cpu_s": 0.0, "usd": 0.0, "usd_per_hour": 0.0, "max_cost_usd": cap,
         "unpriced": [], "metered_at": now,
     }  # fmt: skip
@@ -69,8 +69,9 @@ async def costs_of(connection: AsyncConnection, job_ids: Sequence[str]) -> dict[
     return {row["job_id"]: JobCost(**{name: row[name] for name in JobCost.model_fields}) for row in rows}
 
 
-async def spent(connection: AsyncConnection) -> tuple[int, float, float, float, float]:
-    """Of all jobs together: how many, accelerator seconds, core seconds, dollars, dollars an hour now."""
-    sums = [func.coalesce(func.sum(job_costs.c[name]), 0.0) for name in ("gpu_s", "cpu_s", "usd", "usd_per_hour")]
-    row = (await connection.execute(select(func.count(), *sums).select_from(job_costs))).one()
-    return row[0], row[1], row[2], row[3], row[4]
+async def spent(connection: AsyncConnection) -> SpendingLine:
+    """All jobs of their own together."""
+    names = ("gpu_s", "cpu_s", "usd", "usd_per_hour")
+    sums = [func.coalesce(func.sum(job_costs.c[name]), 0.0).label(name) for name in names]
+    row = (await connection.execute(select(func.count().label("count"), *sums).select_from(job_costs))).mappings().one()
+    return SpendingLine(**row)

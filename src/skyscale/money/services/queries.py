@@ -8,7 +8,7 @@ from sqlalchemy import func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from skyscale.store.tables.costs import service_costs
-from skyscale.wire.costs import ServiceCost
+from skyscale.wire.costs import ServiceCost, SpendingLine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,9 +58,9 @@ async def costs_of(connection: AsyncConnection, service_ids: Sequence[str]) -> d
     return {row["service_id"]: ServiceCost(**{name: row[name] for name in ServiceCost.model_fields}) for row in rows}
 
 
-async def spent(connection: AsyncConnection) -> tuple[int, float, float, float, float]:
-    """Of all services: how many, no accelerator seconds, core seconds, dollars, dollars an hour now."""
-    cpu_s = func.coalesce(func.sum(service_costs.c.running_s * service_costs.c.vcpus), 0.0)
-    sums = [func.coalesce(func.sum(service_costs.c[name]), 0.0) for name in ("usd", "usd_per_hour")]
-    row = (await connection.execute(select(func.count(), cpu_s, *sums).select_from(service_costs))).one()
-    return row[0], 0.0, row[1], row[2], row[3]
+async def spent(connection: AsyncConnection) -> SpendingLine:
+    """All services together; they have no accelerators."""
+    cpu_s = func.coalesce(func.sum(service_costs.c.running_s * service_costs.c.vcpus), 0.0).label("cpu_s")
+    sums = [func.coalesce(func.sum(service_costs.c[name]), 0.0).label(name) for name in ("usd", "usd_per_hour")]
+    query = select(func.count().label("count"), cpu_s, *sums).select_from(service_costs)
+    return SpendingLine(gpu_s=0.0, **(await connection.execute(query)).mappings().one())
