@@ -1,4 +1,4 @@
-"""A meter's loop: tick, pause, tick; a last tick when it is stopped."""
+"""A meter's loop: tick, pause, tick; a last tick when it is stopped, unless that would wait for somebody else."""
 
 import asyncio
 import logging
@@ -12,8 +12,10 @@ log = logging.getLogger(__name__)
 class Loop:
     """Calls `tick` again and again; one that fails is made up by the next."""
 
-    def __init__(self, name: str, tick: Callable[[], Awaitable[None]], pause_s: float) -> None:
-        self._name, self._tick, self._pause_s = name, tick, pause_s
+    def __init__(
+        self, name: str, tick: Callable[[], Awaitable[None]], pause_s: float, *, ticks_at_end: bool = True
+    ) -> None:
+        self._name, self._tick, self._pause_s, self._ticks_at_end = name, tick, pause_s, ticks_at_end
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -27,7 +29,8 @@ class Loop:
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
         self._task = None
-        await self._once()
+        if self._ticks_at_end:
+            await self._once()
 
     async def _run(self) -> None:
         while True:

@@ -64,7 +64,7 @@ class ServiceMeter:
         self._clock, self._steady = clock, steady
         self.ports: Ports | None = None
         self._ticks = Ticks()
-        self._loop = Loop("money.services", self.tick, TICK_S)
+        self._loop = Loop("money.services", self.tick, TICK_S, ticks_at_end=False)
 
     def check(self, body: ServiceDeploy) -> None:
         """Raise Invalid for a cap that stops the service before it has started."""
@@ -91,7 +91,7 @@ class ServiceMeter:
         self._loop.start()
 
     async def stop(self) -> None:
-        """Write down what is due, and end."""
+        """End; what is due is charged by the next control plane, which asks Railway anyway."""
         await self._loop.stop()
 
     async def tick(self) -> None:
