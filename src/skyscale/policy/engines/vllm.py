@@ -85,6 +85,8 @@ class VllmEngine:
             sample.cancel()
         vllm, self._vllm = self._vllm, None
         if vllm is not None:
+            if vllm.output_handler is not None:
+                vllm.output_handler.cancel()  # which would tell an error of the process that is ended now
             await asyncio.to_thread(vllm.shutdown)
         # vLLM leaves it to a helper process to give these back, which a signal to our process group ends first.
         for piece in self._shared_memory:
