@@ -5,7 +5,7 @@ Job processes read `JobSettings` and nothing else: they get the rest over the wi
 """
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -334,6 +334,16 @@ class TraceSettings(BaseSettings):
     `skyscale[otel]`. The SDK's other settings hold too, as `OTEL_EXPORTER_OTLP_HEADERS`."""
     share: Annotated[float, Field(alias="OTEL_TRACES_SAMPLER_ARG", ge=0, le=1)] = 1.0
     """Share of the groups that are traced, each as a whole."""
+
+
+class VllmSettings(BaseSettings):
+    """What a policy server that samples with vLLM tells it; jobs on this host inherit it."""
+
+    model_config = SettingsConfigDict(use_attribute_docstrings=True, frozen=True, populate_by_name=True, extra="ignore")
+
+    arguments: Annotated[dict[str, Any], Field(alias="SKYSCALE_VLLM_ARGUMENTS")] = {}
+    """Engine arguments of vLLM as JSON, like `{"tensor_parallel_size": 2, "gpu_memory_utilization": 0.5}`; those on
+    which the policy server relies are refused (docs/engines.md)."""
 
 
 class JobSettings(BaseSettings):
