@@ -6,6 +6,7 @@
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -91,23 +92,28 @@ class PushWriter:
 
     async def _commit(self, pushes: list[ParsedPush]) -> list[PushReply | SkyscaleError]:
         now = self._now()
-        results, run_ids = await self._database.transact(lambda connection: _write(connection, pushes, now))
-        for run_id in run_ids:
+        results, plan = await self._database.transact(lambda connection: _write(connection, pushes, now))
+        for run_id in {run_id for run_id, _ in plan.singles}:
             self._wakeup.ring(run_id)
+        states: defaultdict[str, list[GroupState]] = defaultdict(list)
+        for group_id, summary in plan.stored.items():
+            states[plan.known[group_id].run_id].append(summary.state)
+        for run_id, arrived in states.items():
+            self._wakeup.pushed(run_id, arrived)
         return results
 
 
 def _write(
     connection: "Connection", pushes: list[ParsedPush], now: datetime
-) -> tuple[list[PushReply | SkyscaleError], list[str]]:
-    """The outcome of each push, and the runs that exist among theirs."""
+) -> tuple[list[PushReply | SkyscaleError], _Plan]:
+    """The outcome of each push, and what was written."""
     plan = _look(connection, pushes, now)
     results = [_attempt(plan, push) for push in pushes]
     if plan.groups:
         queries.store_groups(connection, plan.groups, plan.payloads)
     if plan.trajectories:
         queries.store_trajectories(connection, plan.trajectories)
-    return results, list(plan.runs)
+    return results, plan
 
 
 def _look(connection: "Connection", pushes: list[ParsedPush], now: datetime) -> _Plan:
