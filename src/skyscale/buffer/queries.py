@@ -1,8 +1,9 @@
 """SQL of the buffer: runs, groups, pushes, leases.
 
-Every function runs in its caller's transaction. Statements of the hot path are built once: building one and its cache
-key costs several times what SQLite needs to run it. A run's row is locked (PostgreSQL; SQLite has one writer) by whoever
-counts slots, so that two processes cannot both grant the last one.
+- Every function runs in its caller's transaction.
+- A run's row is locked (PostgreSQL; SQLite has one writer) by whoever counts slots, so that two processes cannot both
+  grant the last one.
+- Statements of the hot path are built once: building one and its cache key costs more than SQLite needs to run it.
 """
 
 from collections.abc import Iterable, Sequence

@@ -127,8 +127,7 @@ class BufferService:
 
     async def hopeless(self, run_id: str) -> str | None:
         """Why nothing more can be played, if so."""
-        async with self._database.read() as connection:
-            return await judged_queries.hopeless(connection, run_id)
+        return await self._database.read_at_once(lambda connection: judged_queries.hopeless(connection, run_id))
 
     async def sample(self, request: SampleRequest) -> bytes:
         """The JSON of a `SampleReply`; stored JSON is passed on as it was stored.
@@ -190,10 +189,13 @@ class BufferService:
     async def stats(self, run_id: str) -> BufferStats:
         """Trajectories of a run by what became of them."""
         check_id("run_id", run_id)
-        async with self._database.read() as connection:
+
+        async def look(connection: "AsyncConnection"):
             run = await self.load(connection, run_id)
             counts = await queries.count_groups(connection, run_id)
-            unsampled, sampled = await queries.count_trajectories(connection, run_id)
+            return run, counts, await queries.count_trajectories(connection, run_id)
+
+        run, counts, (unsampled, sampled) = await self._database.read_at_once(look)
         kept = {state: counts.get(state, (0, 0, 0))[1] for state in GroupState}
         pushed = sum(kept + dropped for _, kept, dropped in counts.values())
         return BufferStats(

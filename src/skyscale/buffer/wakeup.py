@@ -1,7 +1,7 @@
 """Wakes calls that wait for a change in a run's buffer; other processes' changes are found by polling.
 
-- Every look of a woken call is a transaction, so a push wakes only whom it may help: who waits for a slot, when it frees
-  one; who waits for a batch, when the batch may be complete.
+- Every look of a woken call is a transaction, so a push wakes only whom it may help: who waits for a slot, when it
+  frees one; who waits for a batch, when the batch may be complete.
 - Everything else (a publish, an end) wakes all.
 """
 
