@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from skyscale.buffer import judged_queries, queries, rules
+from skyscale.buffer import judged_queries, queries, rules, single_queries
 from skyscale.buffer.admission import Admission
 from skyscale.buffer.leases import Leases
 from skyscale.buffer.parsing import ParsedGroup, ParsedPush, check_id, parse_push
@@ -153,7 +153,7 @@ class BufferService:
         """The reply, or how many groups it lacks at least."""
         run = await self.load(connection, request.run_id, lock=True)
         if request.num_groups is None or request.lease_s is None:
-            rows = await queries.take_trajectories(connection, request.run_id, request.batch_size)
+            rows = await single_queries.take_trajectories(connection, request.run_id, request.batch_size)
             self._database.after_commit(connection, lambda: self.handed_out(run.run_id, len(rows)))
             if rows or request.wait_s == 0 or run.state != RunState.OPEN:
                 return _trajectories_json(request.run_id, rows)
@@ -193,7 +193,7 @@ class BufferService:
         async def look(connection: "AsyncConnection"):
             run = await self.load(connection, run_id)
             counts = await queries.count_groups(connection, run_id)
-            return run, counts, await queries.count_trajectories(connection, run_id)
+            return run, counts, await single_queries.count_trajectories(connection, run_id)
 
         run, counts, (unsampled, sampled) = await self._database.read_at_once(look)
         kept = {state: counts.get(state, (0, 0, 0))[1] for state in GroupState}

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from skyscale.buffer import judged_queries, queries, rules, verdicts
+from skyscale.buffer import judged_queries, queries, rules, single_queries, verdicts
 from skyscale.buffer.parsing import ParsedGroup, ParsedPush
 from skyscale.buffer.queries import GroupRow
 from skyscale.buffer.rules import PUSHABLE, GroupState, RunState
@@ -112,7 +112,7 @@ def _write(
     if plan.groups:
         queries.store_groups(connection, plan.groups, plan.payloads)
     if plan.trajectories:
-        queries.store_trajectories(connection, plan.trajectories)
+        single_queries.store_trajectories(connection, plan.trajectories)
     return results, plan
 
 
@@ -122,7 +122,7 @@ def _look(connection: "Connection", pushes: list[ParsedPush], now: datetime) -> 
     runs = queries.run_states(connection, {*groups.values(), *(t.run_id for t in singles)})
     known = queries.lock_groups(connection, groups) if groups else {}
     keys = [(t.run_id, t.trajectory_id) for t in singles if t.trajectory_id is not None]
-    stored = queries.known_trajectories(connection, keys) if keys else set[tuple[str, str]]()
+    stored = single_queries.known_trajectories(connection, keys) if keys else set[tuple[str, str]]()
     # Slots are counted only when a push comes after its ticket expired, which is rare.
     late = {g.run_id for g in known.values() if g.state == GroupState.EXPIRED}
     room = {run_id: queries.num_free_slots(connection, run_id) for run_id in late}
