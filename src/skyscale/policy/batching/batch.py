@@ -50,6 +50,7 @@ class Batch:
         self._forward = Forward(config, self._device)
         self._cache = KvCache(config, dtype=self._dtype, device=self._device)
         self._slots = Slots(max_rows + MIN_SEEDED_ROWS, frozenset(config.eos_token_ids), config.vocab_size)
+        self._columns = torch.arange(0, device=self._device)
         self._num_watched = self._num_seeded = self._num_tempered = 0
         self._version: int | None = None
 
@@ -147,7 +148,9 @@ class Batch:
 
     def _mask(self, positions: Tensor, length: int) -> Tensor:
         """[R, 1, S]: the most negative number where a row has no token yet, else 0; scores are fp32."""
-        is_beyond = torch.arange(length, device=self._device) > positions[:, None]
+        if length > len(self._columns):
+            self._columns = torch.arange(2 * length, device=self._device)
+        is_beyond = self._columns[:length] > positions[:, None]
         return is_beyond.float().mul_(torch.finfo(torch.float32).min)[:, None]
 
     def _sample(self, logits: Tensor, first: int) -> None:
