@@ -54,8 +54,8 @@ class KvCache:
     def write_prompts(self, layer: int, first_row: int, prompt_of_row: Tensor, k: Tensor, v: Tensor) -> None:
         """Put prompts' keys and values [P,T,K,E] into consecutive rows from `first_row` on."""
         rows, length = slice(first_row, first_row + len(prompt_of_row)), k.shape[1]
-        self._keys[layer, rows, ..., :length] = k.permute(0, 2, 3, 1)[prompt_of_row]
-        self._values[layer, rows, :, :length] = v.transpose(1, 2)[prompt_of_row]
+        self._keys[layer, rows, ..., :length] = k.permute(0, 2, 3, 1).contiguous().index_select(0, prompt_of_row)
+        self._values[layer, rows, :, :length] = v.transpose(1, 2).contiguous().index_select(0, prompt_of_row)
 
     def slots(self, positions_R: Tensor) -> tuple[Tensor, Tensor]:
         """Where one token per row goes in a layer's slabs: of each number of its keys, and of each head's values."""
