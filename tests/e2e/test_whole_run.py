@@ -41,6 +41,7 @@ def test_two_synchronous_runs_with_one_seed_have_the_same_losses(control_plane: 
         )
         view = control_plane.wait_for_end(control_plane.client.create_run(request).run_id, 90)
         assert view.status == RunStatus.COMPLETED, view.reason
+        assert all(point.metrics["logprob_diff"] < 1e-3 for point in view.metrics), "engine and trainer agree"
         losses.append([(point.loss, point.metrics["grad_norm"], point.episode_reward) for point in view.metrics])
     assert len(losses[0]) == 4
     assert losses[0] == losses[1]

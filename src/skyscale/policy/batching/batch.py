@@ -108,8 +108,9 @@ class Batch:
         logits = self._forward.logits(self.weights, ids, rotations, attend)
         self._sample(logits, 0)
 
+    @torch.inference_mode()
     def cancel_marked(self) -> None:
-        """Drop the rows of cancelled jobs."""
+        """Drop the rows of cancelled jobs; another row may move in the cache, which is made in this mode."""
         for slot in reversed([i for i, row in enumerate(self.rows) if row.job.is_cancelled]):
             self._drop(slot)
 
