@@ -104,6 +104,8 @@ test("what the model wrote can be read, with every token", async () => {
   await page.getByTestId("heat-legend").getByText("certain").waitFor();
   await page.getByRole("button", { name: "Version", exact: true }).click();
   await page.getByLabel("state").selectOption("consumed");
+  await page.getByText(/passed · consumed/).first().waitFor(SLOW);
+  await page.getByRole("button", { name: "Log probability", exact: true }).click();
   await page.getByTestId("tokens").first().waitFor(SLOW);
   await shoot(page, "rollouts");
   const search = page.getByLabel("Search what was written");
