@@ -12,6 +12,7 @@ from typing import Self, Unpack
 
 from skyscale.sdk import checkpoint_calls, downloads, problem_set_calls, rollout_calls
 from skyscale.sdk import operator_calls as calls
+from skyscale.sdk.compute import AsyncCompute, Compute
 from skyscale.sdk.credentials import credential_for, environment_url
 from skyscale.sdk.following import follow, follow_async
 from skyscale.sdk.functions import AsyncFunctions, Functions
@@ -20,7 +21,6 @@ from skyscale.sdk.transport import AsyncTransport, Transport
 from skyscale.wire.batches import BufferStats
 from skyscale.wire.checkpoints import Checkpoint, CheckpointList
 from skyscale.wire.episodes import EvaluationSample
-from skyscale.wire.jobs import JobCreated, JobDetail, JobPage, TrainingJobCreate
 from skyscale.wire.policies import PolicyPage
 from skyscale.wire.problem_sets import (
     ProblemSample,
@@ -34,8 +34,8 @@ from skyscale.wire.rollouts import RolloutDetail, RolloutPage
 from skyscale.wire.runs import Event, EventPage, RunCreate, RunCreated, RunPage, RunView
 
 
-class Client:
-    """Blocking calls; threads may share it."""
+class Client(Compute):
+    """Blocking calls; threads may share it. Jobs, accelerators and costs are in `sdk/compute.py`."""
 
     def __init__(
         self, base_url: str, token: str | None = None, timeout_s: float = 30.0, retry_for_s: float = 10.0
@@ -164,18 +164,6 @@ class Client:
         """A run's trajectories by what became of them."""
         return self.transport.send(calls.buffer_stats(run_id))
 
-    def create_job(self, body: TrainingJobCreate) -> JobCreated:
-        """Run any command as a job."""
-        return self.transport.send(calls.create_job(body))
-
-    def jobs(self, run_id: str | None = None, cursor: str | None = None, limit: int | None = None) -> JobPage:
-        """A page of jobs, newest first."""
-        return self.transport.send(calls.list_jobs(run_id, cursor, limit))
-
-    def job(self, job_id: str) -> JobDetail:
-        """A job with the newest part of its log."""
-        return self.transport.send(calls.get_job(job_id))
-
     def health(self) -> None:
         """Return if the control plane is up; raise Unavailable otherwise."""
         self.transport.send(calls.health())
@@ -193,7 +181,7 @@ class Client:
         self.close()
 
 
-class AsyncClient:
+class AsyncClient(AsyncCompute):
     """The same calls without blocking; belongs to one event loop."""
 
     def __init__(
@@ -332,18 +320,6 @@ class AsyncClient:
     async def buffer_stats(self, run_id: str) -> BufferStats:
         """A run's trajectories by what became of them."""
         return await self.transport.send(calls.buffer_stats(run_id))
-
-    async def create_job(self, body: TrainingJobCreate) -> JobCreated:
-        """Run any command as a job."""
-        return await self.transport.send(calls.create_job(body))
-
-    async def jobs(self, run_id: str | None = None, cursor: str | None = None, limit: int | None = None) -> JobPage:
-        """A page of jobs, newest first."""
-        return await self.transport.send(calls.list_jobs(run_id, cursor, limit))
-
-    async def job(self, job_id: str) -> JobDetail:
-        """A job with the newest part of its log."""
-        return await self.transport.send(calls.get_job(job_id))
 
     async def health(self) -> None:
         """Return if the control plane is up; raise Unavailable otherwise."""
