@@ -36,7 +36,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"the job has ended: {e.detail}", file=sys.stderr)  # noqa: T201 - a process's last word
         return 0
     except SkyscaleError as e:
-        print(f"{e.detail}\n{e.hint}", file=sys.stderr)  # noqa: T201
+        # On one line: the last one of its log is what a run tells of a job that ended.
+        print(f"{e.detail}. {e.hint}", file=sys.stderr)  # noqa: T201
         return 2
     except KeyboardInterrupt:
         return 130

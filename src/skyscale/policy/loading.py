@@ -13,7 +13,10 @@ ENGINES = {
 }
 """Name -> where its class is; called with `(folder, *, version, decode)`."""
 
-INSTALLS = {"torch": "pip install 'skyscale[train]'", "vllm": "pip install vllm (docs/engines.md)"}
+INSTALLS = {
+    "torch": "Run pip install 'skyscale[train]'.",
+    "vllm": "Install it (make vllm) and set SKYSCALE_POLICY_PYTHON to the Python that has it (docs/engines.md).",
+}
 """What to do when a package that the engine needs is not there."""
 
 
@@ -31,7 +34,9 @@ def load_engine(name: str) -> Callable[..., Engine]:
     except ModuleNotFoundError as e:
         if (e.name or "").startswith("skyscale"):
             raise
-        raise Invalid(f"{e.name} is not installed: {INSTALLS[name]}", code="extra_missing") from e
+        raise Invalid(
+            f"{e.name}, which the engine {name} needs, is not installed", code="extra_missing", hint=INSTALLS[name]
+        ) from e
 
 
 def open_engine(name: str, folder: Path, *, version: int, decode: Callable[[list[int]], str]) -> Engine:
