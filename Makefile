@@ -47,12 +47,13 @@ chaos: $(VENV)/.ready
 	$(BIN)/python -m tests.chaos $(CHAOS_FLAGS)
 
 
-# vLLM's CPU build in an environment of its own (it pins an older transformers), and the engines' contract held to it:
-# some 2 GB of packages once, then about five minutes.
+# vLLM's CPU build in an environment of its own (it pins an older transformers), the engines' contract held to it, and
+# whole runs that sample with it: some 2 GB of packages once, then about fifteen minutes.
 vllm: .venv-vllm/.ready
 
-test-vllm: .venv-vllm/.ready
+test-vllm: .venv-vllm/.ready $(VENV)/.ready
 	OMP_NUM_THREADS=1 .venv-vllm/bin/python -m pytest -W ignore -k vllm tests/contract/test_engines.py $(PYTEST_FLAGS)
+	SKYSCALE_POLICY_PYTHON=$(CURDIR)/.venv-vllm/bin/python $(BIN)/python -m pytest -m vllm tests/e2e/test_vllm.py $(PYTEST_FLAGS)
 
 .venv-vllm/.ready: requirements/vllm.lock
 	@test -n "$(PYTHON)" || { echo "Skyscale needs Python 3.11 or newer: install it, or run make PYTHON=/path/to/python3.11"; exit 1; }

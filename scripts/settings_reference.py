@@ -15,6 +15,7 @@ from skyscale.settings import (
     S3Settings,
     Settings,
     TraceSettings,
+    VllmSettings,
     VmSettings,
 )
 
@@ -37,6 +38,7 @@ def main() -> None:
         ("Artifacts on S3", S3Settings),
         ("Clouds", CloudSettings),
         ("Job processes", JobSettings),
+        ("vLLM", VllmSettings),
         ("Container services", RailwaySettings),
         ("Logs of all of them", LogSettings),
         ("Traces of all of them", TraceSettings),

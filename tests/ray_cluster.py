@@ -60,7 +60,8 @@ def two_nodes() -> Generator[RayCluster]:
     try:
         listen = [f"--port={gcs}", f"--dashboard-port={dashboard}", "--dashboard-host=127.0.0.1"]
         _start(folder, "127.0.0.2", ["--head", *listen, '--resources={"accelerator_type:A100": 1}'], 30000)
-        _start(folder, "127.0.0.3", [f"--address=127.0.0.2:{gcs}", '--resources={"accelerator_type:L4": 1}'], 31000)
+        join = [f"--address=127.0.0.2:{gcs}", '--resources={"accelerator_type:L4": 1}']
+        _start(folder, "127.0.0.3", join, 31000, market="spot")
         address = f"http://127.0.0.1:{dashboard}"
         _wait(address)
         yield RayCluster(address)
@@ -69,10 +70,11 @@ def two_nodes() -> Generator[RayCluster]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _start(folder: Path, host: str, more: list[str], ports: int) -> None:
+def _start(folder: Path, host: str, more: list[str], ports: int, market: str = "") -> None:
     env = os.environ | {
         "RAY_TMPDIR": str(folder), "RAY_USAGE_STATS_ENABLED": "0",
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "RAY_ENABLE_METRICS_COLLECTION": "0",
+        "RAY_NODE_MARKET_TYPE": market,
     }  # fmt: skip
     words = [
         str(RAY), "start", f"--node-ip-address={host}", "--num-cpus=2", "--num-gpus=2", "--disable-usage-stats",

@@ -5,7 +5,7 @@ Job processes read `JobSettings` and nothing else: they get the rest over the wi
 """
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -30,8 +30,8 @@ class Settings(BaseSettings):
     database_url: Annotated[str | None, Field(alias="DATABASE_URL")] = None
     """PostgreSQL, as `postgresql+asyncpg://...`; the default is a SQLite file. Excludes DB_PATH."""
     job_url: Annotated[str | None, Field(alias="SKYSCALE_JOB_URL", pattern=ADDRESSES)] = None
-    """Where jobs reach the control plane: the URL of a balancer, or those of all replicas with commas between them. By
-    default the address that this one listens on."""
+    """Where jobs reach the control plane, those at providers elsewhere too: its public URL, a balancer's, or those of
+    all replicas with commas between them. By default the address that this one listens on."""
     replica_url: Annotated[str | None, Field(alias="SKYSCALE_REPLICA_URL", pattern=r"^https?://[^\s,]+$")] = None
     """Where other control planes on the same database reach this one; by default the address that it listens on."""
     secret: Annotated[SecretStr | None, Field(alias="SKYSCALE_SECRET", min_length=32)] = None
@@ -59,8 +59,6 @@ class Settings(BaseSettings):
     """Providers that `auto` tries, first to last, with commas; one that refuses or has nothing free is passed over."""
     gpu_queue_s: Annotated[float, Field(alias="GPU_QUEUE_DEADLINE_S", gt=0)] = 900.0
     """A job that waits at a provider for longer than this is taken back and given to the next one."""
-    public_url: Annotated[str | None, Field(alias="SKYSCALE_PUBLIC_URL", pattern=r"^https?://[^/?#]+$")] = None
-    """How jobs reach this control plane from elsewhere; the default is the address it listens on."""
     ticket_ttl_s: Annotated[float, Field(alias="SKYSCALE_TICKET_TTL_S", gt=0)] = 120.0
     """After this long without a push, the slot of a group is given away."""
     max_body_bytes: Annotated[int, Field(alias="SKYSCALE_MAX_BODY_BYTES", gt=0)] = 32 * 1024 * 1024
@@ -336,6 +334,16 @@ class TraceSettings(BaseSettings):
     `skyscale[otel]`. The SDK's other settings hold too, as `OTEL_EXPORTER_OTLP_HEADERS`."""
     share: Annotated[float, Field(alias="OTEL_TRACES_SAMPLER_ARG", ge=0, le=1)] = 1.0
     """Share of the groups that are traced, each as a whole."""
+
+
+class VllmSettings(BaseSettings):
+    """What a policy server that samples with vLLM tells it; jobs on this host inherit it."""
+
+    model_config = SettingsConfigDict(use_attribute_docstrings=True, frozen=True, populate_by_name=True, extra="ignore")
+
+    arguments: Annotated[dict[str, Any], Field(alias="SKYSCALE_VLLM_ARGUMENTS")] = {}
+    """Engine arguments of vLLM as JSON, like `{"tensor_parallel_size": 2, "gpu_memory_utilization": 0.5}`; those on
+    which the policy server relies are refused (docs/engines.md)."""
 
 
 class JobSettings(BaseSettings):

@@ -12,6 +12,7 @@ from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from skyscale.decoder.checkpoint import load_decoder
 from skyscale.decoder.lora import LoraConfig, attach, save_adapter
+from skyscale.decoder.model import Decoder
 from skyscale.errors import Invalid, Unavailable
 from skyscale.policy.engine import Completion, Engine, GenerateRequest
 from skyscale.policy.loading import ENGINES, load_engine, open_engine
@@ -83,6 +84,14 @@ async def test_logprobs_are_those_of_the_decoder_at_the_temperature(engine: Engi
             assert (sampled - torch.tensor(completion.logprobs)).abs().max().item() < 1e-4
 
 
+async def test_prompts_that_do_not_fit_one_step_are_sampled_as_if_alone(engine: Engine) -> None:
+    prompts = [[2 + (i * j) % 78 for j in range(1, 301)] for i in range(1, 17)]
+    alone = [await engine.generate(ask(prompt_ids=prompts[i], n=2, max_new_tokens=4)) for i in (0, 7, 15)]
+    together = await asyncio.gather(*(engine.generate(ask(prompt_ids=each, n=2, max_new_tokens=4)) for each in prompts))
+    for place, expected in zip((0, 7, 15), alone, strict=True):
+        assert [each.token_ids for each in together[place]] == [each.token_ids for each in expected]
+
+
 async def test_sampled_frequencies_are_the_models_probabilities(engine: Engine, base: Path) -> None:
     decoder = load_decoder(base)
     with torch.no_grad():
@@ -123,22 +132,45 @@ async def test_a_swap_in_mid_generation_interrupts_nothing(engine: Engine, train
     assert fresh.token_ids[0] == int(logits[0, -1].argmax())
 
 
-async def test_an_adapter_is_served_merged_into_its_base(engine: Engine, base: Path, tmp_path: Path) -> None:
+def make_adapter(base: Path, folder: Path, seed: int) -> Decoder:
+    """An adapter of `base` in `folder` as the trainer writes it, and the decoder that it makes of the base."""
     decoder, config = load_decoder(base), LoraConfig(4, 8.0)
-    attach(decoder, config, seed=3)
+    attach(decoder, config, seed=seed)
     adapter = {name: each for name, each in decoder.named_parameters() if each.requires_grad}
     with torch.no_grad():
         for name, each in adapter.items():
             if ".up." in name:
-                each.normal_(0.0, 0.3, generator=torch.Generator().manual_seed(len(name)))
-    save_adapter(adapter, config, tmp_path, base_folder=base, base_name=str(base))
-    await engine.reload(tmp_path, 1)
-    (completion,) = await engine.generate(ask(max_new_tokens=8, ignore_eos=True))
+                each.normal_(0.0, 0.3, generator=torch.Generator().manual_seed(len(name) + seed))
+    folder.mkdir()
+    save_adapter(adapter, config, folder, base_folder=base, base_name=str(base))
+    return decoder
+
+
+def off_by(decoder: Decoder, completion: Completion) -> float:
+    """The largest distance between a completion's logprobs and the decoder's, its prompt being that of `ask`."""
     ids = torch.tensor([[3, 4, 5, 6, *completion.token_ids]])
     with torch.no_grad():
         hidden = decoder(ids, torch.arange(ids.shape[1])[None])
         sampled = decoder.logits(hidden)[0, 3:-1].log_softmax(-1).gather(1, ids[0, 4:, None]).squeeze(1)
-    assert (sampled - torch.tensor(completion.logprobs)).abs().max().item() < 1e-4
+    return (sampled - torch.tensor(completion.logprobs)).abs().max().item()
+
+
+async def test_adapters_are_swapped_in_flight_and_each_counts_alone(engine: Engine, base: Path, tmp_path: Path) -> None:
+    decoders = {version: make_adapter(base, tmp_path / str(version), seed=version) for version in (1, 2, 3)}
+    generating = asyncio.create_task(engine.generate(ask(n=4, max_new_tokens=2000, ignore_eos=True)))
+    for version, decoder in decoders.items():
+        sampled = engine.stats().generated_tokens
+        await until(lambda sampled=sampled: engine.stats().generated_tokens > sampled + 50)
+        await engine.reload(tmp_path / str(version), version)
+        (fresh,) = await engine.generate(ask(max_new_tokens=8, ignore_eos=True))
+        assert fresh.versions == [version] * 8
+        assert off_by(decoder, fresh) < 1e-4, "merged into the base, not into the adapter before it"
+    for completion in await generating:
+        assert completion.versions == sorted(completion.versions)
+        assert set(completion.versions) == {0, 1, 2, 3}
+    await engine.reload(base, 4)
+    (fresh,) = await engine.generate(ask(max_new_tokens=8, ignore_eos=True))
+    assert off_by(load_decoder(base), fresh) < 1e-4, "and back to the base"
 
 
 @pytest.mark.parametrize("damage", ["truncated", "misshapen", "missing", "not a number"])
@@ -184,6 +216,18 @@ async def test_cancelling_frees_the_rows(engine: Engine) -> None:
     await anext(stream)
     await stream.aclose()
     await until(lambda: engine.stats().running == 0)
+
+
+async def test_cancelling_one_of_many_leaves_the_others_as_they_are(engine: Engine) -> None:
+    """The last row takes the place of the one that goes."""
+    alone = await engine.generate(ask(n=4, max_new_tokens=400, ignore_eos=True))
+    first = engine.stream(ask(max_new_tokens=1900, ignore_eos=True))
+    await anext(first)
+    others = asyncio.create_task(engine.generate(ask(n=4, max_new_tokens=400, ignore_eos=True)))
+    await until(lambda: engine.stats().running == 5)
+    await first.aclose()
+    assert [each.token_ids for each in await others] == [each.token_ids for each in alone]
+    assert engine.failure() is None
 
 
 async def test_idle_time_is_counted_while_it_lasts(engine: Engine) -> None:

@@ -9,6 +9,7 @@ import pytest
 from grpclib import Status
 
 from skyscale.errors import Invalid, Unavailable
+from skyscale.jobs.capacity import gives
 from skyscale.jobs.loading import load_provider
 from skyscale.jobs.provider import JobLaunch, NoCapacity, Provider, Refused, Setup
 from skyscale.jobs.providers.modal.provider import END_ALL, ModalProvider
@@ -257,3 +258,11 @@ async def test_more_sandboxes_than_a_page_are_all_ours(cloud: Modal, tmp_path: P
 async def test_the_inventory_is_the_price_list(cloud: Modal, tmp_path: Path) -> None:
     offers = {offer.gpu_model: offer for offer in await provider(tmp_path).inventory()}
     assert (offers["h100"].name, offers["h100"].memory_gb, offers["h100"].usd_per_hour) == ("H100!", 80, 3.95)
+
+
+def test_accelerators_may_be_taken_away_and_other_machines_may_not(tmp_path: Path) -> None:
+    able = provider(tmp_path).abilities
+    assert [gives(able, "on_demand", "cpu"), gives(able, "preemptible", "cpu")] == [True, False]
+    assert [gives(able, "on_demand", "h100"), gives(able, "preemptible", "h100")] == [False, True]
+    assert gives(able, None, "h100")
+    assert gives(able, None, "cpu")

@@ -83,3 +83,13 @@ def test_a_job_that_waits_for_its_accelerators_is_cancelled_and_never_runs(plane
         wait_for(lambda job_id=job_id: status(job_id) == "cancelled", 60, "the end of the job")
     wait_for(lambda: not alive(first) and not alive(second), 60, "the cluster to be free")
     assert "RAN" not in plane.client.job(second).logs
+
+
+def test_capacity_chooses_the_node_by_its_label(plane: ControlPlane) -> None:
+    for job_id, capacity, node in (("job-kept", "on_demand", "127.0.0.2"), ("job-spot", "preemptible", "127.0.0.3")):
+        plane.client.create_job(
+            TrainingJobCreate(job_id=job_id, command=["python3", "-c", "print(1)"], capacity=capacity, timeout_s=60)
+        )
+        wait_for(lambda job_id=job_id: plane.client.job(job_id).job.status == "succeeded", 90, f"{job_id} to end")
+        (row,) = submissions(job_id)
+        assert f"//{node}:" in row["driver_agent_http_address"], capacity

@@ -120,7 +120,7 @@ STRAGGLER = [
 """The first ticket is pushed last and would be prefetched while another batch is leased: one version too late."""
 
 
-@settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @example(steps=STRAGGLER)
 @given(steps=st.lists(STEPS, min_size=15, max_size=30))
 def test_no_schedule_loses_a_push_trains_twice_overfills_or_trains_on_stale_groups(

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -14,6 +15,7 @@ from fastapi import FastAPI
 from skyscale.api.services import Services, build
 from skyscale.problems import uploads
 from skyscale.settings import Settings
+from skyscale.store import replica
 
 PATH = "/api/rl/problem-sets"
 MAX_BYTES = 6 * 1024 * 1024
@@ -256,6 +258,30 @@ async def test_sets_are_there_after_a_restart_and_half_uploads_are_not(
         assert not half.exists()
         assert (await parts.problem_sets.overview()).problem_sets[1].current.ref == ref
         assert parts.problem_sets.library.open(ref).get("add-1").entry_point == "f"
+    finally:
+        await parts.database.close()
+        await parts.http.aclose()
+
+
+@sqlite
+async def test_folders_of_control_planes_that_are_gone_are_removed_at_the_start_and_others_are_not(
+    client: httpx.AsyncClient, settings: Settings
+) -> None:
+    folders = settings.data_dir / "problem-uploads"
+    here, pid, _ = replica.own_name().rsplit(":", 2)
+    ended = await asyncio.create_subprocess_exec("true")
+    await ended.wait()
+    dead, retired = folders / f"{here}:{ended.pid}:cp-1", folders / f"{here}:{pid}:cp-2"
+    living, elsewhere, forgotten = (folders / name for name in (f"{here}:1:cp-3", "there:1:cp-4", "there:2:cp-5"))
+    for folder in (dead, retired, living, elsewhere, forgotten):
+        (folder / "upload-1").mkdir(parents=True)
+        (folder / "upload-1" / "source.jsonl").write_bytes(b"half")
+    os.utime(forgotten, (0, 0))
+    parts = build(settings)
+    await parts.problem_sets.start()
+    try:
+        assert [each.exists() for each in (dead, retired, forgotten)] == [False, False, False]
+        assert [each.exists() for each in (living, elsewhere)] == [True, True]
     finally:
         await parts.database.close()
         await parts.http.aclose()

@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Generator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI
 from graphql import GraphQLError
 
 from skyscale.api.app import create_app
@@ -15,6 +17,7 @@ from skyscale.services.railway import refusal
 from skyscale.services.rules import status_of
 from skyscale.services.templates import TEMPLATES
 from skyscale.settings import Settings
+from skyscale.wire.base import utc_now
 from skyscale.wire.services import ServiceStatus
 from tests.contract.railway_server import TOKEN, RailwayServer
 
@@ -32,9 +35,14 @@ def railway(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[Railwa
 
 
 @pytest.fixture
-async def client(railway: RailwayServer, tmp_path: Path) -> AsyncGenerator[httpx.AsyncClient]:
-    app = create_app(Settings(data_dir=tmp_path / "data"))
-    app.state.services.containers._clock = Clock()
+def app(railway: RailwayServer, tmp_path: Path) -> FastAPI:
+    made = create_app(Settings(data_dir=tmp_path / "data"))
+    made.state.services.containers._clock = Clock()
+    return made
+
+
+@pytest.fixture
+async def client(app: FastAPI) -> AsyncGenerator[httpx.AsyncClient]:
     transport = httpx.ASGITransport(app, client=("127.0.0.1", 5))
     async with running(app.state.services), httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as made:
         yield made
@@ -226,3 +234,44 @@ def test_errors_of_railway_are_told_apart_by_code_and_text() -> None:
         ("Problem processing request", "INTERNAL_SERVER_ERROR", "railway_failed"),
     ):
         assert refusal({"message": message, "extensions": {"code": code}}).code == expected
+
+
+async def test_a_service_is_metered_by_what_it_may_use_and_stopped_at_its_cap(
+    client: httpx.AsyncClient, app: FastAPI
+) -> None:
+    wall, steady = utc_now(), 0.0
+    meter = app.state.services.meters.services
+    meter._clock, meter._steady = lambda: wall, lambda: steady
+    body = {"name": "dear", "template": "python-fn", "vcpus": 2, "memory_gb": 4, "max_cost_usd": 1.0}
+    made = (await client.post(API, json=body)).json()
+    rate = 2 * 0.0278 + 4 * 0.0139
+    assert (made["cost"]["usd"], made["cost"]["usd_per_hour"]) == (0.0, pytest.approx(rate))
+    await until(client, "dear", "running")
+    wall, steady = wall + timedelta(hours=1), 3600.0
+    await meter.tick()
+    wall, steady = wall + timedelta(days=100), 7200.0  # a wall clock that jumps bills nothing
+    await meter.tick()
+    cost = (await client.get(f"{API}/dear")).json()["cost"]
+    assert (cost["running_s"], cost["usd"]) == (7200.0, pytest.approx(2 * rate))
+    assert (await client.get("/api/costs")).json()["services"]["usd"] == pytest.approx(2 * rate)
+    steady = 32_300.0  # of 32,374 that a dollar pays for; two ticks are kept back
+    await meter.tick()
+    await until(client, "dear", "stopped")
+    steady += 60
+    await meter.tick()
+    steady += 3600
+    await meter.tick()
+    cost = (await client.get(f"{API}/dear")).json()["cost"]
+    assert cost["usd"] <= 1.0
+    assert cost["usd_per_hour"] == 0.0
+    await client.delete(f"{API}/dear")
+    await meter.tick()
+    assert (await client.get("/api/costs")).json()["services"]["usd"] == pytest.approx(cost["usd"])
+
+
+async def test_a_cap_that_does_not_pay_for_the_start_is_refused_before_anything_is_made(
+    client: httpx.AsyncClient, railway: RailwayServer
+) -> None:
+    body = {"name": "dear", "template": "python-fn", "max_cost_usd": 0.001}
+    await refused(client.post(API, json=body), 422, "cap_too_small")
+    assert "serviceCreate" not in railway.calls

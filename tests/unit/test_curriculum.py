@@ -29,14 +29,12 @@ def test_an_estimate_weighs_older_groups_less() -> None:
     assert rules.estimate([0.0, 1.0, 1.0], 1.0) == pytest.approx(2 / 3)
 
 
-@settings(deadline=None)
 @given(REWARDS, DECAYS)
 def test_an_estimate_lies_between_the_rewards_that_it_is_made_of(rewards: list[float], decay: float) -> None:
     level = rules.estimate(rewards, decay)
     assert min(rewards) - 1e-9 <= level <= max(rewards) + 1e-9
 
 
-@settings(deadline=None)
 @given(REWARDS, st.integers(1, 8))
 def test_a_problem_is_retired_only_after_enough_groups_and_beyond_a_bound(rewards: list[float], after: int) -> None:
     curriculum = Curriculum(after_groups=after, solved_above=0.8, hopeless_below=0.2)
@@ -46,7 +44,6 @@ def test_a_problem_is_retired_only_after_enough_groups_and_beyond_a_bound(reward
         assert (pool is Pool.SOLVED, pool is Pool.HOPELESS) == (level > 0.8, level < 0.2)
 
 
-@settings(deadline=None)
 @given(st.integers(0, 2**31 - 1), st.integers(0, 10_000), st.sets(st.sampled_from(IDS)), st.floats(0.01, 1))
 def test_a_draw_is_determined_by_seed_sequence_and_pools(seed: int, sequence: int, retired: set[str], r: float) -> None:
     drawn = rules.draw_from_pools(IDS, seed, sequence, retired.__contains__, r)
@@ -56,7 +53,6 @@ def test_a_draw_is_determined_by_seed_sequence_and_pools(seed: int, sequence: in
         assert drawn == rules.draw(IDS, seed, sequence)
 
 
-@settings(deadline=None)
 @given(st.integers(0, 2**31 - 1))
 def test_retired_problems_are_drawn_as_often_as_recheck_says(seed: int) -> None:
     retired = set(IDS[:10])
@@ -71,7 +67,7 @@ def test_when_everything_is_retired_everything_is_still_played() -> None:
     assert set(drawn) == set(IDS)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(st.tuples(st.sampled_from(IDS), st.floats(0, 1)), max_size=80))
 def test_pools_depend_on_what_was_pushed_and_not_on_when_it_was_learned(history: list[tuple[str, float]]) -> None:
     groups = [played(n, *each) for n, each in enumerate(history)]

@@ -1,4 +1,4 @@
-/** A run's metrics as they arrive, in columns that grow; kept outside React, which is told at most four times a second. */
+/** A run's metrics as they arrive, in columns that grow; kept outside React, which is told at most twice a second. */
 import type { MetricsColumns } from "@/live/topics";
 import type { Series } from "./prepare";
 

@@ -11,9 +11,10 @@ export interface Look {
   isLog: boolean;
   isSmoothed: boolean;
   xUnit: "step" | "h";
-  /** Series that the pointer is on in a list: the others step back. */
-  highlighted: number | null;
 }
+
+/** The series that the pointer is on in a list, or null: the others step back. Asked at every drawing. */
+export type Highlighted = () => number | null;
 
 const FONT = "11px Inter Variable, system-ui, sans-serif";
 
@@ -29,7 +30,7 @@ function positive(values: (number | null)[]): (number | null)[] {
   return values.map((value) => (value !== null && value > 0 ? value : null));
 }
 
-export function optionsOf(count: number, look: Look, size: { width: number; height: number }): Omit<uPlot.Options, "hooks"> {
+export function optionsOf(count: number, look: Look, highlighted: Highlighted, size: { width: number; height: number }): Omit<uPlot.Options, "hooks"> {
   return {
     ...size,
     legend: { show: false },
@@ -38,25 +39,33 @@ export function optionsOf(count: number, look: Look, size: { width: number; heig
     scales: { x: { time: false }, y: { distr: look.isLog ? 3 : 1, range: look.isLog ? logRange : paddedRange } },
     axes: [axis(look, look.xUnit === "h" ? (value) => `${number(value)} h` : number, 26), axis(look, number, 52)],
     bands: Array.from({ length: count }, (_, i) => ({ series: [2 + 3 * i, 1 + 3 * i] as [number, number] })),
-    series: [{}, ...Array.from({ length: count }, (_, i) => rawSeries(i, look)).flat(), ...Array.from({ length: count }, (_, i) => smoothedSeries(i, look))],
+    series: [{}, ...Array.from({ length: count }, (_, i) => rawSeries(i, look, highlighted)).flat(), ...Array.from({ length: count }, (_, i) => smoothedSeries(i, look, highlighted))],
   };
 }
 
 /** Bands of many runs lie on each other: together they must not hide the lines. */
 const BAND = { alone: 0.12, among: 0.06, back: 0.02 };
 
-function rawSeries(i: number, look: Look): uPlot.Series[] {
-  const color = look.colors.series[look.colorOf[i] ?? 0] ?? "#888";
-  const isBack = look.highlighted !== null && look.highlighted !== i;
+function rawSeries(i: number, look: Look, highlighted: Highlighted): uPlot.Series[] {
+  const color = colorOf(i, look);
+  const band = look.colorOf.length > 1 ? BAND.among : BAND.alone;
   const edge: uPlot.Series = { stroke: "transparent", width: 0, points: { show: false }, spanGaps: true };
-  const mean: uPlot.Series = { stroke: faded(color, isBack ? 0.1 : 0.3), width: 1, points: { show: false }, spanGaps: true, show: look.isSmoothed };
-  return [edge, { ...edge, fill: faded(color, isBack ? BAND.back : look.colorOf.length > 1 ? BAND.among : BAND.alone) }, mean];
+  const mean: uPlot.Series = { stroke: () => faded(color, isBack(i, highlighted) ? 0.1 : 0.3), width: 1, points: { show: false }, spanGaps: true, show: look.isSmoothed };
+  return [edge, { ...edge, fill: () => faded(color, isBack(i, highlighted) ? BAND.back : band) }, mean];
 }
 
-function smoothedSeries(i: number, look: Look): uPlot.Series {
-  const color = look.colors.series[look.colorOf[i] ?? 0] ?? "#888";
-  const isBack = look.highlighted !== null && look.highlighted !== i;
-  return { stroke: isBack ? faded(color, 0.25) : color, width: look.highlighted === i ? 2.2 : 1.6, points: { show: false }, spanGaps: true };
+function smoothedSeries(i: number, look: Look, highlighted: Highlighted): uPlot.Series {
+  const color = colorOf(i, look);
+  return { stroke: () => (isBack(i, highlighted) ? faded(color, 0.25) : color), width: 1.6, points: { show: false }, spanGaps: true };
+}
+
+function colorOf(i: number, look: Look): string {
+  return look.colors.series[look.colorOf[i] ?? 0] ?? "#888888";
+}
+
+function isBack(i: number, highlighted: Highlighted): boolean {
+  const chosen = highlighted();
+  return chosen !== null && chosen !== i;
 }
 
 function axis({ colors }: Look, format: (value: number) => string, size: number): uPlot.Axis {

@@ -1,6 +1,6 @@
 "use client";
 
-import { useEffect, useRef, useState } from "react";
+import { startTransition, useEffect, useRef, useState } from "react";
 import { readJson } from "@/client/api";
 import { useConnection } from "@/live/LiveProvider";
 import type { MetricsColumns } from "@/live/topics";
@@ -13,12 +13,12 @@ export interface Followed {
   hasReports: boolean;
 }
 
-const SHOW_EVERY_MS = 250;
+const SHOW_EVERY_MS = 500;
 const PAGE = 10_000;
 
 export interface Histories {
   histories: ReadonlyMap<string, History>;
-  /** Changes at most four times a second, when any of them grew. */
+  /** Changes at most twice a second, when any of them grew. */
   version: number;
   /** The whole history of some ended run is still on its way. */
   isReading: boolean;
@@ -38,7 +38,8 @@ export function useHistories(runs: readonly Followed[]): Histories {
     const grew = () => {
       timer ??= setTimeout(() => {
         timer = null;
-        setVersion((count) => count + 1);
+        // News waits for a hand, not the other way round.
+        startTransition(() => setVersion((count) => count + 1));
       }, SHOW_EVERY_MS);
     };
     const stops = key.split(",").filter(Boolean).map((entry) => {

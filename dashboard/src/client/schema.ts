@@ -184,6 +184,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/costs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What everything has cost
+         * @description Runs, jobs of their own and services, each together, by their meters: so far, and an hour now.
+         */
+        get: operations["get_costs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/deployments": {
         parameters: {
             query?: never;
@@ -1104,6 +1124,26 @@ export interface paths {
          * @description Problems in the set's order, without their hidden tests and answers.
          */
         get: operations["sample_problem_set"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/replicas": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Control planes on this database
+         * @description Each with its address, when it started, its last sign of life, and who leads since when.
+         */
+        get: operations["list_replicas"];
         put?: never;
         post?: never;
         delete?: never;
@@ -3593,6 +3633,35 @@ export interface components {
             };
         };
         /**
+         * JobCost
+         * @description What a job of its own has used so far; only `usd_per_hour` may fall.
+         */
+        JobCost: {
+            /** Gpu S */
+            gpu_s: number;
+            /** Cpu S */
+            cpu_s: number;
+            /** Usd */
+            usd: number;
+            /**
+             * Usd Per Hour
+             * @description What it costs now; 0 while it waits and once it has ended.
+             */
+            usd_per_hour: number;
+            /** Max Cost Usd */
+            max_cost_usd: number | null;
+            /**
+             * Unpriced
+             * @description What ran although nobody knows its price (`provider/gpu`): `usd` lacks it.
+             */
+            unpriced: string[];
+            /**
+             * Metered At
+             * Format: date-time
+             */
+            metered_at: string;
+        };
+        /**
          * JobCreated
          * @description The reply to `POST /api/training/jobs`.
          */
@@ -3688,6 +3757,8 @@ export interface components {
             ended_at: string | null;
             /** Exit Code */
             exit_code: number | null;
+            /** @description Of a job of its own; the jobs of a run are in the run's cost. */
+            cost?: components["schemas"]["JobCost"] | null;
         };
         JsonValue: unknown;
         /**
@@ -4361,6 +4432,59 @@ export interface components {
             step_timeout_s?: number;
         };
         /**
+         * ReplicaList
+         * @description Every control plane that joined and did not leave, the oldest first.
+         */
+        ReplicaList: {
+            /** Replicas */
+            replicas: components["schemas"]["ReplicaView"][];
+            /**
+             * Term
+             * @description Rises with every change of the leader; 0 before the first.
+             */
+            term: number;
+        };
+        /**
+         * ReplicaView
+         * @description One control plane, as the one that answers sees it.
+         */
+        ReplicaView: {
+            /**
+             * Replica Id
+             * @description Host, process and a name of its own.
+             */
+            replica_id: string;
+            /**
+             * Url
+             * @description Where the others reach it.
+             */
+            url: string;
+            /**
+             * Is This
+             * @description It is the one that answers.
+             */
+            is_this: boolean;
+            /** Is Alive */
+            is_alive: boolean;
+            /**
+             * Is Leader
+             * @description It alone starts, watches and ends jobs and runs.
+             */
+            is_leader: boolean;
+            /** Leads Since */
+            leads_since: string | null;
+            /**
+             * Started At
+             * Format: date-time
+             */
+            started_at: string;
+            /**
+             * Last Beat At
+             * @description Its last sign of life, by its own clock; null on SQLite, where its process is looked at instead.
+             */
+            last_beat_at: string | null;
+        };
+        /**
          * ResetReply
          * @description A new episode: its problem and the sandbox that will run the code.
          */
@@ -4796,7 +4920,8 @@ export interface components {
              *         "up_proj",
              *         "down_proj"
              *       ],
-             *       "gradient_checkpointing": null
+             *       "gradient_checkpointing": null,
+             *       "sharding": "none"
              *     }
              */
             training?: components["schemas"]["Training"];
@@ -4882,11 +5007,11 @@ export interface components {
             max_cost_usd?: number | null;
             /**
              * Capacity
-             * @description Whether machines that may be taken away at any time will do; a trainer then needs frequent checkpoints.
-             * @default on_demand
-             * @enum {string}
+             * @description Of the trainer's and the policy server's machines: `preemptible` may be taken away at any time, and the trainer
+             *     needs frequent checkpoints; `on_demand` may not; null takes what the provider gives.
+             * @default null
              */
-            capacity?: "on_demand" | "preemptible";
+            capacity?: ("on_demand" | "preemptible") | null;
             /**
              * Idle Minutes
              * @description Give accelerators back, and complete, when nothing was sampled or published for so long; null never does.
@@ -4991,7 +5116,8 @@ export interface components {
              *         "gate_proj",
              *         "up_proj",
              *         "down_proj"
-             *       ]
+             *       ],
+             *       "sharding": "none"
              *     }
              */
             training?: components["schemas"]["Training"];
@@ -5034,12 +5160,8 @@ export interface components {
             target_reward: number | null;
             /** Max Cost Usd */
             max_cost_usd?: number | null;
-            /**
-             * Capacity
-             * @default on_demand
-             * @enum {string}
-             */
-            capacity?: "on_demand" | "preemptible";
+            /** Capacity */
+            capacity?: ("on_demand" | "preemptible") | null;
             /** Idle Minutes */
             idle_minutes?: number | null;
             /** Max Concurrent Groups */
@@ -5544,6 +5666,25 @@ export interface components {
             duration_ms: number;
         };
         /**
+         * ServiceCost
+         * @description What a service costs at most: by what it may use, where Railway bills what it does use.
+         */
+        ServiceCost: {
+            /** Running S */
+            running_s: number;
+            /** Usd */
+            usd: number;
+            /** Usd Per Hour */
+            usd_per_hour: number;
+            /** Max Cost Usd */
+            max_cost_usd: number | null;
+            /**
+             * Metered At
+             * Format: date-time
+             */
+            metered_at: string;
+        };
+        /**
          * ServiceDeploy
          * @description The body of `POST /api/services`: a template, or an image of your own.
          */
@@ -5595,6 +5736,12 @@ export interface components {
              * @default 0.5
              */
             memory_gb?: number;
+            /**
+             * Max Cost Usd
+             * @description It is stopped before it has cost more than this.
+             * @default null
+             */
+            max_cost_usd?: number | null;
         };
         /**
          * ServiceList
@@ -5709,6 +5856,40 @@ export interface components {
             deployment_id: string | null;
             /** Created At */
             created_at: string | null;
+            /** @description Null for one from before there were meters. */
+            cost?: components["schemas"]["ServiceCost"] | null;
+        };
+        /**
+         * Spending
+         * @description `GET /api/costs`: everything that this installation has spent by its meters, and what it spends now.
+         */
+        Spending: {
+            runs: components["schemas"]["SpendingLine"];
+            jobs: components["schemas"]["SpendingLine"];
+            services: components["schemas"]["SpendingLine"];
+            /** Usd */
+            usd: number;
+            /** Usd Per Hour */
+            usd_per_hour: number;
+        };
+        /**
+         * SpendingLine
+         * @description All runs, all jobs of their own, or all services, together.
+         */
+        SpendingLine: {
+            /**
+             * Count
+             * @description How many have a meter.
+             */
+            count: number;
+            /** Gpu S */
+            gpu_s: number;
+            /** Cpu S */
+            cpu_s: number;
+            /** Usd */
+            usd: number;
+            /** Usd Per Hour */
+            usd_per_hour: number;
         };
         /**
          * Split
@@ -5848,6 +6029,13 @@ export interface components {
              * @description Compute layers twice instead of keeping their insides; null does so on GPUs and not on CPUs.
              */
             gradient_checkpointing?: boolean | null;
+            /**
+             * Sharding
+             * @description `full` divides weights, gradients and moments between the `trainer_processes` (FSDP2), not the work alone.
+             * @default none
+             * @enum {string}
+             */
+            sharding?: "none" | "full";
         };
         /**
          * TrainingJobCreate
@@ -5882,6 +6070,11 @@ export interface components {
              */
             provider?: string;
             /**
+             * Capacity
+             * @description Whether its machine may be taken away while it runs; null takes what the provider gives.
+             */
+            capacity?: ("on_demand" | "preemptible") | null;
+            /**
              * Env Vars
              * @default {}
              */
@@ -5893,6 +6086,11 @@ export interface components {
              * @default 1
              */
             max_attempts?: number;
+            /**
+             * Max Cost Usd
+             * @description It is stopped before it has cost more than this by list prices.
+             */
+            max_cost_usd?: number | null;
             /**
              * Timeout S
              * @default 86400
@@ -6875,6 +7073,80 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description No or wrong credentials */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Right credentials for something else */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description There is no such thing */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The current state does not allow this */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description A value is refused */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    get_costs: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Spending"];
+                };
             };
             /** @description No or wrong credentials */
             401: {
@@ -10759,6 +11031,80 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ProblemSample"];
+                };
+            };
+            /** @description No or wrong credentials */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Right credentials for something else */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description There is no such thing */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The current state does not allow this */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description A value is refused */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    list_replicas: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReplicaList"];
                 };
             };
             /** @description No or wrong credentials */

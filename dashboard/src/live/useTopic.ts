@@ -1,6 +1,6 @@
 "use client";
 
-import { useEffect, useRef, useState, useSyncExternalStore } from "react";
+import { startTransition, useEffect, useRef, useState, useSyncExternalStore } from "react";
 import type { ApiError } from "@/client/errors";
 import { useConnection } from "./LiveProvider";
 import type { Topic, TopicData, TopicKind } from "./topics";
@@ -11,7 +11,7 @@ type DataOf<T extends Topic> = KindOf<T> extends TopicKind ? TopicData[KindOf<T>
 /** The newest state of a topic that is sent whole (`runs`, `run:<id>`, `jobs`, `sandboxes`), and its error. */
 export function useTopic<T extends Topic>(topic: T): { data: DataOf<T> | null; error: ApiError | null } {
   const [kept, setKept] = useState<{ topic: T; data: DataOf<T> } | null>(null);
-  useMessages(topic, (data) => setKept({ topic, data }));
+  useMessages(topic, (data) => startTransition(() => setKept({ topic, data })));
   return { data: kept?.topic === topic ? kept.data : null, error: useTopicError(topic) };
 }
 

@@ -13,6 +13,7 @@ const DEADLINE_MS = 30_000;
 const PROMPT = [{ role: "user", content: "Write a function f(x) that returns x plus 1." }];
 const MAX_TOKENS = 64;
 const NUM_ANSWERS = 16;
+const ASK_EVERY_MS = 500;
 
 export async function measurePolicy(request: Request): Promise<Response> {
   return answering(async () => {
@@ -29,6 +30,7 @@ async function measure(request: Request): Promise<Response> {
   if (found instanceof Response) return found;
   if (found === null) return problem(409, "policy_elsewhere", "This run has no policy server on this machine.", "Choose a run of the local provider that is running.");
   try {
+    await untilReady(found);
     const model = ((await json(await call(found, "/v1/models"))) as { data: { id: string }[] }).data[0]?.id ?? "";
     return Response.json({ first_token_ms: await firstToken(found, model), ...(await throughput(found, model)) }, { headers: { "cache-control": "no-store" } });
   } catch (error) {
@@ -46,6 +48,16 @@ async function addressOf(request: Request, runId: string): Promise<string | null
     for (const { kind, message } of events) if (kind === "policy.registered") address = ADDRESS.exec(message)?.[0] ?? null;
     if (events.length < 1000) return address;
     after = events.at(-1)?.seq ?? after;
+  }
+}
+
+/** A server that was started a moment ago, or anew, is loading its model: that is no part of what is measured. */
+async function untilReady(address: string): Promise<void> {
+  for (const end = Date.now() + DEADLINE_MS; ; ) {
+    const reply = await fetch(`${address}/health`, { redirect: "error", cache: "no-store", signal: AbortSignal.timeout(DEADLINE_MS) });
+    if (reply.ok) return;
+    if (Date.now() > end) throw new Error(`It is not ready: ${await detailOf(reply)}`);
+    await new Promise((resolve) => setTimeout(resolve, ASK_EVERY_MS));
   }
 }
 
@@ -70,8 +82,13 @@ async function throughput(address: string, model: string): Promise<{ tokens_per_
 async function call(address: string, path: string, body?: object): Promise<Response> {
   const init: RequestInit = body ? { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) } : {};
   const reply = await fetch(address + path, { ...init, redirect: "error", cache: "no-store", signal: AbortSignal.timeout(DEADLINE_MS) });
-  if (!reply.ok) throw new Error(`${path} was answered ${reply.status}.`);
+  if (!reply.ok) throw new Error(`${path} was answered ${reply.status}: ${await detailOf(reply)}`);
   return reply;
+}
+
+async function detailOf(reply: Response): Promise<string> {
+  const said = (await reply.json().catch(() => null)) as { detail?: unknown } | null;
+  return typeof said?.detail === "string" ? said.detail.slice(0, 300) : "nothing more";
 }
 
 async function json(reply: Response): Promise<unknown> {

@@ -12,6 +12,11 @@ export function useTheme(): Theme {
   return useSyncExternalStore(subscribe, current, () => "light");
 }
 
+/** What was chosen, wherever it is changed; null on the server. */
+export function useThemeChoice(): ThemeChoice | null {
+  return useSyncExternalStore(subscribe, themeChoice, () => null);
+}
+
 /** Show a theme from now on; `system` follows the system again. */
 export function chooseTheme(choice: ThemeChoice): void {
   if (choice === "system") localStorage.removeItem(KEY);
@@ -20,7 +25,7 @@ export function chooseTheme(choice: ThemeChoice): void {
   document.documentElement.dataset.theme = isDark ? "dark" : "light";
 }
 
-export function themeChoice(): ThemeChoice {
+function themeChoice(): ThemeChoice {
   const kept = localStorage.getItem(KEY);
   return kept === "dark" || kept === "light" ? kept : "system";
 }

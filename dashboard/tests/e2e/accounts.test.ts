@@ -5,6 +5,7 @@ import { join } from "node:path";
 import type { Browser, BrowserContext, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ROUTES } from "@/server/routeTable";
+import { expectGoodLooks } from "./looks";
 import { call, ended, freePort, openBrowser, outputUntil, PASSWORD, signedIn, startStack, type Stack } from "./stack";
 
 const ADA = "ada@example.org";
@@ -34,6 +35,7 @@ describe("before there is an account", () => {
   test("everything leads to set-up, which refuses a wrong code and says so", async () => {
     await page.goto("/settings");
     await page.waitForURL("**/setup");
+    await expectGoodLooks(page, "setup", "/setup", "form");
     await fillSetUp("WRON-GCOD-EWRO-NGXX");
     await page.getByRole("alert").getByText("This is not the set-up code.").waitFor();
     expect((await state()).isSetupNeeded).toBe(true);
@@ -61,6 +63,7 @@ describe("signing in and out", () => {
     await page.getByTestId("account-menu").locator("summary").click();
     await page.getByRole("button", { name: "Sign out" }).click();
     await page.waitForURL("**/sign-in");
+    await expectGoodLooks(page, "sign-in", "/sign-in", "form");
     await page.goto("/settings?tab=keys");
     await page.waitForURL("**/sign-in?next=*");
     await fillSignIn("not the password");
@@ -113,6 +116,7 @@ describe("API keys", () => {
     expect(secret).toMatch(/^sky_[\w-]{43}$/);
     await page.getByRole("button", { name: "I have copied it" }).click();
     await page.getByRole("row", { name: /nightly/ }).waitFor();
+    await expectGoodLooks(page, "settings-keys", "/settings?tab=keys", "td");
     expect(await page.content()).not.toContain(secret);
     const use = () => fetch(`${stack.api}/api/rl/runs`, { method: "POST", headers: { authorization: `Bearer ${secret}`, "content-type": "application/json" }, body: '{"dry_run":true}' });
     expect((await use()).status).toBe(200);
@@ -152,6 +156,7 @@ describe("who may do what", () => {
     await dialog.getByLabel("First password").fill(PASSWORD);
     await dialog.getByRole("button", { name: "Add the user" }).click();
     await page.getByRole("row", { name: /Vic/ }).waitFor();
+    await expectGoodLooks(page, "settings-users", "/settings?tab=users", "td");
     const cookie = await signedIn(stack, VIC);
     expect((await call(stack, "GET", "/api/rl/runs", { cookie })).status).toBe(200);
     for (const [method, path] of changing.filter(([, path]) => !path.startsWith("/api/keys"))) {

@@ -12,21 +12,22 @@ export async function shoot(page: Page, name: string): Promise<void> {
   await page.screenshot({ path: join(SHOTS, `${name}.png`) });
 }
 
-export async function expectGoodLooks(page: Page, name: string, address: string): Promise<void> {
+/** `isThere`: what must have been drawn. */
+export async function expectGoodLooks(page: Page, name: string, address: string, isThere = "h1, h2"): Promise<void> {
   await page.goto(address);
-  await page.locator("h1, h2").first().waitFor();
+  await page.locator(isThere).first().waitFor();
   for (const theme of ["light", "dark"] as const) {
     await page.evaluate((chosen) => {
       localStorage.setItem("skyscale-theme", chosen);
       document.documentElement.dataset.theme = chosen;
     }, theme);
-    await page.waitForTimeout(900);
     await page.locator("[aria-busy=true]").waitFor({ state: "detached" });
+    await page.waitForTimeout(500);
     expect(await faults(page)).toEqual([]);
     await shoot(page, `${name}-${theme}`);
   }
   await page.setViewportSize({ width: 390, height: 844 });
-  await page.waitForTimeout(400);
+  await page.waitForTimeout(250);
   expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(390);
   await shoot(page, `${name}-phone`);
   await page.setViewportSize({ width: 1440, height: 900 });

@@ -16,11 +16,12 @@ export interface Stack {
   token: string;
   folder: string;
   code: string;
-  stop: () => Promise<void>;
+  stop: (isKept?: boolean) => Promise<void>;
 }
 
-export async function startStack(settings: Record<string, string> = {}): Promise<Stack> {
-  const folder = mkdtempSync(join(tmpdir(), "skyscale-e2e-"));
+/** `again`: the folder of a stack that was stopped, to start it again; it has an account by now, so there is no set-up code. */
+export async function startStack(settings: Record<string, string> = {}, again: string | null = null): Promise<Stack> {
+  const folder = again ?? mkdtempSync(join(tmpdir(), "skyscale-e2e-"));
   const token = `token-of-this-test-${Math.random().toString(36).slice(2)}`;
   const [port, dashboardPort] = [await freePort(), await freePort()];
   const environment: NodeJS.ProcessEnv = { ...process.env, SKYSCALE_DASHBOARD_TOKEN: token, PYTHONPATH: join(ROOT, "src"), PYTHONUNBUFFERED: "1" };
@@ -28,16 +29,16 @@ export async function startStack(settings: Record<string, string> = {}): Promise
   Object.assign(environment, settings);
   const args = ["-m", "skyscale.cli.main", "up", "--port", String(port), "--dashboard-port", String(dashboardPort), "--data-dir", folder];
   const child = spawn(python(), args, { env: environment, stdio: ["ignore", "pipe", "pipe"] });
-  const said = await outputUntil(child, /set-up code +(\S+)/);
+  const said = await outputUntil(child, again === null ? /set-up code +(\S+)/ : /Dashboard at/);
   return {
     url: `http://127.0.0.1:${dashboardPort}`,
     api: `http://127.0.0.1:${port}`,
     token,
     folder,
     code: said[1] ?? "",
-    stop: async () => {
+    stop: async (isKept = false) => {
       await ended(child);
-      rmSync(folder, { recursive: true, force: true });
+      if (!isKept) rmSync(folder, { recursive: true, force: true });
     },
   };
 }

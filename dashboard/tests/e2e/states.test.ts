@@ -1,8 +1,10 @@
 /** What a person sees when something is wrong: always words and a way on, never a blank page or a stack. */
+import { execFileSync } from "node:child_process";
+import { join } from "node:path";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { Servers, SETUP_CODE } from "./servers";
-import { openBrowser, PASSWORD } from "./stack";
+import { openBrowser, PASSWORD, python } from "./stack";
 
 const SLOW = { timeout: 60_000 };
 const servers = new Servers();
@@ -81,6 +83,21 @@ test("a control plane that is down is said on every page, and each goes on by it
   await page.getByText("The control plane is down").first().waitFor(SLOW);
   await servers.startControlPlane();
   await page.getByText("Nothing has been trained yet").waitFor(SLOW);
+});
+
+test("a session that expires while a page is open leads to sign-in, which says so and leads back", async () => {
+  await page.goto("/problems?id=plus-1");
+  await page.getByLabel("Your program").fill("def f(p):\n    return p + 2");
+  const expire = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('UPDATE session SET expiresAt = ?', (sys.argv[2],)); c.commit()";
+  execFileSync(python(), ["-c", expire, join(servers.folder, "accounts.db"), "2020-01-01T00:00:00.000Z"]);
+  await page.getByRole("button", { name: "Judge it" }).click();
+  await page.waitForURL("**/sign-in?*ended=1*");
+  await page.getByText("Your session has ended.").waitFor();
+  await page.getByLabel("E-mail").fill("ada@example.org");
+  await page.getByLabel("Password").fill(PASSWORD);
+  await page.getByRole("button", { name: "Sign in" }).click();
+  await page.waitForURL("**/problems?id=plus-1");
+  await page.getByLabel("Your program").waitFor();
 });
 
 test("no page threw", () => {

@@ -1,6 +1,7 @@
 /** The pages beside training, as a person uses them on the real stack: sandboxes, problems, templates, jobs, load speed. */
 import type { Browser, BrowserContext, Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { startCompanion, type Companion } from "./companion";
 import { expectGoodLooks, shoot } from "./looks";
 import { openBrowser, PASSWORD } from "./stack";
 import { Servers, SETUP_CODE } from "./servers";
@@ -8,11 +9,15 @@ import { Servers, SETUP_CODE } from "./servers";
 const SLOW = { timeout: 90_000 };
 const servers = new Servers();
 const defects: string[] = [];
+let hub: Companion | undefined;
 let browser: Browser;
 let context: BrowserContext;
 let page: Page;
 
 beforeAll(async () => {
+  hub = await startCompanion("huggingface.py");
+  const [url = "", token = "", namespace = ""] = hub.said.split(" ");
+  servers.settings = { HF_ENDPOINT: url, HF_TOKEN: token, SKYSCALE_HF_NAMESPACE: namespace };
   [browser] = await Promise.all([openBrowser(), servers.start()]);
   context = await browser.newContext({ baseURL: servers.url, viewport: { width: 1440, height: 900 }, colorScheme: "light" });
   context.setDefaultTimeout(20_000);
@@ -28,6 +33,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await browser?.close();
   await servers.stop();
+  await hub?.stop();
 });
 
 test("a sandbox is made, runs a program, shows its files and is destroyed", async () => {
@@ -90,6 +96,21 @@ test("a command runs as a job, and its log is read", async () => {
   await page.getByRole("button", { name: "Submit", exact: true }).click();
   await page.getByRole("dialog").getByText("hello from a job").waitFor(SLOW);
   await page.keyboard.press("Escape");
+});
+
+test("an accelerator is chosen by its price, and a job of it is followed and reckoned", async () => {
+  await page.goto("/gpus");
+  const offer = page.getByRole("region", { name: "Accelerators" }).getByRole("row", { name: /h200/ }).first();
+  await offer.getByText("$5.00 / h").waitFor();
+  await offer.getByRole("button", { name: /Use h200/ }).click();
+  const dialog = page.getByRole("dialog", { name: "Submit a job" });
+  expect([await dialog.getByLabel("Provider").inputValue(), await dialog.getByLabel("GPU model").inputValue()]).toEqual(["huggingface", "h200"]);
+  await dialog.getByLabel("Command").fill('["python3", "-c", "print(\'from far away\')"]');
+  await dialog.getByLabel("Docker image").fill("python:3.12");
+  await dialog.getByRole("button", { name: "Submit", exact: true }).click();
+  await page.getByRole("dialog").getByText("from far away").waitFor(SLOW);
+  await page.keyboard.press("Escape");
+  await page.getByRole("region", { name: "Jobs" }).getByRole("row", { name: /huggingface, h200.*\$/ }).waitFor(SLOW);
 });
 
 test("load speed is measured by a click and remembered", async () => {

@@ -2,7 +2,7 @@
 import { execFileSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Browser, Page } from "playwright-core";
+import type { Browser, CDPSession, Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { Servers, SETUP_CODE } from "../e2e/servers";
 import { openBrowser, PASSWORD, python } from "../e2e/stack";
@@ -15,6 +15,7 @@ const FLOOR_MS = 16;
 const servers = new Servers();
 let browser: Browser;
 let page: Page;
+let devtools: CDPSession | undefined;
 
 beforeAll(async () => {
   [browser] = await Promise.all([openBrowser(), servers.start()]);
@@ -41,7 +42,9 @@ test("four runs stream, and the page is used meanwhile", async () => {
   await page.goto(`/?compare=${ids.join(",")}`);
   await expect.poll(() => streaming(ids), { timeout: 300_000, interval: 1_000 }).toBe(NUM_RUNS);
   const before = await points();
-  const delays = await used(MEASURED_MS);
+  const cpuBefore = await pageCpuSeconds();
+  const { delays, slowest } = await used(MEASURED_MS);
+  const cpu = (await pageCpuSeconds()) - cpuBefore;
   const arrived = (await points()) - before;
   await stopAll(ids);
   const [first] = ids;
@@ -51,6 +54,8 @@ test("four runs stream, and the page is used meanwhile", async () => {
     interaction_p50_ms: percentile(delays, 0.5),
     interaction_max_ms: Math.max(...delays),
     interactions: delays.length,
+    page_cpu_share: rounded(cpu / (MEASURED_MS / 1000), 3),
+    slowest,
     runs_streaming: NUM_RUNS,
     points_arrived_meanwhile: arrived,
     chart_update_ms: longest.update,
@@ -64,24 +69,36 @@ test("four runs stream, and the page is used meanwhile", async () => {
 
 /** In the page, before its own scripts: the longest event of each interaction, as Chrome's own "interaction to next paint". */
 function watchInteractions(floor: number): void {
-  const worst = new Map<number, number>();
+  const worst = new Map<number, { ms: number; what: string }>();
   const seen = (list: PerformanceObserverEntryList) => {
     for (const entry of list.getEntries() as PerformanceEventTiming[]) {
       const { interactionId = 0 } = entry as unknown as { interactionId?: number };
-      if (interactionId > 0) worst.set(interactionId, Math.max(worst.get(interactionId) ?? 0, entry.duration));
+      if (interactionId > 0 && entry.duration > (worst.get(interactionId)?.ms ?? 0)) {
+        const { processingStart, processingEnd, startTime, duration, name, target } = entry;
+        const parts = [processingStart - startTime, processingEnd - processingStart, startTime + duration - processingEnd].map(Math.round);
+        worst.set(interactionId, { ms: duration, what: `${name} ${(target as HTMLElement | null)?.ariaLabel ?? target?.textContent?.slice(0, 20) ?? ""}: waited ${parts[0]}, handled ${parts[1]}, painted ${parts[2]}` });
+      }
     }
   };
   new PerformanceObserver(seen).observe({ type: "event", durationThreshold: floor, buffered: true } as PerformanceObserverInit);
   Object.assign(window, { slowInteractions: () => [...worst.values()], forgetInteractions: () => worst.clear() });
 }
 
+/** Processor time of the page's main thread so far: unlike a delay, it does not depend on who else is computing. */
+async function pageCpuSeconds(): Promise<number> {
+  devtools ??= await page.context().newCDPSession(page);
+  await devtools.send("Performance.enable", { timeDomain: "threadTicks" });
+  const { metrics } = await devtools.send("Performance.getMetrics");
+  return metrics.find(({ name }) => name === "TaskDuration")?.value ?? NaN;
+}
+
 interface Watched {
-  slowInteractions: () => number[];
+  slowInteractions: () => { ms: number; what: string }[];
   forgetInteractions: () => void;
 }
 
-/** Do what an operator does for so long, and give the delay of each interaction. */
-async function used(durationMs: number): Promise<number[]> {
+/** Do what an operator does for so long, and give the delay of each interaction, with where the longest went. */
+async function used(durationMs: number): Promise<{ delays: number[]; slowest: string[] }> {
   await page.evaluate(() => (window as unknown as Watched).forgetInteractions());
   const count = () => page.evaluate(() => (performance as unknown as { interactionCount: number }).interactionCount);
   const [from, until] = [await count(), Date.now() + durationMs];
@@ -106,7 +123,8 @@ async function used(durationMs: number): Promise<number[]> {
   await page.waitForTimeout(1_000);
   const slow = await page.evaluate(() => (window as unknown as Watched).slowInteractions());
   const total = (await count()) - from;
-  return [...slow, ...Array<number>(Math.max(0, total - slow.length)).fill(FLOOR_MS)];
+  const slowest = [...slow].sort((a, b) => b.ms - a.ms).slice(0, 6).map(({ ms, what }) => `${ms} ms: ${what}`);
+  return { delays: [...slow.map(({ ms }) => ms), ...Array<number>(Math.max(0, total - slow.length)).fill(FLOOR_MS)], slowest };
 }
 
 async function longHistories(runId: string): Promise<{ update: number }> {
@@ -156,6 +174,6 @@ function percentile(values: number[], share: number): number {
   return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? Infinity;
 }
 
-function rounded(value: number): number {
-  return Number(value.toFixed(1));
+function rounded(value: number, digits = 1): number {
+  return Number(value.toFixed(digits));
 }

@@ -1,7 +1,7 @@
 /** What pages say of prices, offers and templates. */
 import { describe, expect, test } from "vitest";
 import { bodyOfEntries, entriesOfBody, fieldsOf } from "@/features/forms/fields";
-import { availability, matchingOffers, ordered, type Inventory, type Offer, type Provider } from "@/features/jobs/inventory";
+import { availability, jobCost, matchingOffers, ordered, type Inventory, type Offer, type Provider } from "@/features/jobs/inventory";
 import { dollars, meterNote } from "@/features/run/cost";
 import { versionRows } from "@/features/run/versions";
 import type { RunEvent } from "@/features/run/useEvents";
@@ -35,6 +35,14 @@ describe("the inventory", () => {
   test("what can be had comes first, cheap before dear, an unknown price last", () => {
     expect(matchingOffers(inventory, "").map((each) => `${each.provider} ${each.gpu_model}`)).toEqual(["second a100", "first h100", "second h100", "unset h100"]);
     expect(matchingOffers(inventory, "SECOND h100").map(({ usd_per_hour }) => usd_per_hour)).toEqual([null]);
+  });
+
+  test("a job costs by the hour and by the accelerator, nothing here, and nobody knows what where there is no price", () => {
+    const job = { provider: "second", gpu_model: "a100:4", started_at: "2026-01-01T00:00:00Z", ended_at: "2026-01-01T00:30:00Z" };
+    const here = { ...inventory, providers: [{ ...provider("local", 1, true), is_this_host: true }] };
+    expect(jobCost(job, inventory, 0)).toBe(4);
+    expect(jobCost({ ...job, ended_at: null }, inventory, Date.parse("2026-01-01T01:00:00Z"))).toBe(8);
+    expect([jobCost({ ...job, provider: "local" }, here, 0), jobCost({ ...job, gpu_model: "h100" }, inventory, 0), jobCost({ ...job, started_at: null }, inventory, 0), jobCost(job, undefined, 0)]).toEqual([0, null, null, null]);
   });
 
   test("availability is what was told, and no more", () => {

@@ -19,8 +19,9 @@ from importlib.util import find_spec
 
 import httpx
 
-from skyscale.api import function_parts
+from skyscale.api import function_parts, money_parts
 from skyscale.api.function_parts import FunctionParts
+from skyscale.api.money_parts import Meters
 from skyscale.api.notices import Notices
 from skyscale.api.reconcilers import Reconcilers
 from skyscale.artifacts.store import open_store, require_store
@@ -48,8 +49,6 @@ from skyscale.jobs.loading import load_providers
 from skyscale.jobs.outputs import JobOutputs
 from skyscale.jobs.scheduler import Scheduler
 from skyscale.jobs.service import JobService
-from skyscale.money.meter import Meter
-from skyscale.money.prices import Prices
 from skyscale.money.service import MoneyService
 from skyscale.problems.service import Bounds, ProblemSetService
 from skyscale.rollouts.notes import VerdictNotes
@@ -114,7 +113,8 @@ class Services:
     jobs: JobService
     outputs: JobOutputs
     inventory: Inventory
-    meter: Meter
+    money: MoneyService
+    meters: Meters
     runs: RunService
     views: RunViews
     checkpoints: Checkpoints
@@ -138,8 +138,9 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
     hosts = HostService(database, token=settings.host_token.get_secret_value() if settings.host_token else None)
     backend = load_backend(slots=settings.sandbox_slots, allow_weak=settings.may_lack_layers)
     judge = Judge(backend, concurrency=settings.sandbox_slots)
-    money, meter = _money(settings, database, events, metrics)
-    judging = Judging(SpreadJudge(hosts, judge), settings.verdict_cache_entries, metrics, meter.sandboxes.add)
+    accounts = money_parts.build(settings, database, events, metrics, _label(settings))
+    money = accounts.service
+    judging = Judging(SpreadJudge(hosts, judge), settings.verdict_cache_entries, metrics, accounts.runs.sandboxes.add)
     leadership = Leadership(database, url=lambda: settings.replica_url or address.url)
     problem_sets = _problem_sets(database, judge, settings, leadership.name)
     library = problem_sets.library
@@ -149,7 +150,8 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
     places = _environments(backend, settings), Sessions(settings.environment_sessions)
     turns = TurnService(buffer, judging, *places, troubles, library, notes.note)
     providers = load_providers(settings.data_dir, tokens.owner)
-    jobs = JobService(database, events, providers=providers, settings=settings)
+    jobs = JobService(database, events, providers=providers, settings=settings, money=money)
+    containers = ContainerServices(RailwaySettings(), http, _label(settings), accounts.services)
     scheduler = Scheduler(
         leadership.fenced(), events, service=jobs, tokens=tokens, metrics=metrics, providers=providers,
         settings=settings, url=lambda: settings.job_url or address.url, commands=commands,
@@ -163,23 +165,22 @@ def build(settings: Settings, commands: Mapping[JobRole, Sequence[str]] = COMMAN
     swaps = Swaps(database, events, http, utc_now, tokens)
     cards = Cards(database, episodes.evaluations, settings.artifact_root)
     world = World(
-        leadership.fenced(), Parts(jobs, buffer, events), episodes.evaluations, cards, swaps, money, http, metrics,
-        utc_now, turns.fatal,
+        leadership.fenced(), Parts(jobs, buffer, events), episodes.evaluations, cards, swaps, money, http,
+        metrics, utc_now, turns.fatal,
     )  # fmt: skip
     coordinator = Coordinator(world, settings.reconcile_s)
     runs.on_change = coordinator.wake
-    _watch(metrics, buffer, judge, boxes := _boxes(settings, database, hosts))
+    _watch(metrics, buffer, judge, boxes := _boxes(settings, database, hosts, leadership))
     return Services(
         settings=settings, address=address, database=database, metrics=metrics, tokens=tokens, events=events,
         buffer=buffer, judge=judge, episodes=episodes, turns=turns,
         missions=MissionService(database, buffer, judging, library),
         notes=notes, rollouts=RolloutService(database, notes, settings.artifact_root, library),
-        problem_sets=problem_sets,
-        hosts=hosts, boxes=boxes, files=BoxFiles(boxes), keys=KeyService(database),
-        containers=ContainerServices(RailwaySettings(), http, _label(settings)),
+        problem_sets=problem_sets, hosts=hosts, boxes=boxes, files=BoxFiles(boxes), keys=KeyService(database),
         functions=function_parts.build(settings, database, metrics, jobs, address, _label(settings)),
         jobs=jobs, outputs=JobOutputs(database, open_store(settings.artifact_root)),
-        inventory=Inventory(jobs.places), meter=meter, runs=runs, swaps=swaps, http=http,
+        inventory=Inventory(jobs.places), meters=money_parts.join(accounts, database, metrics, jobs, containers),
+        runs=runs, swaps=swaps, http=http, containers=containers, money=money,
         reconcilers=Reconcilers(leadership, scheduler, coordinator, swaps, _sweeper(leadership, settings)),
         checkpoints=Checkpoints(database, episodes.evaluations, settings.artifact_root),
         views=RunViews(database, events, jobs, buffer, episodes.evaluations, episodes.curricula, money, settings),
@@ -207,8 +208,8 @@ async def running(parts: Services) -> AsyncGenerator[None]:
         await parts.functions.calls.start()
         stack.push_async_callback(parts.notes.stop)
         await parts.notes.start()
-        stack.push_async_callback(parts.meter.stop)
-        await parts.meter.start()
+        stack.push_async_callback(parts.meters.stop)
+        await parts.meters.start()
         stack.push_async_callback(parts.reconcilers.shutdown)
         await parts.reconcilers.start()
         stack.callback(parts.closing.set)
@@ -233,17 +234,12 @@ def _sweeper(leadership: Leadership, settings: Settings) -> Sweeper:
     return Sweeper(leadership.fenced(), Retention(settings.rollouts_keep, settings.rollouts_sample_every))
 
 
-def _boxes(settings: Settings, database: Database, hosts: HostService) -> BoxService:
+def _boxes(settings: Settings, database: Database, hosts: HostService, leadership: Leadership) -> BoxService:
     return BoxService(
         database, {name: load_workspaces(name, label=_label(settings)) for name in WORKSPACES},
         HostPlaces(hosts), max_open=settings.sandbox_max_open, max_total=settings.sandbox_max_total,
+        name=leadership.name,
     )  # fmt: skip
-
-
-def _money(settings: Settings, database: Database, events: EventLog, metrics: Metrics) -> tuple[MoneyService, Meter]:
-    prices = Prices.parse(settings.prices)
-    money = MoneyService(database, prices, sandbox_slots=settings.sandbox_slots, providers=settings.provider_order)
-    return money, Meter(database, events, metrics, prices)
 
 
 def _watch(metrics: Metrics, buffer: BufferService, judge: Judge, boxes: BoxService) -> None:

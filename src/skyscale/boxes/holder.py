@@ -7,6 +7,7 @@ import os
 import socket
 from datetime import datetime
 
+from skyscale.errors import Unavailable
 from skyscale.wire.base import new_id
 
 
@@ -32,3 +33,15 @@ def _is_process(pid: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+class HeldElsewhere(Unavailable):
+    """Another control plane holds the sandbox."""
+
+    def __init__(self, sandbox_id: str, holder: str) -> None:
+        self.holder = holder
+        super().__init__(
+            f"sandbox {sandbox_id!r} is held by another control plane, {holder}",
+            code="sandbox_elsewhere",
+            hint="Ask that one (GET /api/replicas has its address); if it is gone, the sandbox ends within seconds.",
+        )

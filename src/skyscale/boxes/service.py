@@ -5,7 +5,7 @@
 - The holder's lease on its rows is renewed by `sweep`; rows of a holder that is gone are destroyed by whoever sweeps.
 - Destroying is idempotent, and wins over everything: a program that runs is ended.
 - A sandbox on a host outlives a control plane that crashed: whoever sweeps becomes its holder. It fails with its host.
-- Every control plane reaches sandboxes on hosts; those that one holds itself are used through that one only (503).
+- Every control plane reaches sandboxes on hosts; those that one holds itself are used through that one (HeldElsewhere).
 - What is written to the database is let to its end, whoever goes away meanwhile; `stop` waits for it.
 """
 
@@ -19,11 +19,11 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from skyscale.boxes import queries, rules
-from skyscale.boxes.holder import is_gone, own_name
+from skyscale.boxes.holder import HeldElsewhere, is_gone, own_name
 from skyscale.boxes.places import Places
 from skyscale.boxes.queries import SandboxRow
 from skyscale.boxes.running import Running
-from skyscale.errors import BadRequest, Conflict, Gone, NotFound, SandboxFailure, SkyscaleError, TooMany, Unavailable
+from skyscale.errors import BadRequest, Conflict, Gone, NotFound, SandboxFailure, SkyscaleError, TooMany
 from skyscale.sandboxes.workspace import Command, Workspace, WorkspaceBackend, WorkspaceBusy
 from skyscale.store.engine import Database
 from skyscale.store.uninterrupted import to_its_end
@@ -64,13 +64,15 @@ class BoxService:
         *,
         max_open: int,
         max_total: int,
+        name: str | None = None,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
+        """`name` is the control plane's among those on its database."""
         self._database = database
         self._backends = backends
         self._places = places
         self._max_open, self._max_total, self._now = max_open, max_total, now
-        self._holder = own_name()
+        self._holder = name or own_name()
         self._boxes: dict[str, Box] = {}
         self._in_making: dict[str, str] = {}
         """Callers by id of what they wait for."""
@@ -296,7 +298,7 @@ class BoxService:
         """A sandbox to work with; it counts as used now.
 
         Raises:
-            NotFound, Gone: there is none. Conflict: it is not ready yet. Unavailable: another control plane holds it.
+            NotFound, Gone: there is none. Conflict: it is not ready yet. HeldElsewhere: another control plane has it.
         """
         box = self._boxes.get(sandbox_id)
         if box is not None and box.row.caller == caller:
@@ -317,11 +319,7 @@ class BoxService:
         if row.host_id is not None:
             await self._write(queries.touch, sandbox_id, self._now())
             return Box(row, self._places.attach(row.host_id, sandbox_id), self._now())
-        raise Unavailable(
-            f"sandbox {sandbox_id!r} is held by another control plane",
-            code="sandbox_elsewhere",
-            hint="Ask the control plane that made it; if that is gone, the sandbox is destroyed within seconds.",
-        )
+        raise HeldElsewhere(sandbox_id, row.holder)
 
     async def unwanted(self, host_id: str, sandbox_ids: Collection[str]) -> list[str]:
         """Of what a host says it holds, what is not open there any more."""

@@ -34,7 +34,11 @@ TABLE = {
     "whoami": ("skyscale.cli.login:whoami", "Say who the control plane takes you for."),
     "keys": ("skyscale.cli.keys:keys", "Make and revoke API keys."),
     "completion": ("skyscale.cli.completion:completion", "Complete commands in your shell."),
-    "jobs": ("skyscale.cli.jobs:jobs", "Look at the processes of runs, and their logs."),
+    "jobs": ("skyscale.cli.jobs:jobs", "Run jobs of your own, and look at the processes of runs."),
+    "gpus": ("skyscale.cli.compute:gpus", "List accelerators by provider, and what providers still need."),
+    "templates": ("skyscale.cli.compute:templates", "Look at jobs to begin from."),
+    "replicas": ("skyscale.cli.compute:replicas", "List the control planes on this database, and which leads."),
+    "status": ("skyscale.cli.compute:status", "Show how the control plane is, and what everything costs."),
 }
 
 

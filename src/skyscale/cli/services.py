@@ -44,10 +44,11 @@ def templates(url: str, as_json: bool) -> None:
 @click.option("--env", "variables", multiple=True, metavar="NAME=VALUE", help="A variable; may be repeated.")
 @click.option("--vcpus", type=click.FloatRange(0, 32, min_open=True), default=1.0, show_default=True)
 @click.option("--memory-gb", type=click.FloatRange(0, 32, min_open=True), default=0.5, show_default=True)
+@click.option("--max-cost-usd", type=click.FloatRange(0, min_open=True), help="Stop it before it costs more.")
 @click.argument("name")
 def deploy(
     url: str, as_json: bool, template: str | None, image: str | None, command: str | None, port: int,
-    variables: tuple[str, ...], vcpus: float, memory_gb: float, name: str,
+    variables: tuple[str, ...], vcpus: float, memory_gb: float, max_cost_usd: float | None, name: str,
 ) -> None:  # fmt: skip
     """Deploy a service called NAME."""
     from skyscale.sdk import service_calls as calls
@@ -64,6 +65,7 @@ def deploy(
         raise click.UsageError(f"--env wants NAME=VALUE, not {bad[0]!r}")
     body = ServiceDeploy(
         name=name, template=template, image=image, command=command, port=port, vcpus=vcpus, memory_gb=memory_gb,
+        max_cost_usd=max_cost_usd,
         env_vars={before: after for before, _, after in pairs},
     )  # fmt: skip
     with connected(url) as client:

@@ -139,5 +139,6 @@ def _lost(group_id: str) -> Conflict:
     return Conflict(
         f"the environment of group {group_id!r} is not at this turn",
         code="session_lost",
-        hint="Give the group up: its ticket expires and it is played afresh.",
+        hint="Give the group up: its ticket expires and it is played afresh. Behind a balancer, keep a client at one "
+        "replica: environments of several turns live where they were opened.",
     )

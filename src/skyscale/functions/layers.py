@@ -20,6 +20,7 @@ from skyscale.errors import Invalid, TooLarge, Unavailable
 from skyscale.functions import rules
 
 DEADLINE_S = 180.0
+JOB = "`gpu` (its `model` may be `cpu`): such a call is a job, which takes any package and any image"
 MAX_LAYER_BYTES = 32 * 1024 * 1024
 _TAIL = 1500
 _UNREACHABLE = ("Failed to establish a new connection", "Connection refused", "timed out", "name resolution")
@@ -106,7 +107,7 @@ def _refusal(said: str) -> Invalid | Unavailable:
         )  # fmt: skip
     return Invalid(
         f"requirements: {text}", code="requirements_refused",
-        hint="Only wheels are taken, so that no package's code runs on the control plane.",
+        hint=f"Only wheels are taken, so that no package's code runs on the control plane. Else use {JOB}.",
     )  # fmt: skip
 
 
@@ -116,7 +117,7 @@ def _archive(source: Path, target: Path) -> None:
     if compiled:
         raise Invalid(
             f"requirements: {compiled[0]} is compiled, which a function's sandbox cannot load",
-            code="requirements_compiled", hint="Use pure Python packages.",
+            code="requirements_compiled", hint=f"Use pure Python packages, or {JOB}.",
         )  # fmt: skip
     if sum(path.stat().st_size for path in files) > MAX_LAYER_BYTES:
         raise TooLarge(f"requirements: more than {MAX_LAYER_BYTES // rules.MB} MB of packages")

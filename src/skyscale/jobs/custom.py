@@ -29,6 +29,7 @@ def check(body: TrainingJobCreate, places: Places) -> None:
             code="command_missing",
             hint="Give `command`, for example ['python', '-c', 'print(1)'].",
         )
+    places.check_capacity(body.provider, body.capacity, body.gpu_model)
     if not any(can_give(each, gpu) for each in able):
         has = sorted({model for each in able for model in each.gpu_models or ()})
         raise Invalid(f"gpu_model: {body.provider} has no {gpu.model}; it has {', '.join(has)}", code="gpu_not_offered")

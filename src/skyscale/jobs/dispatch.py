@@ -83,7 +83,7 @@ class Dispatcher:
     async def park(self, job: JobRecord) -> None:
         """End the job's process because the control plane shuts down; the next one starts it again."""
         if job.facts.desired == "stop":
-            decision = Decision(Step.END, "cancelled", "stopped on request", graceful=True)
+            decision = Decision(Step.END, "cancelled", job.facts.stop_reason or "stopped on request", graceful=True)
             return await self.carry_out(job, decision)
         why = "the control plane was shut down"
         decision = Decision(Step.END, "retry", why, graceful=True)

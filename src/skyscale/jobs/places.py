@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from skyscale.errors import Invalid
+from skyscale.jobs import capacity
 from skyscale.jobs.loading import unknown_provider
 from skyscale.jobs.provider import Provider
 from skyscale.settings import Settings
@@ -54,6 +55,12 @@ class Places:
                 hint="GET /api/gpus says what each provider needs.",
             )
 
+    def check_capacity(self, asked: str, wanted: str | None, gpu_model: str) -> None:
+        """Raise Invalid when nobody who may be asked has such a machine with the capacity that is wanted."""
+        names = self.order if asked == AUTO else [asked]
+        if wanted and not any(capacity.gives(self.providers[name].abilities, wanted, gpu_model) for name in names):
+            raise capacity.refusal(names, wanted, gpu_model)
+
     def missing(self, name: str, *, is_of_run: bool = True) -> str | None:
         """What must be done before the provider can run such jobs; None when it is ready."""
         provider = self.providers[name]
@@ -61,7 +68,7 @@ class Places:
         if reason is not None or not (is_of_run and provider.abilities.is_remote):
             return reason
         if not self.is_public:
-            return "set SKYSCALE_PUBLIC_URL, where its jobs reach this control plane"
+            return "set SKYSCALE_JOB_URL, where its jobs reach this control plane"
         return None if self.is_store_shared else "keep artifacts where its jobs reach them: set S3_BUCKET"
 
 
@@ -70,6 +77,6 @@ def places_of(providers: Mapping[str, Provider], settings: Settings) -> Places:
     return Places(
         providers=providers,
         order=settings.provider_order,
-        is_public=(settings.public_url or settings.job_url) is not None,
+        is_public=settings.job_url is not None,
         is_store_shared=not settings.artifact_root.startswith("file:"),
     )

@@ -66,6 +66,10 @@ class Abilities:
     """Its machines and this one reach each other by their own addresses, on which what must be reached listens."""
     maps_ports: bool = False
     """What listens on a port of `JobLaunch.ports` is reached at another address, which `addresses` tells."""
+    capacities: frozenset[str] = frozenset({"on_demand"})
+    """`on_demand`, `preemptible` or both: whether its machines may be taken away while a job runs."""
+    gpu_capacities: frozenset[str] | None = None
+    """The same of machines with an accelerator, where it differs."""
     python: str | None = None
     """Interpreter of runs' processes over there; None is the control plane's own."""
     start_s: float = 30.0
@@ -106,6 +110,8 @@ class JobLaunch:
     memory_mb: int = 1024
     timeout_s: float = DAY_S
     """The provider's own hard limit on the attempt; one that has a lower limit applies that."""
+    capacity: str | None = None
+    """`on_demand` or `preemptible`, one that the provider has; None is whatever it gives."""
     ports: Sequence[int] = ()
     """Ports the process listens on and that others must reach."""
 

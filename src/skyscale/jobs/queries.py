@@ -36,6 +36,8 @@ class JobRecord:
     handle: str | None
     places: Sequence[str]
     """Providers it may run on, in order; empty when its caller named one."""
+    capacity: str | None
+    """`on_demand` or `preemptible`; None is whatever the provider gives."""
     lock_token: str | None
     spec: dict[str, Any] | None
     """Only from `get`."""
@@ -128,8 +130,12 @@ async def set_desired(
     run_id: str | None = None,
     job_id: str | None = None,
     roles: Collection[JobRole] | None = None,
+    why: str | None = None,
 ) -> int:
-    """Record a wish for the live jobs of a run, or for one job; it never weakens an earlier one."""
+    """Record a wish for the live jobs of a run, or for one job; it never weakens an earlier one.
+
+    `why` is said of jobs that are to stop though nobody asked for that.
+    """
     statement = update(jobs).where(
         jobs.c.desired.in_(WEAKER[desired]), jobs.c.status.in_([status.value for status in LIVE])
     )
@@ -139,6 +145,8 @@ async def set_desired(
     values: dict[str, object] = {"desired": desired}
     if desired == "finish":
         values["finish_asked_at"] = now
+    if why is not None:
+        values["stop_reason"] = why
     return (await connection.execute(statement.values(values))).rowcount
 
 
@@ -235,7 +243,7 @@ def _record(row: RowMapping) -> JobRecord:
     shared = {name: row[name] for name in ("attempt", "started_at")}
     role, status = JobRole(row["role"]), JobStatus(row["status"])
     names = ("desired", "held", "due_at", "failures", "crashes", "max_attempts", "timeout_s", "heartbeat_at")
-    facts = {name: row[name] for name in (*names, "asked_at", "finish_asked_at", "lock_expires_at")}
+    facts = {name: row[name] for name in (*names, "asked_at", "finish_asked_at", "stop_reason", "lock_expires_at")}
     names = ("job_id", "run_id", "index", "reason", "provider", "gpu_model", "detail", "created_at", "ended_at")
     view = {name: row[name] for name in (*names, "exit_code")}
     return JobRecord(
@@ -243,6 +251,7 @@ def _record(row: RowMapping) -> JobRecord:
         view=JobView(execution_id=f"exec-{row['job_id']}", role=role, status=status, **shared, **view),
         handle=row["handle"],
         places=row["places"] or [],
+        capacity=row["capacity"],
         lock_token=row["lock_token"],
         spec=row["spec"] if "spec" in row else None,  # noqa: SIM401 - `get` of a row raises and catches
         request=row["request"],

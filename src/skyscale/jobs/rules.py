@@ -84,6 +84,8 @@ class JobFacts:
     """None when nobody acts on it."""
     asked_at: datetime | None = None
     """When the present attempt's provider was asked."""
+    stop_reason: str | None = None
+    """Why it is to stop, when nobody asked for that."""
     has_handle: bool = False
     """The provider has taken the present attempt."""
 
@@ -194,7 +196,8 @@ def decide(
     if job.status in FINAL or (job.lock_expires_at is not None and job.lock_expires_at > now):
         return WAIT
     if job.desired == "stop":
-        return Decision(Step.END, "cancelled", "stopped on request", graceful=job.status is S.RUNNING)
+        why = job.stop_reason or "stopped on request"
+        return Decision(Step.END, "cancelled", why, graceful=job.status is S.RUNNING)
     match job.status:
         case S.QUEUED:
             return _queued(job, now)

@@ -18,6 +18,7 @@ from skyscale.jobs import custom, heartbeats, queries
 from skyscale.jobs.heartbeats import Beat
 from skyscale.jobs.ledger import told
 from skyscale.jobs.places import places_of
+from skyscale.jobs.ports import Money
 from skyscale.jobs.provider import Provider
 from skyscale.jobs.queries import JobFilter, JobRecord, Standing
 from skyscale.jobs.rules import Desired, JobBrief
@@ -54,15 +55,17 @@ class JobService:
         *,
         providers: Mapping[str, Provider],
         settings: Settings,
+        money: Money | None = None,
         model_path: Callable[[str], str] = str,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
-        """`model_path` turns a run's `base_model` into where the model lies."""
+        """`model_path` turns a run's `base_model` into where the model lies; without `money` nothing is metered."""
         self._db = database
         self._events = events
         self.places = places_of(providers, settings)
         self._providers = providers
         self._settings = settings
+        self._money = money
         self._model_path = model_path
         self._clock = clock
         self._beats = GroupCommit(database, heartbeats.write)
@@ -79,6 +82,7 @@ class JobService:
             place = ("local", "cpu") if is_logger else (spec.provider, spec.gpu_model)
             values = self._new_row(job_id, role, *place, self._settings.max_attempts)
             values |= {"run_id": spec.run_id, "index": index, "held": held, "spec": spec.model_dump(mode="json")}
+            values["capacity"] = spec.capacity if role in (JobRole.POLICY, JobRole.TRAINER) else None
             await queries.insert_job(connection, values)
             self._wake_after(connection)
         return job_id
@@ -129,14 +133,17 @@ class JobService:
         Raises Invalid for a provider that is unknown, not ready or cannot run this, Conflict for another body under
         the same id.
         """
-        custom.check(body, self.places)
+        self.check(body)
         job_id, digest = body.job_id or new_id("job"), hashlib.sha256(body.model_dump_json().encode()).hexdigest()
         async with self._db.write() as connection:
             existing = await queries.get(connection, job_id)
             if existing is None:
                 values = self._new_row(job_id, JobRole.CUSTOM, body.provider, body.gpu_model, body.max_attempts)
                 values |= {"request": body.model_dump(mode="json"), "request_sha256": digest}
+                values["capacity"] = body.capacity
                 await queries.insert_job(connection, values | {"timeout_s": body.timeout_s})
+                if self._money is not None:
+                    await self._money.open_job(connection, job_id, body.max_cost_usd, self._clock())
                 self._wake_after(connection)
             elif existing.request_sha256 != digest:
                 raise Conflict(f"{job_id} exists with another body", code="job_exists", hint="Choose another job_id.")
@@ -146,6 +153,8 @@ class JobService:
     def check(self, body: TrainingJobCreate) -> None:
         """Raise Invalid for a custom job that could not be made."""
         custom.check(body, self.places)
+        if self._money is not None:
+            self._money.check_job(body)
 
     async def cancel(self, job_id: str) -> JobView:
         """Ask a custom job to stop; a job that has ended stays as it is. Raises Conflict for a job of a run."""
@@ -156,18 +165,31 @@ class JobService:
                 raise Conflict(f"{job_id} belongs to {job.view.run_id}", code="job_of_run", hint=hint)
             await queries.set_desired(connection, "stop", self._clock(), job_id=job_id)
             self._wake_after(connection)
-        return job.view
+            return (await self._with_costs(connection, [job.view]))[0]
+
+    async def stop_for(self, connection: AsyncConnection, job_id: str, why: str) -> None:
+        """Have a job of its own end though nobody asked for that; its reason will say why."""
+        if await queries.set_desired(connection, "stop", self._clock(), job_id=job_id, why=why):
+            self._wake_after(connection)
 
     async def view(self, job_id: str) -> JobView:
         """A job without its log. Raises NotFound."""
         async with self._db.read() as connection:
-            return (await _existing(connection, job_id)).view
+            return (await self._with_costs(connection, [(await _existing(connection, job_id)).view]))[0]
 
     async def detail(self, job_id: str) -> JobDetail:
         """A job with the last 64 KiB of its log."""
         async with self._db.read() as connection:
             job = await _existing(connection, job_id)
-        return JobDetail(job=job.view, logs=await self._logs(job))
+            (view,) = await self._with_costs(connection, [job.view])
+        return JobDetail(job=view, logs=await self._logs(job))
+
+    async def _with_costs(self, connection: AsyncConnection, views: list[JobView]) -> list[JobView]:
+        own = [view.job_id for view in views if view.run_id is None]
+        if self._money is None or not own:
+            return views
+        costs = await self._money.costs_of_jobs(connection, own)
+        return [view.model_copy(update={"cost": costs.get(view.job_id)}) for view in views]
 
     async def _logs(self, job: JobRecord) -> str:
         provider = self._providers.get(job.view.provider)
@@ -220,8 +242,9 @@ class JobService:
         async with self._db.read() as connection:
             before = int(cursor[:18]) if cursor else None
             rows = await queries.page(connection, filters or JobFilter(), before, limit + 1)
+            views = await self._with_costs(connection, [job.view for _, job in rows[:limit]])
         more = str(rows[limit - 1][0]) if len(rows) > limit else None
-        return JobPage(jobs=[job.view for _, job in rows[:limit]], next_cursor=more)
+        return JobPage(jobs=views, next_cursor=more)
 
     def _new_row(self, job_id: str, role: JobRole, provider: str, gpu: str, max_attempts: int) -> dict[str, object]:
         now, (first, places) = self._clock(), self.places.choose(provider)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 from skyscale.auth.tokens import JobTokens
 from skyscale.errors import Invalid, SkyscaleError
-from skyscale.jobs import gpus, rules
+from skyscale.jobs import capacity, gpus, rules
 from skyscale.jobs.endings import Endings
 from skyscale.jobs.ledger import LOCK_S, Ledger, name_of, told
 from skyscale.jobs.loading import unknown_provider
@@ -158,6 +158,9 @@ class Starter:
         missing = self.places.missing(provider.name, is_of_run=job.view.run_id is not None)
         if missing is not None:
             raise Refused(missing)
+        wanted = job.capacity
+        if wanted is not None and not capacity.gives(provider.abilities, wanted, job.view.gpu_model):
+            raise capacity.refusal([provider.name], wanted, job.view.gpu_model)
         gpu = gpus.parse(job.view.gpu_model)
         if job.places and provider.abilities.gpu_models is None and gpu.model not in (gpus.NONE, gpus.ANY):
             # It would take the job whatever it has: somebody who lets us choose wants the accelerator more.
@@ -210,8 +213,9 @@ class Starter:
             docker_image=request.get("docker_image"),
             # Workers play over HTTP and have no use for an accelerator.
             gpu_model="cpu" if view.role is JobRole.WORKER else view.gpu_model,
-            url=self.url() if able.is_this_host else (self.settings.public_url or self.url()),
+            url=self.url(),
             token=self.tokens.issue(view.job_id, view.run_id, view.role, job.facts.attempt),
+            capacity=job.capacity,
             cpus=cores,
             memory_mb=memory_mb,
             timeout_s=job.facts.timeout_s + TIMEOUT_SLACK_S if job.facts.timeout_s else RUN_ATTEMPT_S,

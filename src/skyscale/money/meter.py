@@ -2,32 +2,28 @@
 
     every TICK_S:   open meters + their jobs ---> what the tick adds ---> one write ---> metrics, milestones
 
-- A tick's length is measured by a clock that only goes forward where this process made the tick before; after a restart
-  or another process's tick it is the wall clock's. A wall clock that jumps neither bills hours nor gives any back.
+- A tick's length is what `ticks` says: a wall clock that jumps neither bills hours nor gives any back.
 - Several control planes may tick: the row is locked, and each tick begins where the last one ended, whoever made it.
 - A run's meter is closed by the first tick after its end, which charges its jobs until they ended.
 - Nothing is stopped here: `verdict` tells the runs' coordinator what a run's cost means.
 """
 
-import asyncio
-import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from skyscale.events.service import EventLog
 from skyscale.money import queries, rules
 from skyscale.money.charges import advance
+from skyscale.money.loop import Loop
 from skyscale.money.prices import Prices
-from skyscale.money.queries import CostRecord, JobSpan, Open
+from skyscale.money.queries import JobSpan, Open
 from skyscale.money.tally import SandboxTally
+from skyscale.money.ticks import Ticks
 from skyscale.store.engine import AsyncConnection, Database
-from skyscale.store.uninterrupted import to_its_end
 from skyscale.telemetry.metrics import Metrics
 from skyscale.wire.base import utc_now
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,25 +56,16 @@ class Meter:
         self.sandboxes = SandboxTally()
         self._clock = clock
         self._steady = steady
-        self._mine: dict[str, tuple[datetime, float]] = {}
-        """Run -> when this process ticked it last, by both clocks."""
-        self._task: asyncio.Task[None] | None = None
+        self._ticks = Ticks()
+        self._loop = Loop("money.meter", self.tick, rules.TICK_S)
 
     async def start(self) -> None:
         """Tick until `stop`."""
-        self._task = asyncio.create_task(self._run(), name="money.meter")
+        self._loop.start()
 
     async def stop(self) -> None:
         """Write down what is due, and end."""
-        if self._task is None:
-            return
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
-        self._task = None
-        try:
-            await self.tick()
-        except Exception:
-            log.exception("the last tick of the meters failed; the next control plane makes it up")
+        await self._loop.stop()
 
     async def tick(self) -> None:
         """One reading of every open meter."""
@@ -97,23 +84,12 @@ class Meter:
     def _ticked(self, each: Open, jobs: list[JobSpan], now: datetime, steady: float) -> _Tick:
         run_id = each.cost.run_id
         sandbox_s = self.sandboxes.peek(run_id)
-        is_mine = self._is_mine(each.cost)
         values = advance(
             each.cost, jobs, self._prices, sandbox_s=sandbox_s, version=each.version,
-            elapsed=self._elapsed(each.cost, now, steady), now=now, has_ended=each.has_ended,
+            elapsed=self._ticks.elapsed(run_id, each.cost.metered_at, now, steady), now=now, has_ended=each.has_ended,
         )  # fmt: skip
-        # Another process's clock may be ahead of ours: time that it has charged is not charged again.
-        at = now if is_mine else max(now, each.cost.metered_at)
+        at = self._ticks.ends_at(run_id, each.cost.metered_at, now)
         return _Tick(run_id, values | {"metered_at": at}, at, sandbox_s)
-
-    def _elapsed(self, cost: CostRecord, now: datetime, steady: float) -> timedelta:
-        if self._is_mine(cost):
-            return timedelta(seconds=max(0.0, steady - self._mine[cost.run_id][1]))
-        return max(timedelta(0), now - cost.metered_at)
-
-    def _is_mine(self, cost: CostRecord) -> bool:
-        """Whether this process made the tick before."""
-        return self._mine.get(cost.run_id, (None, 0.0))[0] == cost.metered_at
 
     async def _tell(self, connection: AsyncConnection, each: Open, tick: _Tick) -> dict[str, object]:
         """Record milestones and the final bill in the run's events; columns that change by it."""
@@ -141,15 +117,5 @@ class Meter:
     def _written(self, ticks: list[_Tick], steady: float) -> None:
         for tick in ticks:
             self.sandboxes.settle(tick.run_id, tick.sandbox_s)
-            self._mine[tick.run_id] = (tick.at, steady)
+            self._ticks.written(tick.run_id, tick.at, steady, is_last=bool(tick.values["is_closed"]))
             self._metrics.note_cost(tick.run_id, tick.values)
-            if tick.values["is_closed"]:
-                del self._mine[tick.run_id]
-
-    async def _run(self) -> None:
-        while True:
-            try:
-                await to_its_end(self.tick())
-            except Exception:
-                log.exception("reading the meters failed; the next tick makes it up")
-            await asyncio.sleep(rules.TICK_S)

@@ -1,8 +1,8 @@
 """List prices by provider and accelerator, in dollars per hour of one; SKYSCALE_PRICES changes and adds to them.
 
-Read off the providers' public pages in mid 2026 (Modal: modal.com/pricing, Hugging Face: the Jobs price list); they
-serve meters and estimates, never invoices. Akash is a market: what is here is a bid that is usually taken. Own machines
-(`local`, `ray`) cost nothing unless their owner says what they do.
+Read off the providers' public pages in mid 2026 (Modal: modal.com/pricing, Hugging Face: the Jobs price list, Railway:
+$20 a vCPU and $10 a GB of memory a month); they serve meters and estimates, never invoices. Akash is a market: what is
+here is a bid that is usually taken. Own machines (`local`, `ray`) cost nothing unless their owner says what they do.
 """
 
 import json
@@ -30,6 +30,7 @@ LIST: Mapping[str, Mapping[str, float]] = {
         CPU: 0.02, "t4": 0.25, "rtx3060": 0.15, "rtx3090": 0.25, "rtx4090": 0.45, "rtx5090": 0.70, "a100": 1.00,
         "a100-80": 1.10, "h100": 1.60, "h200": 2.60,
     },
+    "railway": {CPU: 0.0278, "memory_gb": 0.0139},
 }  # fmt: skip
 """`cpu` is one core with its memory; `sandbox` is one sandbox that runs code, wherever it is."""
 

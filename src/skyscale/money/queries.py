@@ -5,12 +5,13 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from skyscale.store.tables.costs import run_costs
 from skyscale.store.tables.jobs import jobs
 from skyscale.store.tables.runs import runs
+from skyscale.wire.costs import SpendingLine
 from skyscale.wire.jobs import JobRole
 from skyscale.wire.runs import RunSpec, RunStatus
 
@@ -43,7 +44,7 @@ class JobSpan:
     """What the meter needs to know of a job."""
 
     job_id: str
-    run_id: str
+    run_id: str | None
     role: JobRole
     provider: str
     gpu_model: str
@@ -124,6 +125,14 @@ async def spans(connection: AsyncConnection, run_ids: Sequence[str]) -> dict[str
         values |= {"role": JobRole(values["role"]), "tokens": max(0, int(told))}
         found[values["run_id"]].append(JobSpan(**values))
     return found
+
+
+async def spent(connection: AsyncConnection) -> SpendingLine:
+    """All runs together."""
+    names = ("gpu_s", "cpu_s", "usd", "usd_per_hour")
+    sums = [func.coalesce(func.sum(run_costs.c[name]), 0.0).label(name) for name in names]
+    row = (await connection.execute(select(func.count().label("count"), *sums).select_from(run_costs))).mappings().one()
+    return SpendingLine(**row)
 
 
 async def change(connection: AsyncConnection, run_id: str, values: Mapping[str, object]) -> None:

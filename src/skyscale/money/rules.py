@@ -104,30 +104,28 @@ def passed(spent: float, cap: float | None, told: int) -> int | None:
     return max(reached, default=None)
 
 
-def require_affordable(cap: float | None, usd_per_hour: float | None) -> None:
-    """Raise Invalid for a cap that nobody could keep, or that would stop the run before it has begun."""
+def require_affordable(cap: float | None, usd_per_hour: float | None, least_s: float = LEAST_S) -> None:
+    """Raise Invalid for a cap that nobody could keep, or that would stop the work before it has begun."""
     if cap is None:
         return
     if usd_per_hour is None:
         raise Invalid(
-            "max_cost_usd: nobody knows what this run costs an hour, so nobody could stop it in time",
+            "max_cost_usd: nobody knows what this costs an hour, so nobody could stop it in time",
             code="price_unknown",
             hint='Say what it costs: SKYSCALE_PRICES={"<provider>": {"<gpu_model>": <dollars per hour>}}.',
         )
-    if usd_per_hour * LEAST_S / 3600 > cap:
+    if usd_per_hour * least_s / 3600 > cap:
         raise Invalid(
             f"max_cost_usd: ${cap:g} pays for {cap / usd_per_hour * 3600:.0f} s at ${usd_per_hour:.2f} an hour, "
-            f"and a run needs at least {LEAST_S:g} s",
+            f"and at least {least_s:g} s are needed",
             code="cap_too_small",
-            hint="dry_run shows what the run costs an hour.",
+            hint="A run's dry_run shows what it costs an hour; docs/costs.md has the prices.",
         )
 
 
 def require_resumable(spec: RunSpec) -> None:
     """Raise Invalid for a trainer that would lose its work with a machine that may be taken away at any time."""
     is_at_risk = spec.capacity == "preemptible" or (spec.provider in PREEMPTIBLE and spec.gpu_model != "cpu")
-    if spec.capacity == "preemptible" and spec.provider == "local":
-        raise Invalid("capacity: local has no preemptible capacity", code="capacity_not_offered")
     if not is_at_risk or spec.mode == "evaluate":
         return
     most = MOST_AT_RISK if spec.max_steps is None else min(MOST_AT_RISK, spec.max_steps)

@@ -1,4 +1,4 @@
-"""What runs ask about money: may this run begin, what will it cost, what has it cost, must it stop."""
+"""What runs and jobs ask about money: may this begin, what will it cost, what has it cost, must it stop."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,10 +6,13 @@ from datetime import datetime
 
 from skyscale.money import queries, rules
 from skyscale.money.estimate import estimate, hourly
+from skyscale.money.jobs import queries as job_queries
 from skyscale.money.prices import Prices
 from skyscale.money.rules import Verdict
+from skyscale.money.services import queries as service_queries
 from skyscale.store.engine import AsyncConnection, Database
-from skyscale.wire.costs import CostEstimate, RunCost
+from skyscale.wire.costs import CostEstimate, JobCost, RunCost, Spending
+from skyscale.wire.jobs import JobRole, TrainingJobCreate
 from skyscale.wire.runs import RunSpec
 
 PAST_RUNS = 5
@@ -26,7 +29,7 @@ class Standing:
 
 
 class MoneyService:
-    """Reads meters and prices; changes nothing but a new run's meter."""
+    """Reads meters and prices; changes nothing but the meters of new runs and jobs."""
 
     def __init__(
         self,
@@ -71,6 +74,36 @@ class MoneyService:
     async def costs_of(self, connection: AsyncConnection, run_ids: Sequence[str]) -> dict[str, float]:
         """Dollars by run, of those that have a meter."""
         return await queries.costs_of(connection, run_ids)
+
+    def check_job(self, body: TrainingJobCreate) -> None:
+        """Raise Invalid for a job of its own whose cap cannot be kept."""
+        if body.max_cost_usd is not None:
+            rules.require_affordable(body.max_cost_usd, self._hourly_of_job(body))
+
+    async def open_job(self, connection: AsyncConnection, job_id: str, cap: float | None, now: datetime) -> None:
+        """Begin a job's meter, in the transaction that makes the job."""
+        await job_queries.open_meter(connection, job_id, cap, now)
+
+    async def costs_of_jobs(self, connection: AsyncConnection, job_ids: Sequence[str]) -> dict[str, JobCost]:
+        """What those of these jobs cost that have a meter of their own."""
+        return await job_queries.costs_of(connection, job_ids)
+
+    async def spending(self) -> Spending:
+        """What everything together has cost, and costs now."""
+        async with self._database.read() as connection:
+            lines = [await each.spent(connection) for each in (queries, job_queries, service_queries)]
+        return Spending(
+            runs=lines[0], jobs=lines[1], services=lines[2], usd=sum(line.usd for line in lines),
+            usd_per_hour=sum(line.usd_per_hour for line in lines),
+        )  # fmt: skip
+
+    def _hourly_of_job(self, body: TrainingJobCreate) -> float | None:
+        has, model = rules.machine(JobRole.CUSTOM, body.gpu_model), rules.billed_model(JobRole.CUSTOM, body.gpu_model)
+        if body.provider in self._prices.providers:
+            price = self._prices.per_hour(body.provider, model)
+        else:
+            price = self._prices.dearest(model, frozenset(self._providers))
+        return None if price is None else price * (has.accelerators or has.cores)
 
     async def standing(self, spec: RunSpec, at_work_since: datetime | None, now: datetime) -> Standing:
         """What its cost, and its accelerators' idleness since it began to work, mean for a live run."""

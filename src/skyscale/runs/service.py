@@ -87,6 +87,7 @@ class RunService:
         spec = spec.model_copy(update={"provider": self._places.named(spec.provider)})
         resolve.check(spec, self._places.providers)
         self._places.check(spec.provider)
+        self._places.check_capacity(spec.provider, spec.capacity, spec.gpu_model)
         self._money.check(spec)
         await self._check_model(spec)
         spec = await self._problems.resolve(spec)

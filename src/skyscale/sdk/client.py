@@ -12,15 +12,16 @@ from typing import Self, Unpack
 
 from skyscale.sdk import checkpoint_calls, downloads, problem_set_calls, rollout_calls
 from skyscale.sdk import operator_calls as calls
+from skyscale.sdk.compute import AsyncCompute, Compute
 from skyscale.sdk.credentials import credential_for, environment_url
 from skyscale.sdk.following import follow, follow_async
 from skyscale.sdk.functions import AsyncFunctions, Functions
 from skyscale.sdk.rollout_calls import RolloutFilters
+from skyscale.sdk.sandboxes import AsyncSandboxes, Sandboxes
 from skyscale.sdk.transport import AsyncTransport, Transport
 from skyscale.wire.batches import BufferStats
 from skyscale.wire.checkpoints import Checkpoint, CheckpointList
 from skyscale.wire.episodes import EvaluationSample
-from skyscale.wire.jobs import JobCreated, JobDetail, JobPage, TrainingJobCreate
 from skyscale.wire.policies import PolicyPage
 from skyscale.wire.problem_sets import (
     ProblemSample,
@@ -34,14 +35,15 @@ from skyscale.wire.rollouts import RolloutDetail, RolloutPage
 from skyscale.wire.runs import Event, EventPage, RunCreate, RunCreated, RunPage, RunView
 
 
-class Client:
-    """Blocking calls; threads may share it."""
+class Client(Compute):
+    """Blocking calls; threads may share it. Jobs, accelerators and costs are in `sdk/compute.py`."""
 
     def __init__(
         self, base_url: str, token: str | None = None, timeout_s: float = 30.0, retry_for_s: float = 10.0
     ) -> None:
         self.transport = Transport(base_url, token, timeout_s, retry_for_s)
         self.functions = Functions(self.transport)
+        self.sandboxes = Sandboxes(self.transport)
 
     @classmethod
     def from_environment(cls, url: str | None = None) -> Self:
@@ -164,18 +166,6 @@ class Client:
         """A run's trajectories by what became of them."""
         return self.transport.send(calls.buffer_stats(run_id))
 
-    def create_job(self, body: TrainingJobCreate) -> JobCreated:
-        """Run any command as a job."""
-        return self.transport.send(calls.create_job(body))
-
-    def jobs(self, run_id: str | None = None, cursor: str | None = None, limit: int | None = None) -> JobPage:
-        """A page of jobs, newest first."""
-        return self.transport.send(calls.list_jobs(run_id, cursor, limit))
-
-    def job(self, job_id: str) -> JobDetail:
-        """A job with the newest part of its log."""
-        return self.transport.send(calls.get_job(job_id))
-
     def health(self) -> None:
         """Return if the control plane is up; raise Unavailable otherwise."""
         self.transport.send(calls.health())
@@ -193,7 +183,7 @@ class Client:
         self.close()
 
 
-class AsyncClient:
+class AsyncClient(AsyncCompute):
     """The same calls without blocking; belongs to one event loop."""
 
     def __init__(
@@ -201,6 +191,7 @@ class AsyncClient:
     ) -> None:
         self.transport = AsyncTransport(base_url, token, timeout_s, retry_for_s)
         self.functions = AsyncFunctions(self.transport)
+        self.sandboxes = AsyncSandboxes(self.transport)
 
     @classmethod
     def from_environment(cls, url: str | None = None) -> Self:
@@ -332,18 +323,6 @@ class AsyncClient:
     async def buffer_stats(self, run_id: str) -> BufferStats:
         """A run's trajectories by what became of them."""
         return await self.transport.send(calls.buffer_stats(run_id))
-
-    async def create_job(self, body: TrainingJobCreate) -> JobCreated:
-        """Run any command as a job."""
-        return await self.transport.send(calls.create_job(body))
-
-    async def jobs(self, run_id: str | None = None, cursor: str | None = None, limit: int | None = None) -> JobPage:
-        """A page of jobs, newest first."""
-        return await self.transport.send(calls.list_jobs(run_id, cursor, limit))
-
-    async def job(self, job_id: str) -> JobDetail:
-        """A job with the newest part of its log."""
-        return await self.transport.send(calls.get_job(job_id))
 
     async def health(self) -> None:
         """Return if the control plane is up; raise Unavailable otherwise."""

@@ -41,5 +41,6 @@ class Image:
 def _not_here(name: str, what: tuple[str, ...]) -> Invalid:
     return Invalid(
         f"{name}({', '.join(map(repr, what))}): sandboxes have no system of their own to change",
-        code="image_refused", hint="Build a container image, and use `gpu=` with Image().from_registry(name).",
+        code="image_refused",
+        hint="Build a container image with that in it: Image().from_registry(name), and gpu='cpu' or a model.",
     )  # fmt: skip

@@ -1,13 +1,12 @@
 """The calls of operators, made and read. Pure.
 
-Creating a run or a job may be repeated because the client gives it an id before it is sent first.
+Creating a run may be repeated because the client gives it an id before it is sent first.
 """
 
 from skyscale.sdk.call import Call, get, nothing, post, reading
 from skyscale.wire.base import new_id
 from skyscale.wire.batches import BufferStats
 from skyscale.wire.episodes import EvaluationSamples
-from skyscale.wire.jobs import JobCreated, JobDetail, JobPage, TrainingJobCreate
 from skyscale.wire.policies import PolicyPage, PolicyReload
 from skyscale.wire.problems import ProblemPage, PublicProblem
 from skyscale.wire.runs import EventPage, RunCreate, RunCreated, RunPage, RunView
@@ -71,23 +70,6 @@ def get_problem(problem_id: str) -> Call[PublicProblem]:
 def buffer_stats(run_id: str) -> Call[BufferStats]:
     """`GET /api/rl/buffer/stats`."""
     return get("/api/rl/buffer/stats", reading(BufferStats), run_id=run_id)
-
-
-def create_job(body: TrainingJobCreate) -> Call[JobCreated]:
-    """`POST /api/training/jobs`; gives the job an id unless it has one."""
-    return post(
-        "/api/training/jobs", reading(JobCreated), body.model_copy(update={"job_id": body.job_id or new_id("job")})
-    )
-
-
-def list_jobs(run_id: str | None, cursor: str | None, limit: int | None) -> Call[JobPage]:
-    """`GET /api/training/jobs`."""
-    return get("/api/training/jobs", reading(JobPage), run_id=run_id, cursor=cursor, limit=limit)
-
-
-def get_job(job_id: str) -> Call[JobDetail]:
-    """`GET /api/training/jobs/{id}`."""
-    return get(f"/api/training/jobs/{job_id}", reading(JobDetail))
 
 
 def health() -> Call[None]:

@@ -19,6 +19,7 @@ import httpx
 from skyscale.errors import Conflict, Gone, NotFound, SkyscaleError
 from skyscale.services import railway_operations as operations
 from skyscale.services import rules
+from skyscale.services.ports import Costs
 from skyscale.services.railway import Railway
 from skyscale.services.templates import COMMAND, HEALTH, PROGRAM, TEMPLATES, Template, template_of
 from skyscale.settings import RailwaySettings
@@ -48,11 +49,13 @@ class ContainerServices:
         settings: RailwaySettings,
         http: httpx.AsyncClient,
         label: str,
+        costs: Costs,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._railway = Railway(settings, http)
         self._http = http
         self._mark = rules.mark_of(label)
+        self._costs = costs
         self._most = settings.max_services
         # Services are reached as the API is: by TLS, unless somebody stands in for Railway on this machine.
         self._scheme = urlsplit(settings.api_url).scheme
@@ -83,9 +86,10 @@ class ContainerServices:
 
         Raises:
             NotFound: `template_not_found`. Conflict: `service_exists`. TooMany: `service_quota`.
-            Unavailable, Invalid, ProtocolError: Railway cannot or will not.
+            Invalid: `cap_too_small`. Unavailable, Invalid, ProtocolError: Railway cannot or will not.
         """
         template = None if body.template is None else template_of(body.template)
+        self._costs.check(body)
         async with self._deploying:  # so that two callers do not take the last place
             self._seen = None
             rules.require_room(body.name, [view.name for view in await self.all()], self._most)
@@ -96,6 +100,7 @@ class ContainerServices:
             )
             service: str = made["serviceCreate"]["id"]
             try:
+                await self._costs.open(service, body)
                 await self._start(service, body, template)
             except BaseException:
                 await asyncio.shield(self._take_back(service))
@@ -207,6 +212,8 @@ class ContainerServices:
             if not page["pageInfo"]["hasNextPage"]:
                 break
             after = page["pageInfo"]["endCursor"]
+        costs = await self._costs.costs_of([view.service_id for view in found])
+        found = [view.model_copy(update={"cost": costs.get(view.service_id)}) for view in found]
         return sorted(found, key=lambda view: view.name)
 
 

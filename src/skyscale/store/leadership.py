@@ -23,6 +23,7 @@ from skyscale.store.engine import AsyncConnection, Database
 from skyscale.store.fenced import FencedDatabase
 from skyscale.store.uninterrupted import to_its_end
 from skyscale.wire.base import utc_now
+from skyscale.wire.replicas import ReplicaList, ReplicaView
 
 log = logging.getLogger(__name__)
 OFFICE = "reconcilers"
@@ -110,6 +111,30 @@ class Leadership:
     def fenced(self) -> Database:
         """The database for the reconcilers: its writes fail with Unavailable `leadership_lost` in another's term."""
         return FencedDatabase(self._db, OFFICE, lambda: self.token)
+
+    async def seen(self) -> ReplicaList:
+        """Every control plane as this one sees it."""
+        async with self._db.read() as connection:
+            rows = await replica_rows.all_of(connection)
+            leader = await replica_rows.leader(connection, OFFICE)
+        holder = leader.holder if leader is not None else None
+        return ReplicaList(
+            term=leader.token if leader is not None else 0,
+            replicas=[
+                ReplicaView(
+                    replica_id=row.replica_id, url=row.url, is_this=row.replica_id == self.name,
+                    is_alive=row.replica_id == self.name or self._is_alive(row), is_leader=row.replica_id == holder,
+                    leads_since=leader.since if leader is not None and row.replica_id == holder else None,
+                    started_at=row.started_at, last_beat_at=None if self._db.is_sqlite else row.beat_at,
+                )
+                for row in rows
+            ],
+        )  # fmt: skip
+
+    async def url_of(self, name: str) -> str | None:
+        """Where a control plane is reached by the others; None for one that left."""
+        async with self._db.read() as connection:
+            return await replica_rows.url_of(connection, name)
 
     # -- looking -------------------------------------------------------------------------------------------------
 

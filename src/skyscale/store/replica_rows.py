@@ -19,6 +19,7 @@ class ReplicaRow:
     url: str
     beats: int
     started_at: datetime
+    beat_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,19 +29,21 @@ class LeaderRow:
     holder: str | None
     token: int
     beats: int
+    since: datetime
 
 
 async def beat(connection: AsyncConnection, replica_id: str, url: str, now: datetime) -> None:
     """A sign of life, the first one included."""
     upsert = sqlite_insert if connection.dialect.name == "sqlite" else postgresql_insert
     statement = upsert(replicas).values(replica_id=replica_id, url=url, beats=0, started_at=now)
-    again = {"beats": replicas.c.beats + 1, "url": url}
+    again = {"beats": replicas.c.beats + 1, "url": url, "beat_at": now}
     await connection.execute(statement.on_conflict_do_update(index_elements=[replicas.c.replica_id], set_=again))
 
 
 async def all_of(connection: AsyncConnection) -> list[ReplicaRow]:
     """Every control plane that joined and did not leave, the oldest first."""
-    query = select(replicas.c.replica_id, replicas.c.url, replicas.c.beats, replicas.c.started_at)
+    names = ("replica_id", "url", "beats", "started_at", "beat_at")
+    query = select(*(replicas.c[name] for name in names))
     rows = await connection.execute(query.order_by(replicas.c.started_at))
     return [ReplicaRow(*row) for row in rows]
 
@@ -58,7 +61,8 @@ async def remove(connection: AsyncConnection, replica_id: str) -> None:
 
 async def leader(connection: AsyncConnection, office: str, *, lock: bool = False) -> LeaderRow | None:
     """Who leads."""
-    query = select(leaders.c.holder, leaders.c.token, leaders.c.beats).where(leaders.c.office == office)
+    query = select(*(leaders.c[name] for name in ("holder", "token", "beats", "since")))
+    query = query.where(leaders.c.office == office)
     row = (await connection.execute(query.with_for_update() if lock else query)).first()
     return LeaderRow(*row) if row is not None else None
 

@@ -101,6 +101,12 @@ class Metrics:
 
     def _jobs(self, shelf: Shelf) -> None:
         job = ["role", "gpu_model", "provider"]
+        self.job_cost_usd = shelf.counter(
+            "job_cost_usd", "What jobs of their own cost", ["provider"], "dollars", "by list prices"
+        )
+        self.service_cost_usd = shelf.counter(
+            "service_cost_usd", "What services cost at most", [], "dollars", "by list prices and what they may use"
+        )
         self.job_dispatch = shelf.counter("job_dispatch", "Starts of jobs", [*job, "status"], "starts")
         self.job_dispatch_failures = shelf.counter("job_dispatch_failures", "Starts of jobs that failed", job, "starts")
         self.job_dispatch_duration_seconds = shelf.histogram(

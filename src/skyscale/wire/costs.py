@@ -1,4 +1,4 @@
-"""What a run costs: the meter while it runs, the estimate before it does.
+"""What runs, jobs and services cost: the meter while they run, and a run's estimate before it does.
 
 All of it is reckoned from list prices (`money/prices.py`, SKYSCALE_PRICES), per second of wall clock; a provider's own
 invoice may differ by its rounding, taxes and discounts.
@@ -55,3 +55,48 @@ class CostEstimate(Reply):
     items: list[CostItem]
     assumptions: list[str]
     """In words, each that the numbers above rest on."""
+
+
+class JobCost(Reply):
+    """What a job of its own has used so far; only `usd_per_hour` may fall."""
+
+    gpu_s: float
+    cpu_s: float
+    usd: float
+    usd_per_hour: float
+    """What it costs now; 0 while it waits and once it has ended."""
+    max_cost_usd: float | None
+    unpriced: list[str]
+    """What ran although nobody knows its price (`provider/gpu`): `usd` lacks it."""
+    metered_at: datetime
+
+
+class ServiceCost(Reply):
+    """What a service costs at most: by what it may use, where Railway bills what it does use."""
+
+    running_s: float
+    usd: float
+    usd_per_hour: float
+    max_cost_usd: float | None
+    metered_at: datetime
+
+
+class SpendingLine(Reply):
+    """All runs, all jobs of their own, or all services, together."""
+
+    count: int
+    """How many have a meter."""
+    gpu_s: float
+    cpu_s: float
+    usd: float
+    usd_per_hour: float
+
+
+class Spending(Reply):
+    """`GET /api/costs`: everything that this installation has spent by its meters, and what it spends now."""
+
+    runs: SpendingLine
+    jobs: SpendingLine
+    services: SpendingLine
+    usd: float
+    usd_per_hour: float

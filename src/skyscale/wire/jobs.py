@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from skyscale.wire.base import Reply, Request
+from skyscale.wire.costs import JobCost
 from skyscale.wire.runs import RunSpec
 
 
@@ -100,8 +101,12 @@ class TrainingJobCreate(Request):
     """`cpu`, `any`, a model like `a100`, or several of one: `a100:2`. GET /api/gpus lists them."""
     provider: Annotated[str, Field(min_length=1, max_length=40)] = "auto"
     """Where it runs; `auto` is the first of GPU_PROVIDER_ORDER that takes it."""
+    capacity: Literal["on_demand", "preemptible"] | None = None
+    """Whether its machine may be taken away while it runs; null takes what the provider gives."""
     env_vars: dict[str, str] = {}
     max_attempts: Annotated[int, Field(ge=1, le=10)] = 1
+    max_cost_usd: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """It is stopped before it has cost more than this by list prices."""
     timeout_s: Annotated[float, Field(gt=0, le=604800)] = 86400.0
 
 
@@ -124,6 +129,8 @@ class JobView(Reply):
     started_at: datetime | None
     ended_at: datetime | None
     exit_code: int | None
+    cost: JobCost | None = None
+    """Of a job of its own; the jobs of a run are in the run's cost."""
 
 
 class JobDetail(Reply):

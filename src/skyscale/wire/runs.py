@@ -120,8 +120,9 @@ class RunCreate(Request):
     """Complete when the mean training reward of the last five versions reaches this."""
     max_cost_usd: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     """Complete, with a last checkpoint, before the run has cost more than this by list prices."""
-    capacity: Literal["on_demand", "preemptible"] = "on_demand"
-    """Whether machines that may be taken away at any time will do; a trainer then needs frequent checkpoints."""
+    capacity: Literal["on_demand", "preemptible"] | None = None
+    """Of the trainer's and the policy server's machines: `preemptible` may be taken away at any time, and the trainer
+    needs frequent checkpoints; `on_demand` may not; null takes what the provider gives."""
     idle_minutes: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = 30.0
     """Give accelerators back, and complete, when nothing was sampled or published for so long; null never does."""
     max_concurrent_groups: Annotated[int, Field(ge=1, le=4096)] = 16
@@ -141,6 +142,12 @@ class RunCreate(Request):
             raise ValueError("mode 'synchronous' plays with one worker: set num_workers to 1, or mode to 'async'")
         if self.mode == "evaluate" and self.evaluation.num_problems == 0:
             raise ValueError("mode 'evaluate' needs problems: set evaluation.num_problems above 0")
+        return self
+
+    @model_validator(mode="after")
+    def _parts_have_processes(self) -> "RunCreate":
+        if self.training.sharding == "full" and self.trainer_processes < 2:
+            raise ValueError("training.sharding 'full' needs several processes: set trainer_processes to 2 or more")
         return self
 
     @field_validator("environment", mode="before")
@@ -183,7 +190,7 @@ class RunSpec(Reply):
     max_hours: float | None
     target_reward: float | None
     max_cost_usd: float | None = None
-    capacity: Literal["on_demand", "preemptible"] = "on_demand"
+    capacity: Literal["on_demand", "preemptible"] | None = None
     idle_minutes: float | None = None
     max_concurrent_groups: int
     checkpoint_every: int

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from skyscale.wire.base import Reply, Request
+from skyscale.wire.costs import ServiceCost
 
 NAME_PATTERN = r"^[a-z][a-z0-9-]{0,22}[a-z0-9]$"
 ENV_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]{0,99}$"
@@ -71,6 +72,8 @@ class ServiceDeploy(Request):
     ] = {}
     vcpus: Annotated[float, Field(gt=0, le=32)] = 1.0
     memory_gb: Annotated[float, Field(gt=0, le=32)] = 0.5
+    max_cost_usd: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """It is stopped before it has cost more than this."""
 
     @model_validator(mode="after")
     def _a_template_or_an_image(self) -> "ServiceDeploy":
@@ -94,6 +97,8 @@ class ServiceView(Reply):
     url: str | None
     deployment_id: str | None
     created_at: datetime | None
+    cost: ServiceCost | None = None
+    """Null for one from before there were meters."""
 
 
 class ServiceList(Reply):

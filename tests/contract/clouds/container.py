@@ -7,8 +7,13 @@ import asyncio
 import os
 import signal
 import time
+import uuid
 from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
+
+MARK = "SKYSCALE_TEST_CONTAINER"
+"""In the environment of everything that a container started, whatever session it moved to."""
 
 
 class Container:
@@ -18,13 +23,14 @@ class Container:
         self.lines: list[tuple[float, str]] = []
         self.code: int | None = None
         self.timed_out = False
+        self._id = uuid.uuid4().hex
         self._over = asyncio.Event()
         self._process: asyncio.subprocess.Process | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self, argv: Sequence[str], env: Mapping[str, str], timeout_s: float | None = None) -> None:
         """Start it; a command that does not exist ends with 127 and says so, as container engines do."""
-        base = {"PATH": os.environ["PATH"], "HOME": "/", "HOSTNAME": "container"}
+        base = {"PATH": os.environ["PATH"], "HOME": "/", "HOSTNAME": "container", MARK: self._id}
         try:
             self._process = await asyncio.create_subprocess_exec(
                 *argv, env=base | dict(env), stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
@@ -47,9 +53,16 @@ class Container:
         if self.code is None and self._process is not None:
             self.ask_to_end()
             await self.ended(grace_s)
-            with suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
+            self._kill_all()
             await self.ended(10.0)
+
+    def _kill_all(self) -> None:
+        """As the end of a container's namespace does; what lived on would hold its output open."""
+        mark = f"{MARK}={self._id}".encode()
+        for entry in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                if mark in (entry / "environ").read_bytes().split(b"\0"):
+                    os.kill(int(entry.name), signal.SIGKILL)
 
     def ask_to_end(self) -> None:
         """SIGTERM to its first process, which is all that engines send."""

@@ -93,9 +93,11 @@ class Life:
             await self.look()
         raise AssertionError(f"it did not come to pass: {await self.job()}")
 
-    async def add(self, provider: str = "auto", role: JobRole = JobRole.TRAINER, gpu: str = "cpu") -> str:
+    async def add(
+        self, provider: str = "auto", role: JobRole = JobRole.TRAINER, gpu: str = "cpu", capacity: str | None = None
+    ) -> str:
         """A job of a run."""
-        spec = SPEC.model_copy(update={"provider": provider, "gpu_model": gpu})
+        spec = SPEC.model_copy(update={"provider": provider, "gpu_model": gpu, "capacity": capacity})
         async with self.db.write() as connection:
             return await self.service.create_for_run(connection, spec, role, 0, held=False)
 

@@ -10,6 +10,7 @@ import pytest
 from skyscale.errors import BadRequest, Conflict, Invalid, NotFound
 from skyscale.jobs import queries
 from skyscale.jobs.queries import JobFilter
+from skyscale.jobs.templates import TEMPLATES
 from skyscale.wire.jobs import JobRole, JobStatus, TrainingJobCreate
 
 if TYPE_CHECKING:
@@ -115,3 +116,15 @@ async def test_an_assignment_tells_a_job_all_it_needs(house: House) -> None:
     custom = await house.service.create_custom(body("0"))
     with pytest.raises(Conflict):
         await house.service.assignment(custom.job_id)
+
+
+async def test_the_first_template_runs_in_the_control_planes_own_python(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")  # of a service that activates no virtual environment
+    await house.open()
+    (template,) = [each for each in TEMPLATES if each.name == "command"]
+    command = ["python", "-c", "import sys; print(sys.prefix)"]
+    created = await house.service.create_custom(template.body.model_copy(update={"command": command}))
+    await house.reaches(created.job_id, "succeeded")
+    assert f"{sys.prefix}\n" in (await house.service.detail(created.job_id)).logs

@@ -42,7 +42,7 @@ def database(runner: asyncio.Runner, tmp_path_factory: pytest.TempPathFactory) -
     runner.run(db.close())
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     near=st.lists(st.sampled_from(FAULTS), max_size=6),
     far=st.lists(st.sampled_from(FAULTS), max_size=6),

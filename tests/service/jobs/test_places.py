@@ -48,6 +48,41 @@ async def test_one_that_is_not_ready_is_passed_over_too(life: Life) -> None:
     assert any("set NEAR_TOKEN" in event.message for event in await life.events.list("rl-test"))
 
 
+async def test_one_without_the_capacity_is_passed_over_and_the_next_is_asked_for_it(life: Life) -> None:
+    far = life.places["far"]
+    far.abilities = replace(far.abilities, capacities=frozenset({"preemptible"}))
+    await life.add(capacity="preemptible")
+    job = await life.until(lambda job: job.facts.status is JobStatus.RUNNING)
+    assert (job.view.provider, life.near.starts) == ("far", {})
+    assert life.far.live()[0].launch.capacity == "preemptible"
+    (passed,) = [event for event in await life.events.list("rl-test") if event.kind == "job.passed_over"]
+    assert "near has no preemptible machines without an accelerator" in passed.message
+
+
+async def test_workers_are_not_held_to_the_capacity_of_the_trainer(life: Life) -> None:
+    await life.add(role=JobRole.WORKER, capacity="preemptible")
+    await life.until(lambda job: job.facts.status is JobStatus.RUNNING)
+    assert life.near.live()[0].launch.capacity is None
+
+
+@pytest.mark.parametrize(
+    ("provider", "gpu_model", "capacity"),
+    [
+        ("near", "cpu", "preemptible"), ("auto", "cpu", "preemptible"), ("far", "h100", "on_demand"),
+        ("far", "cpu", "preemptible"),
+    ],
+)  # fmt: skip
+async def test_a_job_that_nobody_has_the_capacity_for_is_refused(
+    life: Life, provider: str, gpu_model: str, capacity: str
+) -> None:
+    far = life.places["far"]
+    far.abilities = replace(far.abilities, gpu_capacities=frozenset({"preemptible"}))
+    body = {"command": ["true"], "provider": provider, "gpu_model": gpu_model, "capacity": capacity}
+    with pytest.raises(Invalid, match=r"has no (preemptible|on-demand)") as refusal:
+        await life.service.create_custom(TrainingJobCreate.model_validate(body))
+    assert refusal.value.code == "capacity_not_offered"
+
+
 async def test_a_queue_that_is_too_long_is_left(life: Life) -> None:
     life.near.first = "pending"
     await life.add()
@@ -157,7 +192,7 @@ async def test_those_who_run_elsewhere_need_a_public_url_and_a_shared_store(life
     far = life.places["far"]
     far.abilities = replace(far.abilities, is_remote=True)
     closed = Places(providers=life.places, order=["near", "far"])
-    with pytest.raises(Invalid, match="SKYSCALE_PUBLIC_URL"):
+    with pytest.raises(Invalid, match="SKYSCALE_JOB_URL"):
         closed.check("far")
     with pytest.raises(Invalid, match="S3_BUCKET"):
         replace(closed, is_public=True).check("far")

@@ -118,6 +118,21 @@ async def test_what_is_submitted_asks_for_what_the_job_needs(cluster: Cluster) -
     plain = cluster.asked[1][1]
     assert (plain["entrypoint_num_cpus"], plain["entrypoint_memory"]) == (4.0, 1024**3)
     assert "entrypoint_resources" not in plain
+    assert "entrypoint_label_selector" not in plain, "older clusters do not know the word"
+
+
+@pytest.mark.parametrize(("capacity", "label"), [("on_demand", "!spot"), ("preemptible", "spot")])
+async def test_capacity_is_asked_of_the_nodes_labels(cluster: Cluster, capacity: str, label: str) -> None:
+    cluster.answers["POST /api/jobs/"] = (200, {"submission_id": "0123456789ab-job-x-a2"})
+    await provider().start(replace(LAUNCH, capacity=capacity))
+    assert cluster.asked[0][1]["entrypoint_label_selector"] == {"ray.io/market-type": label}
+
+
+async def test_a_cluster_that_cannot_choose_by_capacity_is_told_of(cluster: Cluster) -> None:
+    body = b"TypeError: __init__() got an unexpected keyword argument 'entrypoint_label_selector'"
+    cluster.answers["POST /api/jobs/"] = (400, body)
+    with pytest.raises(Invalid, match="too old to choose nodes by capacity"):
+        await provider().start(replace(LAUNCH, capacity="on_demand"))
 
 
 @pytest.mark.parametrize(

@@ -92,10 +92,13 @@ class Plane:
 
 
 class Policy:
-    """Answers every chat with the same two tokens; remembers how many groups it had at once."""
+    """Answers every chat with the same two tokens; remembers how many groups it had at once.
 
-    def __init__(self, *, delay_s: float = 0.02) -> None:
-        self.delay_s = delay_s
+    The prompt `too_long` is refused as one that does not fit the model's context.
+    """
+
+    def __init__(self, *, delay_s: float = 0.02, too_long: str = "") -> None:
+        self.delay_s, self.too_long = delay_s, too_long
         self.order: list[str] = []
         self.at_once = self.most_at_once = 0
         self.app = Starlette(routes=[Route("/v1/chat/completions", self.chat, methods=["POST"])])
@@ -103,6 +106,8 @@ class Policy:
     async def chat(self, request: Request) -> JSONResponse:
         body = await request.json()
         self.order.append(body["messages"][0]["content"])
+        if body["messages"][0]["content"] == self.too_long:
+            return refusal(400, "context_length_exceeded")
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
         await asyncio.sleep(self.delay_s)

@@ -124,6 +124,17 @@ async def test_a_group_that_outlives_its_ticket_is_abandoned_and_never_finished(
     assert plane.finished == {}
 
 
+async def test_a_prompt_that_does_not_fit_the_context_costs_its_group_alone_and_is_told(stage):
+    plane, policy = Plane(num_groups=3), Policy(too_long="grp-1")
+    await stage(plane, policy)
+    await until(lambda: len(plane.finished) == 2 and plane.events)
+    assert sorted(plane.finished) == ["grp-0", "grp-2"]
+    (event,) = plane.events
+    assert (event["kind"], event["data"]["code"]) == ("group.abandoned", "context_length_exceeded")
+    assert "p-1" in event["message"]
+    assert policy.order.count("grp-1") == 1, "it would be refused again"
+
+
 async def test_a_finish_that_fails_in_passing_is_asked_again(stage):
     plane = Plane(num_groups=1)
     plane.finish_failures = 2

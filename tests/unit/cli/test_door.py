@@ -71,6 +71,7 @@ OPTIONS = {
     "services templates": {URL, "--json"},
     "services deploy": {
         URL, "--json", "--template", "--image", "--command", "--env", "--port", "--memory-gb", "--vcpus",
+        "--max-cost-usd",
     },
     "services list": {URL, "--json"},
     "services show": {URL},
@@ -89,7 +90,19 @@ OPTIONS = {
     "keys list": {URL, "--json", "--limit", "--cursor"},
     "keys revoke": {URL},
     "jobs list": {URL, "--json", "--run", "--limit", "--cursor"},
-    "jobs logs": {URL, "--json"},
+    "jobs logs": {URL, "--json", "--follow"},
+    "jobs show": {URL, "--json"},
+    "jobs submit": {
+        URL, "--json", "--follow", "--template", "--job-id", "--image", "--gpu-model", "--provider", "--capacity",
+        "--env", "--timeout-s", "--max-attempts", "--max-cost-usd",
+    },
+    "jobs cancel": {URL, "--json"},
+    "jobs artifacts": {URL, "--json", "--into"},
+    "gpus": {URL, "--json"},
+    "templates list": {URL, "--json"},
+    "templates show": {URL},
+    "replicas": {URL, "--json"},
+    "status": {URL, "--json"},
 }  # fmt: skip
 
 

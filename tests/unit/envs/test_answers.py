@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from skyscale.envs.answers import is_right
@@ -51,7 +51,6 @@ def test_texts_are_compared_without_case_space_and_quotes() -> None:
     assert not is_right(asked("Paris", "text"), "")
 
 
-@settings(deadline=None)
 @given(st.text(max_size=300))
 def test_any_text_has_a_verdict(text: str) -> None:
     assert is_right(asked("7"), text) in (True, False)

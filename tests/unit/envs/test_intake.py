@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from skyscale.envs import intake
@@ -110,7 +110,6 @@ def test_memory_is_bounded_by_the_line_and_not_by_the_file(tmp_path: Path) -> No
     assert grown_kib < 60_000
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_any_bytes_are_refused_in_words(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
     assert taken(tmp_path_factory.mktemp("fuzz"), data).num_errors
@@ -119,7 +118,6 @@ def test_any_bytes_are_refused_in_words(tmp_path_factory: pytest.TempPathFactory
 FAMILIES = st.dictionaries(st.text(max_size=5), st.sampled_from([None, Split.TRAIN, Split.HELDOUT]), min_size=1)
 
 
-@settings(deadline=None)
 @given(FAMILIES, st.floats(0, 0.9))
 def test_stated_splits_are_kept_and_something_is_left_for_training(
     stated: dict[str, Split | None], share: float
@@ -136,7 +134,6 @@ def test_stated_splits_are_kept_and_something_is_left_for_training(
         assert all(plan[family] is Split.TRAIN for family in free)
 
 
-@settings(deadline=None)
 @given(st.sets(st.text(max_size=8), min_size=30, max_size=60), st.text(max_size=8))
 def test_a_set_that_grows_moves_nobody_to_the_other_side(families: set[str], more: str) -> None:
     before = plan_splits(dict.fromkeys(families), 0.5)

@@ -236,7 +236,7 @@ class World:
 EVENTS = ["claim0", "claim1", "step0", "step1", "crash0", "crash1", "die", "kill", "stop", "time", "whole0", "whole1"]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.lists(st.sampled_from(EVENTS), min_size=20, max_size=80),
     st.sampled_from([JobRole.WORKER, JobRole.TRAINER, JobRole.CUSTOM]),

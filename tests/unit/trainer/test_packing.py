@@ -96,7 +96,7 @@ def models(tmp_path_factory: pytest.TempPathFactory):
     return Learner(load_decoder(folder), Algorithm(learning_rate=1e-3), 1.0), reference.eval()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(many=st.lists(completions, min_size=1, max_size=3), width=st.integers(1, 200), budget=st.integers(4, 60))
 def test_packed_logprobs_equal_plain_sequences_in_transformers(models, many, width: int, budget: int):
     learner, reference = models

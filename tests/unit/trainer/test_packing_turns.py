@@ -61,7 +61,7 @@ def test_a_token_counts_for_the_episode_that_sampled_it_only():
 spans = st.lists(st.tuples(st.lists(st.integers(3, 5), min_size=1, max_size=3), st.booleans()), max_size=3)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(spans, min_size=2, max_size=5))
 def test_every_sampled_token_is_packed_once_with_its_own_history(groups: list[list[tuple[list[int], bool]]]):
     episodes = [_episode(i, [([3], True), *s, ([4], True)], i % 2) for i, s in enumerate(groups)]

@@ -61,26 +61,27 @@ function Table({ rows, isAdmin, onRevoke }: { rows: Key[]; isAdmin: boolean; onR
       <thead>
         <tr>
           <th>Name</th>
-          <th>Scope</th>
-          {isAdmin && <th>Owner</th>}
+          <th className="hidden sm:table-cell">Scope</th>
+          {isAdmin && <th className="hidden sm:table-cell">Owner</th>}
           <th>State</th>
-          <th>Last used</th>
+          <th className="hidden sm:table-cell">Last used</th>
           <th aria-label="Actions" />
         </tr>
       </thead>
       <tbody>
         {rows.map((key) => (
           <tr key={key.key_id}>
-            <td>
-              <div className="font-medium">{key.name}</div>
+            <td className="py-1.5!">
+              <div className="max-w-28 truncate font-medium sm:max-w-none">{key.name}</div>
               <div className="font-mono text-2xs text-muted">{key.start}&hellip;</div>
+              <div className="text-xs text-muted sm:hidden">{key.scope}</div>
             </td>
-            <td>{key.scope}</td>
-            {isAdmin && <td className="max-w-[180px] truncate">{key.owner}</td>}
+            <td className="hidden sm:table-cell">{key.scope}</td>
+            {isAdmin && <td className="hidden max-w-[180px] truncate sm:table-cell">{key.owner}</td>}
             <td>
               <State of={key} />
             </td>
-            <td>{key.last_used_at ? <Ago time={key.last_used_at} /> : "never"}</td>
+            <td className="hidden sm:table-cell">{key.last_used_at ? <Ago time={key.last_used_at} /> : "never"}</td>
             <td className="text-right">
               {!key.revoked_at && (
                 <Button look="ghost" aria-label={`Revoke ${key.name}`} onClick={() => onRevoke(key)}>

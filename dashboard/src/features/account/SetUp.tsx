@@ -6,6 +6,7 @@ import { useEffect, useState, type FormEvent } from "react";
 import { signUp } from "@/client/account";
 import { Button } from "@/ui/Button";
 import { Field, INPUT } from "@/ui/Field";
+import { Prose } from "@/ui/Prose";
 import { Entrance, FormError } from "./Entrance";
 import { useAccount } from "./useAccount";
 
@@ -38,7 +39,7 @@ export function SetUp() {
   return (
     <Entrance
       title={isFirst ? "Welcome to Skyscale" : "Make an account"}
-      subtitle={isFirst ? "The first account is the admin. It needs the set-up code that `skyscale up` has printed." : undefined}
+      subtitle={isFirst ? <Prose text="The first account is the admin. It needs the set-up code that `skyscale up` has printed." /> : undefined}
     >
       <form className="flex flex-col gap-3" onSubmit={submit}>
         {isFirst && (

@@ -26,7 +26,7 @@ export function SettingsPage() {
       <>
         <PageHeader title="Settings" />
         <Empty title="This is the read-only dashboard">
-          <p>Accounts, API keys and everything that changes something need the dashboard&rsquo;s server: install skyscale[dashboard] and start `skyscale up`.</p>
+          <p>Accounts, API keys and everything that changes something need the dashboard&rsquo;s server: install skyscale[dashboard] and start <code className="font-mono text-xs">skyscale up</code>.</p>
         </Empty>
         <ThemeChooser />
       </>

@@ -1,7 +1,6 @@
 "use client";
 
-import { useEffect, useState } from "react";
-import { chooseTheme, themeChoice, type ThemeChoice } from "@/ui/theme";
+import { chooseTheme, useThemeChoice, type ThemeChoice } from "@/ui/theme";
 import { Section } from "./Section";
 
 const CHOICES: { value: ThemeChoice; label: string }[] = [
@@ -11,22 +10,13 @@ const CHOICES: { value: ThemeChoice; label: string }[] = [
 ];
 
 export function ThemeChooser() {
-  const [choice, setChoice] = useState<ThemeChoice | null>(null);
-  useEffect(() => setChoice(themeChoice()), []);
+  const choice = useThemeChoice();
   return (
     <Section title="Theme" about="Kept in this browser.">
       <div role="radiogroup" aria-label="Theme" className="flex flex-wrap gap-4">
         {CHOICES.map(({ value, label }) => (
           <label key={value} className="flex items-center gap-2">
-            <input
-              type="radio"
-              name="theme"
-              checked={choice === value}
-              onChange={() => {
-                chooseTheme(value);
-                setChoice(value);
-              }}
-            />
+            <input type="radio" name="theme" className="accent-(--accent)" checked={choice === value} onChange={() => chooseTheme(value)} />
             {label}
           </label>
         ))}

@@ -49,40 +49,40 @@ export function Users({ me }: { me: Person }) {
                 <tr>
                   <th>Name</th>
                   <th>Role</th>
-                  <th>Since</th>
+                  <th className="hidden sm:table-cell">Since</th>
                   <th aria-label="Actions" />
                 </tr>
               </thead>
               <tbody>
                 {rows.map((user) => (
                   <tr key={user.id}>
-                    <td>
+                    <td className="py-1.5!">
                       <div className="font-medium">
                         {user.name}
                         {user.id === me.id && <span className="font-normal text-muted"> (you)</span>}
                       </div>
-                      <div className="text-xs text-muted">{user.email}</div>
+                      <div className="max-w-24 truncate text-xs text-muted sm:max-w-none" title={user.email}>{user.email}</div>
                     </td>
                     <td>
-                      <select aria-label={`Role of ${user.name}`} value={user.role} disabled={change.isPending} className={INPUT} onChange={(event) => change.mutate({ id: user.id, role: event.target.value as Role })}>
+                      <select aria-label={`Role of ${user.name}`} value={user.role} disabled={change.isPending} className={`${INPUT} w-24!`} onChange={(event) => change.mutate({ id: user.id, role: event.target.value as Role })}>
                         <option>viewer</option>
                         <option>operator</option>
                         <option>admin</option>
                       </select>
                     </td>
-                    <td>
+                    <td className="hidden sm:table-cell">
                       <Ago time={user.createdAt} />
                     </td>
-                    <td className="text-right whitespace-nowrap">
+                    <td className="text-right">
                       {user.id !== me.id && (
-                        <>
-                          <Button look="ghost" onClick={() => setResetting(user)}>
+                        <span className="flex flex-col items-end sm:flex-row sm:justify-end">
+                          <Button look="ghost" className="max-sm:px-0!" onClick={() => setResetting(user)}>
                             New password
                           </Button>
-                          <Button look="ghost" aria-label={`Remove ${user.name}`} onClick={() => setRemoving(user)}>
+                          <Button look="ghost" className="max-sm:px-0!" aria-label={`Remove ${user.name}`} onClick={() => setRemoving(user)}>
                             Remove
                           </Button>
-                        </>
+                        </span>
                       )}
                     </td>
                   </tr>

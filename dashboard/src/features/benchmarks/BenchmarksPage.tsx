@@ -50,7 +50,7 @@ function Trends({ results }: { results: Result[] }) {
   const repeated = (Object.keys(KINDS) as Kind[]).map((kind) => ({ kind, own: results.filter((result) => result.kind === kind) })).filter(({ own }) => own.length > 1);
   if (repeated.length === 0) return null;
   return (
-    <div className="grid border-b md:grid-cols-2">
+    <div className={`grid border-b ${repeated.length > 1 ? "md:grid-cols-2" : ""}`}>
       {repeated.map(({ kind, own }) => (
         <HistoryChart key={kind} kind={kind} results={own} />
       ))}

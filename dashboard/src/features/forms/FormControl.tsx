@@ -1,5 +1,6 @@
 import { Field, INPUT } from "@/ui/Field";
 import { number } from "@/ui/format";
+import { Prose } from "@/ui/Prose";
 import { labelOf, type FormField } from "./fields";
 
 /** Fields that mean "never" when they are not given. */
@@ -16,7 +17,7 @@ interface Props {
 export function FormControl({ field, value, error, onChange }: Props) {
   const shown = defaultText(field);
   return (
-    <Field label={labelOf(field.path)} hint={<About text={[field.about, bounds(field)].filter(Boolean).join(" ")} />} error={error}>
+    <Field label={labelOf(field.path)} hint={<Prose text={[field.about, bounds(field)].filter(Boolean).join(" ")} />} error={error}>
       {(control) =>
         field.kind === "choice" || field.kind === "boolean" ? (
           <select {...control} name={field.path} className={INPUT} value={value} onChange={(event) => onChange(event.target.value)}>
@@ -43,17 +44,4 @@ function bounds({ min, max }: FormField): string {
   if (min === undefined && max === undefined) return "";
   if (max === undefined) return `From ${number(min)}.`;
   return min === undefined ? `Up to ${number(max)}.` : `${number(min)} to ${number(max)}.`;
-}
-
-/** Text in which `code` is set as code. */
-function About({ text }: { text: string }) {
-  return text.split("`").map((part, i) =>
-    i % 2 === 1 ? (
-      <code key={i} className="font-mono text-2xs">
-        {part}
-      </code>
-    ) : (
-      part
-    ),
-  );
 }

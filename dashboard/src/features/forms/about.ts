@@ -1,3 +1,11 @@
+/** Names that say more than the field's own. */
+export const LABELS: Readonly<Record<string, string>> = {
+  "algorithm.name": "Algorithm",
+  num_workers: "Rollout workers",
+  max_cost_usd: "Max cost in USD",
+  timeout_s: "Timeout in seconds",
+};
+
 /** What the API's own text leaves unsaid about a field. */
 export const ABOUT: Readonly<Record<string, string>> = {
   gpu_model: "What the trainer and the policy server run on; cpu needs no GPU.",

@@ -1,6 +1,6 @@
 /** Forms that grow with the API: their fields come from openapi.json, with description, default and bounds. */
 import fields from "@/client/fields.json";
-import { ABOUT } from "./about";
+import { ABOUT, LABELS } from "./about";
 
 export interface FormField {
   /** `algorithm.group_size`: a name inside a name. */
@@ -75,6 +75,8 @@ export function errorsByField(detail: string, fields: readonly FormField[]): Rec
 
 /** `learning_rate` as a label. */
 export function labelOf(path: string): string {
+  const known = LABELS[path];
+  if (known) return known;
   const name = path.split(".").at(-1) ?? path;
   return (name.charAt(0).toUpperCase() + name.slice(1)).replaceAll("_", " ").replace("gpu", "GPU").replace("Gpu", "GPU");
 }

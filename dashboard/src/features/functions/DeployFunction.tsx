@@ -5,6 +5,7 @@ import { useState } from "react";
 import { Button } from "@/ui/Button";
 import { Dialog } from "@/ui/Dialog";
 import { Field, INPUT } from "@/ui/Field";
+import { Prose } from "@/ui/Prose";
 import { ErrorState } from "@/ui/states";
 import { deploy } from "./functions";
 
@@ -33,7 +34,7 @@ export function DeployFunction({ onClose, onDone }: { onClose: () => void; onDon
           <Field label="Entry" hint="The function that is called with the input.">
             {(control) => <input {...control} required className={`${INPUT} font-mono`} value={entry} autoComplete="off" onChange={(event) => setEntry(event.target.value)} />}
           </Field>
-          <Field label="Code" hint="A Python module. Packages, memory, time and accelerators: `skyscale deploy` and the SDK." className="sm:col-span-2">
+          <Field label="Code" hint={<Prose text="A Python module. Packages, memory, time and accelerators: `skyscale deploy` and the SDK." />} className="sm:col-span-2">
             {(control) => <textarea {...control} required rows={12} spellCheck={false} className="rounded-md border border-line-strong bg-panel p-3 font-mono text-xs" value={code} onChange={(event) => setCode(event.target.value)} />}
           </Field>
         </div>

@@ -108,11 +108,16 @@ function Executions({ name }: { name: string }) {
       <Loaded data={data} error={error} onRetry={() => void refetch()}>
         {(executions) => (
           <ul className="max-h-72 overflow-y-auto" aria-label="Last calls">
-            {executions.map(({ execution_id, status, duration_ms, created_at }) => (
+            {executions.map(({ execution_id, status, duration_ms, created_at, error_message }) => (
               <li key={execution_id} className="border-t">
-                <button type="button" aria-expanded={execution_id === opened} onClick={() => setOpened(execution_id === opened ? "" : execution_id)} className="flex w-full flex-wrap items-center gap-3 px-4 py-1.5 text-left hover:bg-sunken/60">
+                <button type="button" aria-expanded={execution_id === opened} onClick={() => setOpened(execution_id === opened ? "" : execution_id)} className="flex w-full items-center gap-3 px-4 py-1.5 text-left hover:bg-sunken/60">
                   <Status status={status} />
                   <span className="font-mono text-xs">{execution_id}</span>
+                  {error_message && (
+                    <span className="hidden min-w-0 flex-1 truncate text-xs text-muted sm:inline" title={error_message}>
+                      {error_message}
+                    </span>
+                  )}
                   <span className="num ml-auto text-xs text-muted">{duration(duration_ms === null ? null : duration_ms / 1000)}</span>
                   <span className="text-xs text-muted">
                     <Ago time={created_at} />

@@ -1,14 +1,13 @@
 "use client";
 
-import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
-import { readJson } from "@/client/api";
 import { ApiError } from "@/client/errors";
 import { dollars } from "@/features/run/cost";
 import { Ago } from "@/ui/Ago";
 import { SearchInput } from "@/ui/SearchInput";
 import { ErrorState, Loading } from "@/ui/states";
-import { availability, matchingOffers, ordered, type Inventory as Reply, type Offer, type Provider } from "./inventory";
+import { availability, matchingOffers, ordered, usable, type Inventory as Reply, type Offer, type Provider } from "./inventory";
+import { useInventory } from "./useInventory";
 
 interface Props {
   /** Begin a job on what was clicked. */
@@ -17,27 +16,27 @@ interface Props {
 
 /** What providers offer, as they tell it, with price and availability. */
 export function Inventory({ onUse }: Props) {
-  const { data, error, refetch, dataUpdatedAt } = useQuery({ queryKey: ["gpus"], queryFn: () => readJson<Reply>("/api/gpus"), refetchInterval: 60_000 });
+  const { data, error, refetch, dataUpdatedAt } = useInventory();
   if (error instanceof ApiError && error.status === 404 && !data)
     return <p className="panel px-4 py-3 text-muted">This control plane keeps no inventory of GPUs. Jobs run on the local provider, or on one that is configured.</p>;
   if (!data) return error ? <ErrorState error={error} onRetry={() => void refetch()} /> : <Loading rows={3} />;
   return (
     <section className="panel overflow-hidden" aria-label="Inventory">
-      <Providers providers={ordered(data.providers)} />
+      <Providers providers={ordered(data.providers)} usable={usable(data)} />
       <Offers inventory={data} asOf={new Date(dataUpdatedAt).toISOString()} error={error} onUse={onUse} />
     </section>
   );
 }
 
 /** Each provider with what it still needs. */
-function Providers({ providers }: { providers: Provider[] }) {
+function Providers({ providers, usable }: { providers: Provider[]; usable: ReadonlySet<string> }) {
   return (
     <ul aria-label="Providers" className="flex flex-wrap gap-1.5 border-b p-2">
       {providers.map((provider) => (
-        <li key={provider.name} title={aboutOf(provider)} className={`inline-flex items-center gap-1.5 rounded-md border px-2 py-1 text-xs ${provider.is_ready ? "" : "text-muted"}`}>
-          <span className={`size-2 rounded-full ${provider.trouble ? "bg-bad" : provider.is_ready ? "bg-good" : "bg-line-strong"}`} />
+        <li key={provider.name} title={aboutOf(provider)} className={`inline-flex items-center gap-1.5 rounded-md border px-2 py-1 text-xs ${usable.has(provider.name) ? "" : "text-muted"}`}>
+          <span className={`size-2 rounded-full ${provider.trouble ? "bg-bad" : provider.is_ready ? "bg-good" : usable.has(provider.name) ? "bg-warn" : "bg-line-strong"}`} />
           <span className="font-medium">{provider.name}</span>
-          <span className="text-muted">{provider.trouble ? "in trouble" : provider.is_ready ? (provider.order === null ? "by name only" : `asked ${nth(provider.order)}`) : "not set up"}</span>
+          <span className="text-muted">{standing(provider, usable)}</span>
         </li>
       ))}
     </ul>
@@ -47,7 +46,7 @@ function Providers({ providers }: { providers: Provider[] }) {
 function Offers({ inventory, asOf, error, onUse }: { inventory: Reply; asOf: string; error: Error | null; onUse: Props["onUse"] }) {
   const [search, setSearch] = useState("");
   const [isReadyOnly, setReadyOnly] = useState(false);
-  const ready = new Set(inventory.providers.filter(({ is_ready }) => is_ready).map(({ name }) => name));
+  const ready = usable(inventory);
   const shown = matchingOffers(inventory, search).filter(({ provider }) => !isReadyOnly || ready.has(provider));
   const troubles = inventory.providers.filter(({ trouble, missing, is_ready }) => trouble ?? (!is_ready && missing));
   return (
@@ -125,6 +124,12 @@ function Needs({ providers }: { providers: Provider[] }) {
       </dl>
     </details>
   );
+}
+
+function standing({ name, trouble, is_ready, order }: Provider, usable: ReadonlySet<string>): string {
+  if (trouble) return "in trouble";
+  if (!is_ready) return usable.has(name) ? "own jobs, not runs" : "not set up";
+  return order === null ? "by name only" : `asked ${nth(order)}`;
 }
 
 function aboutOf({ missing, trouble, runs_commands, runs_images, is_this_host }: Provider): string {

@@ -3,12 +3,15 @@
 import { useState } from "react";
 import type { Schemas } from "@/client/api";
 import { Ago } from "@/ui/Ago";
+import { dollars } from "@/features/run/cost";
 import { INPUT } from "@/ui/Field";
 import { duration, seconds } from "@/ui/format";
 import { SearchInput } from "@/ui/SearchInput";
 import { Status } from "@/ui/Status";
 import { useNow } from "@/ui/useNow";
 import { useRowKeys } from "@/ui/useRowKeys";
+import { jobCost } from "./inventory";
+import { useInventory } from "./useInventory";
 
 type Job = Schemas["JobView"];
 const ROLES = ["policy", "trainer", "worker", "custom"] as const;
@@ -18,6 +21,7 @@ export function JobsTable({ jobs, onOpen }: { jobs: Job[]; onOpen: (id: string) 
   const [search, setSearch] = useState("");
   const rows = useRowKeys<HTMLTableSectionElement>();
   const now = useNow(1_000);
+  const { data: inventory } = useInventory();
   const wanted = search.toLowerCase();
   const shown = jobs.filter((job) => (!role || job.role === role) && [job.job_id, job.run_id, job.status, job.provider, job.gpu_model, job.detail].join(" ").toLowerCase().includes(wanted));
   return (
@@ -42,6 +46,9 @@ export function JobsTable({ jobs, onOpen }: { jobs: Job[]; onOpen: (id: string) 
               <th className="hidden md:table-cell">Provider</th>
               <th className="hidden lg:table-cell">Doing</th>
               <th className="hidden text-right sm:table-cell">Duration</th>
+              <th className="hidden text-right md:table-cell" title="By list prices">
+                Cost
+              </th>
               <th className="hidden text-right md:table-cell">Created</th>
             </tr>
           </thead>
@@ -64,6 +71,7 @@ export function JobsTable({ jobs, onOpen }: { jobs: Job[]; onOpen: (id: string) 
                   {job.reason ?? job.detail}
                 </td>
                 <td className="num hidden text-right text-muted sm:table-cell">{duration(elapsed(job, now))}</td>
+                <td className="num hidden text-right md:table-cell">{dollars(jobCost(job, inventory, now))}</td>
                 <td className="hidden text-right text-muted md:table-cell">
                   <Ago time={job.created_at} />
                 </td>

@@ -9,7 +9,7 @@ const SILENT_S = 15;
 export function ProcessesTab({ processes }: { processes: Schemas["ProcessHealth"][] }) {
   if (processes.length === 0) return <Empty title="This run has no process yet" />;
   return (
-    <ul className="columns-1 gap-3 md:columns-2 2xl:columns-3">
+    <ul className="columns-1 gap-3 md:columns-2 xl:columns-3">
       {processes.map((process) => (
         <Process key={process.id} process={process} />
       ))}

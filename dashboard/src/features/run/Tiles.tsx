@@ -23,7 +23,7 @@ export function Tiles({ run }: { run: Schemas["RunView"] }) {
       </Tile>
       <Tile name="Held-out reward" value={number(newest?.reward)} note={first && newest && first !== newest ? `${number(first.reward)} at version ${first.version}` : newest ? `version ${newest.version}` : "not evaluated yet"} />
       <Tile name="Version" value={number(run.policy_version)} note={`${run.spec.max_steps ? `of ${number(run.spec.max_steps)}, ` : ""}serving ${run.serving_version}`} />
-      <Tile name="Trajectories" value={number(run.trajectories)} note={`${number(run.buffer_size)} waiting to be trained on`} />
+      <Tile name="Trajectories" value={number(run.trajectories)} note={`${number(run.buffer_size)} waiting`} />
       <Tile name="Throughput" value={`${number(last["tokens_per_s"])}`} note={`tokens/s, waits ${percent(last["wait_share"])}`} />
       {meter && <Tile name="Cost" value={dollars(meter.usd)} note={meterNote(meter)} testId="cost" />}
       <Tile name="Time" value={duration(elapsed === null ? null : Math.floor(elapsed))} note={run.ended_at ? "from start to end" : "since it was created"} />

@@ -10,6 +10,7 @@ import { number } from "@/ui/format";
 import { Icon } from "@/ui/Icon";
 import { PageHeader } from "@/ui/PageHeader";
 import { Empty, Loaded } from "@/ui/states";
+import { useDelayed } from "@/ui/useDelayed";
 import { useQueryState } from "@/ui/useQueryState";
 import { ComparedRuns } from "./ComparedRuns";
 import { compared, isLive, matching } from "./rules";
@@ -17,6 +18,9 @@ import { RunsTable } from "./RunsTable";
 
 const StartRun = dynamic(() => import("./StartRun"), { ssr: false });
 const ChartGrid = dynamic(() => import("@/charts/ChartGrid").then((module) => module.ChartGrid), { ssr: false });
+
+/** A pointer that only passes over a run does not light it up. */
+const POINTED_MS = 80;
 
 /** All runs, and the charts of those that are ticked laid over each other. */
 export function TrainingPage() {
@@ -49,7 +53,7 @@ function Runs({ runs }: { runs: Schemas["RunSummary"][] }) {
   const shown = compared(runs, ticked);
   const ids = shown.map(({ run_id }) => run_id);
   const drawn = useDeferredValue(shown);
-  const pointed = useDeferredValue(highlighted);
+  const pointed = useDelayed(highlighted, POINTED_MS);
   const at = pointed === null ? -1 : drawn.findIndex(({ run_id }) => run_id === pointed);
   return (
     <div className="flex flex-col gap-4 px-4 pb-8 md:px-6">

@@ -17,7 +17,7 @@ export function SandboxList({ sandboxes, selected, onSelect }: Props) {
   const isOpen = ({ status }: Schemas["SandboxView"]) => status !== "destroyed";
   const ordered = [...sandboxes.filter(isOpen), ...sandboxes.filter((each) => !isOpen(each))];
   return (
-    <section className="panel self-start overflow-hidden" aria-label="List of sandboxes">
+    <section className="panel overflow-hidden" aria-label="List of sandboxes">
       <p className="border-b px-3 py-2 text-muted">
         {sandboxes.filter(isOpen).length} open, {sandboxes.filter((each) => !isOpen(each)).length} destroyed
       </p>

@@ -5,6 +5,7 @@ import { useState } from "react";
 import { api, bodyOf, type Schemas } from "@/client/api";
 import { FormDialog } from "@/features/forms/FormDialog";
 import { FunctionsTab } from "@/features/functions/FunctionsTab";
+import { ServicesTab } from "@/features/services/ServicesTab";
 import { useTopic } from "@/live/useTopic";
 import { Button } from "@/ui/Button";
 import { Icon } from "@/ui/Icon";
@@ -15,24 +16,24 @@ import { useQueryState } from "@/ui/useQueryState";
 import { SandboxList } from "./SandboxList";
 import { SandboxPanel } from "./SandboxPanel";
 
-/** Interactive sandboxes: made here, used in the console, looked into, destroyed. */
+const TABS = [
+  { id: "sandboxes", label: "Interactive" },
+  { id: "functions", label: "Functions" },
+  { id: "services", label: "Services" },
+] as const;
+
+/** Where code of others runs: sandboxes used by hand, those of functions, and containers with an address. */
 export function SandboxesPage() {
-  const [tab, setTab] = useQueryState("tab", "sandboxes");
-  const isFunctions = tab === "functions";
+  const [chosen, setTab] = useQueryState("tab", "sandboxes");
+  const tab = TABS.find(({ id }) => id === chosen) ?? TABS[0];
   return (
     <>
-      <PageHeader title="Sandboxes" subtitle="Isolated places for untrusted code: made by hand, or for each call of a function" />
-      <Tabs
-        label="Kinds of sandboxes"
-        selected={isFunctions ? "functions" : "sandboxes"}
-        onSelect={setTab}
-        tabs={[
-          { id: "sandboxes", label: "Interactive" },
-          { id: "functions", label: "Functions" },
-        ]}
-      />
-      <div id="panel" role="tabpanel" aria-label={isFunctions ? "Functions" : "Interactive"}>
-        {isFunctions ? <FunctionsTab /> : <Interactive />}
+      <PageHeader title="Sandboxes" subtitle="Isolated places for code: by hand, for each call of a function, or as a service" />
+      <Tabs label="Kinds of sandboxes" selected={tab.id} onSelect={setTab} tabs={TABS} />
+      <div id="panel" role="tabpanel" aria-label={tab.label}>
+        {tab.id === "sandboxes" && <Interactive />}
+        {tab.id === "functions" && <FunctionsTab />}
+        {tab.id === "services" && <ServicesTab />}
       </div>
     </>
   );

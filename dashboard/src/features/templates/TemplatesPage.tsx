@@ -1,17 +1,20 @@
 "use client";
 
+import { useQuery } from "@tanstack/react-query";
 import Link from "next/link";
 import { ApiError } from "@/client/errors";
 import { entriesOfBody, fieldsOf, type Entries } from "@/features/forms/fields";
 import { cliLine } from "@/features/runs/startForm";
+import { readTemplates, type ServiceTemplate } from "@/features/services/services";
 import { CopyButton } from "@/ui/CopyButton";
 import { words } from "@/ui/format";
 import { PageHeader } from "@/ui/PageHeader";
+import { Prose } from "@/ui/Prose";
 import { Empty, ErrorState, Loading } from "@/ui/states";
 import { useJobTemplates, type JobTemplate } from "./jobTemplates";
 import { TEMPLATES, type Template } from "./templates";
 
-/** Runs and jobs to begin from; each opens its dialog with the changes filled in and checked. */
+/** Runs, jobs and services to begin from; each opens its dialog with the changes filled in and checked. */
 export function TemplatesPage() {
   return (
     <>
@@ -22,8 +25,27 @@ export function TemplatesPage() {
         ))}
       </Group>
       <Jobs />
+      <Services />
     </>
   );
+}
+
+function Services() {
+  const { data, error, refetch } = useQuery({ queryKey: ["service-templates"], queryFn: readTemplates, staleTime: 60_000 });
+  if (error) return <ErrorState error={error} onRetry={() => void refetch()} />;
+  if (!data) return <Loading rows={3} />;
+  return (
+    <Group title="Container services">
+      {data.templates.map((template) => (
+        <ServiceCard key={template.name} template={template} isConfigured={data.is_configured} />
+      ))}
+    </Group>
+  );
+}
+
+function ServiceCard({ template: { name, title, description, variables }, isConfigured }: { template: ServiceTemplate; isConfigured: boolean }) {
+  const needs = isConfigured ? "Nothing more: Railway is set up, and bills it" : "A Railway token on the control plane (RAILWAY_TOKEN)";
+  return <Card title={title} about={description.charAt(0).toUpperCase() + description.slice(1)} needs={needs} entries={variables} href={`/faas?tab=services&deploy=${encodeURIComponent(name)}`} command={`skyscale services deploy NAME --template ${name}`} />;
 }
 
 function Jobs() {
@@ -64,7 +86,7 @@ function JobCard({ template: { name, summary, body } }: { template: JobTemplate 
   const gpu = typeof body["gpu_model"] === "string" && body["gpu_model"] !== "cpu" ? `an accelerator (${body["gpu_model"]})` : "";
   const needs = [image, gpu].filter(Boolean).join(", ") || "Nothing: it runs on this machine";
   const request = JSON.stringify(Object.fromEntries(Object.entries(body).filter(([path]) => path in entries)));
-  return <Card title={words(name).replaceAll("-", " ")} about={summary} needs={needs.charAt(0).toUpperCase() + needs.slice(1)} entries={entries} href={`/gpus?template=${encodeURIComponent(name)}`} command={request} />;
+  return <Card title={words(name).replaceAll("-", " ").replace(/\bgpu\b/, "GPU")} about={summary} needs={needs.charAt(0).toUpperCase() + needs.slice(1)} entries={entries} href={`/gpus?template=${encodeURIComponent(name)}`} command={request} />;
 }
 
 interface CardProps {
@@ -82,7 +104,9 @@ function Card({ title, about, needs, entries, href, command }: CardProps) {
     <li className="panel flex min-w-0 flex-col gap-3 p-4">
       <div>
         <h3 className="text-base font-semibold first-letter:uppercase">{title}</h3>
-        <p className="mt-0.5 text-muted">{about}</p>
+        <p className="mt-0.5 text-muted">
+          <Prose text={about} />
+        </p>
       </div>
       <dl className="grid grid-cols-[auto_minmax(0,1fr)] gap-x-4 text-xs">
         {Object.entries(entries).map(([path, value]) => (

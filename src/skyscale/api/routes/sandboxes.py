@@ -8,6 +8,7 @@ from fastapi.responses import StreamingResponse
 
 from skyscale.api.deps import Caller, Parts, body_of, read_body, reply
 from skyscale.api.errors import RESPONSES
+from skyscale.api.forwarding import here_or_there
 from skyscale.auth.principal import Principal, require_operator
 from skyscale.boxes.running import Running
 from skyscale.wire.sandboxes import (
@@ -78,6 +79,10 @@ async def destroy(sandbox_id: SandboxId, parts: Parts, caller: Caller) -> Respon
 )
 async def run(sandbox_id: SandboxId, request: Request, parts: Parts, caller: Caller, stream: bool = False) -> Response:
     """At once, or as a stream."""
+    return await here_or_there(request, parts, _run(sandbox_id, request, parts, caller, stream))
+
+
+async def _run(sandbox_id: str, request: Request, parts: Parts, caller: Caller, stream: bool) -> Response:
     running = await parts.boxes.start_exec(_name(caller), sandbox_id, await read_body(request, ExecRequest))
     if stream or LINES in request.headers.get("accept", ""):
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
@@ -92,10 +97,18 @@ async def run(sandbox_id: SandboxId, request: Request, parts: Parts, caller: Cal
     response_model=SandboxFiles,
 )
 async def list_files(
-    sandbox_id: SandboxId, parts: Parts, caller: Caller, path: Annotated[str, Query(max_length=1024)] = ""
+    sandbox_id: SandboxId,
+    request: Request,
+    parts: Parts,
+    caller: Caller,
+    path: Annotated[str, Query(max_length=1024)] = "",
 ) -> Response:
     """By name; links are shown and not followed."""
-    return reply(await parts.files.list(_name(caller), sandbox_id, path))
+
+    async def listed() -> Response:
+        return reply(await parts.files.list(_name(caller), sandbox_id, path))
+
+    return await here_or_there(request, parts, listed())
 
 
 @router.put(
@@ -109,7 +122,11 @@ async def list_files(
 async def write_file(sandbox_id: SandboxId, path: FilePath, request: Request, parts: Parts, caller: Caller) -> Response:
     """Replaces a file of that name at once: nobody reads half of it."""
     name = _name(caller)  # before the body is read
-    return reply(await parts.files.write(name, sandbox_id, path, await request.body()))
+
+    async def written() -> Response:
+        return reply(await parts.files.write(name, sandbox_id, path, await request.body()))
+
+    return await here_or_there(request, parts, written())
 
 
 @router.post(
@@ -134,8 +151,12 @@ async def upload_file(
     response_class=Response,
     responses={200: {"content": {"application/octet-stream": {}}}},
 )
-async def read_file(sandbox_id: SandboxId, path: FilePath, parts: Parts, caller: Caller) -> Response:
+async def read_file(sandbox_id: SandboxId, path: FilePath, request: Request, parts: Parts, caller: Caller) -> Response:
     """Its bytes; only regular files, and no links."""
+    return await here_or_there(request, parts, _read(sandbox_id, path, parts, caller))
+
+
+async def _read(sandbox_id: str, path: str, parts: Parts, caller: Caller) -> Response:
     content = await parts.files.read(_name(caller), sandbox_id, path)
     # What a program wrote must never be taken for a page of ours.
     headers = {"Content-Disposition": "attachment", "X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}

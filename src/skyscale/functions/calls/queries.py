@@ -6,6 +6,8 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, delete, insert, select, update
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from skyscale.store.tables.functions import executions
@@ -46,6 +48,13 @@ class Execution:
 async def insert_new(connection: AsyncConnection, rows: Sequence[Execution]) -> None:
     """New rows; more than one go in one statement."""
     await connection.execute(insert(executions), [_values(row) for row in rows])
+
+
+async def insert_ended(connection: AsyncConnection, rows: Sequence[Execution]) -> None:
+    """Rows that nobody changes any more; one that is there already was written by a commit that was not heard of."""
+    upsert = sqlite_insert if connection.dialect.name == "sqlite" else postgresql_insert
+    statement = upsert(executions).on_conflict_do_nothing(index_elements=[executions.c.execution_id])
+    await connection.execute(statement, [_values(row) for row in rows])
 
 
 async def save(connection: AsyncConnection, row: Execution) -> None:

@@ -1,6 +1,9 @@
 """Writes executions that have ended, many in one transaction, so that no caller waits for the disk.
 
-A failed transaction is tried again with the next one; what still waits when the control plane stops is written then.
+- A failed transaction is tried again with the next one. It may have been committed all the same, its answer lost: what
+  is there already is left alone.
+- A transaction that has begun goes to its end, whoever asked for it gives up; then what was written is known.
+- What still waits when the control plane stops is written then.
 """
 
 import asyncio
@@ -10,6 +13,7 @@ from collections.abc import Callable
 from skyscale.functions.calls import queries
 from skyscale.functions.calls.queries import Execution
 from skyscale.store.engine import Database
+from skyscale.store.uninterrupted import to_its_end
 
 log = logging.getLogger(__name__)
 PAUSE_S = 0.05
@@ -45,6 +49,9 @@ class Writer:
 
     async def flush(self) -> None:
         """Return when everything that waits now is written."""
+        await to_its_end(self._flush())
+
+    async def _flush(self) -> None:
         async with self._lock:
             waiting, self._waiting = self._waiting, {}
             if not waiting:
@@ -54,13 +61,13 @@ class Writer:
             except BaseException:
                 self._waiting = waiting | self._waiting
                 raise
-        self._on_written([row for row, _ in waiting.values()])
+            self._on_written([row for row, _ in waiting.values()])
 
     async def _write(self, waiting: list[tuple[Execution, bool]]) -> None:
         async with self._database.write() as connection:
             new = [row for row, is_new in waiting if is_new]
             if new:
-                await queries.insert_new(connection, new)
+                await queries.insert_ended(connection, new)
             for row, is_new in waiting:
                 if not is_new:
                     await queries.save(connection, row)

@@ -151,6 +151,8 @@ def _environment(launch: JobLaunch, folder: Path, mine: Mapping[str, str]) -> di
     if launch.role is not JobRole.CUSTOM and cores <= FEW_CORES:
         env.setdefault("OMP_NUM_THREADS", str(max(1, cores - 1) if launch.role is JobRole.TRAINER else 1))
     env["PYTHONUNBUFFERED"] = "1"
+    # So that `python` is this Python, which has skyscale, though nobody has activated its virtual environment.
+    env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env.get('PATH', os.defpath)}"
     return env | dict(launch.env) | launch.settings() | {
         "SKYSCALE_JOB_TIMEOUT_S": str(launch.timeout_s),
         "SKYSCALE_JOB_COMMAND": json.dumps(list(launch.command)),

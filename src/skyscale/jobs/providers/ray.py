@@ -53,6 +53,9 @@ GPUS: Mapping[str, Sold] = {
 }  # fmt: skip
 """Our name -> Ray's accelerator type; nodes of other cards are labelled by whoever starts them."""
 TYPE = "accelerator_type:"
+MARKET = "ray.io/market-type"
+MARKETS: Mapping[str, str] = {"on_demand": "!spot", "preemptible": "spot"}
+"""What a node's label must say; KubeRay and cloud launchers set it (RAY_NODE_MARKET_TYPE). Unlabelled is on demand."""
 
 
 class RayProvider:
@@ -61,7 +64,7 @@ class RayProvider:
     name = "ray"
     abilities = Abilities(
         gpu_models=frozenset({*MEMORY_GB, ANY}), runs_commands=True, runs_images=False, is_this_host=False,
-        may_queue=True, shares_network=True, start_s=60.0, quiet_s=180.0,
+        may_queue=True, shares_network=True, start_s=60.0, quiet_s=180.0, capacities=frozenset(MARKETS),
     )  # fmt: skip
 
     def __init__(self, setup: Setup) -> None:
@@ -79,6 +82,8 @@ class RayProvider:
         answer = await self._call("POST", "", json=self._submission(name, launch))
         if answer.status_code == 500 and await self._info(name) is not None:
             return name  # Ray refuses an id that it has
+        if answer.status_code == 400 and "label_selector" in answer.text and launch.capacity is not None:
+            raise Invalid("this Ray cluster is too old to choose nodes by capacity", code="capacity_not_offered")
         if answer.status_code in (400, 422):
             raise Invalid(f"Ray refuses this job: {_last_line(answer)}", code="ray_refuses")
         _require_ok(answer)
@@ -162,6 +167,8 @@ class RayProvider:
             wanted["entrypoint_memory"] = launch.memory_mb * 1024 * 1024
         elif gpu.model != ANY:
             wanted["entrypoint_resources"] = {f"{TYPE}{_type_of(gpu.model)}": 0.001}
+        if launch.capacity is not None:
+            wanted["entrypoint_label_selector"] = {MARKET: MARKETS[launch.capacity]}
         return wanted
 
     async def _stop(self, name: str) -> None:

@@ -1,10 +1,9 @@
-"""A row: one completion being decoded, and when it is finished."""
+"""A row: one completion being decoded. What every step reads or writes of it is in `slots.py`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from skyscale.policy.batching.sampling import Uniforms
-from skyscale.policy.engine import Completion, FinishReason, GenerateRequest
+from skyscale.policy.engine import Completion, FinishReason, GenerateRequest, TokenEvent
 
 Decode = Callable[[list[int]], str]
 
@@ -15,12 +14,12 @@ class Job:
 
     request: GenerateRequest
     seed: int
-    on_token: Callable[[Completion], None] | None
+    on_token: Callable[[TokenEvent], None] | None
     """Called after each token when the request is streamed."""
     on_done: Callable[["Job", BaseException | None], None]
     """Called once, when every sample is finished or the engine gave up."""
     completions: list[Completion] = field(default_factory=list[Completion])
-    """Samples that were admitted so far, in order of their index."""
+    """Samples that were admitted so far, in order of their index; filled in when they are finished."""
     num_finished: int = 0
     is_cancelled: bool = False
 
@@ -36,39 +35,38 @@ class Job:
 
 
 class Row:
-    """A completion and what the next step needs of it."""
+    """A completion, and what ends it or wants to hear of it besides its length and its end-of-sequence."""
 
-    __slots__ = ("_decode", "_ends", "_limit", "_stop", "_tail", "completion", "job", "position", "uniforms")
+    __slots__ = ("_decode", "_stop", "_versions", "completion", "job", "stop_tail")
 
-    def __init__(self, job: Job, eos: frozenset[int], decode: Decode) -> None:
-        request = job.request
+    def __init__(self, job: Job, decode: Decode) -> None:
         self.job = job
         self.completion = Completion(len(job.completions))
-        self.uniforms = Uniforms(job.seed, self.completion.index)
-        self.position = len(request.prompt_ids)
-        """Where the newest token goes in the cache: the number of tokens before it."""
-        self._limit = request.max_new_tokens
-        self._ends = frozenset[int]() if request.ignore_eos else eos
-        self._stop = request.stop
+        self._decode, self._stop = decode, job.request.stop
+        self._versions: list[tuple[int, int]] = []
         # A token is at least one byte (special tokens aside), so a stop string lies within this many tokens.
-        self._tail = max((len(s.encode()) for s in request.stop), default=0) + 4
-        self._decode = decode
+        self.stop_tail = max((len(s.encode()) for s in self._stop), default=0) + 4
+        """Newest tokens that `is_stopped` wants to see."""
 
-    def accept(self, token: int, logprob: float, version: int) -> bool:
-        """Record a sampled token; true when it was the last one."""
-        completion = self.completion
-        completion.token_ids.append(token)
-        completion.logprobs.append(logprob)
-        completion.versions.append(version)
-        completion.finish_reason = reason = self._finish_reason(token)
-        return reason is not None
+    @property
+    def is_watched(self) -> bool:
+        """Whether each of its tokens has to be looked at."""
+        return bool(self._stop) or self.job.on_token is not None
 
-    def _finish_reason(self, token: int) -> FinishReason | None:
-        if token in self._ends:
-            return "stop"
-        ids = self.completion.token_ids
-        if self._stop:
-            tail = self._decode(ids[-self._tail :])
-            if any(stop in tail for stop in self._stop):
-                return "stop"
-        return "length" if len(ids) >= self._limit else None
+    def is_stopped(self, tail: list[int]) -> bool:
+        """Whether the newest tokens spell a stop string."""
+        if not self._stop:
+            return False
+        text = self._decode(tail)
+        return any(stop in text for stop in self._stop)
+
+    def sampled_by(self, version: int, count: int) -> None:
+        """Tokens from the `count`-th on are sampled by `version`."""
+        self._versions.append((count, version))
+
+    def finish(self, token_ids: list[int], logprobs: list[float], reason: FinishReason) -> None:
+        """Fill in the completion."""
+        completion, starts = self.completion, [count for count, _ in self._versions[1:]]
+        completion.token_ids, completion.logprobs, completion.finish_reason = token_ids, logprobs, reason
+        for (count, version), stop in zip(self._versions, [*starts, len(token_ids)], strict=True):
+            completion.versions += [version] * (stop - count)

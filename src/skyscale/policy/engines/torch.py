@@ -3,7 +3,7 @@
 Three parties meet here, and this is all they share:
 
     event loop   --jobs, cancellations-->   queue (one lock)   -->   decode thread (owns the batch and the weights)
-    loader thread  --verified weights---->  the same queue     -->   copied in between two steps
+    loader thread  --verified weights---->  the same queue     -->   taken up between two steps
     decode thread  --results------------->  loop.call_soon_threadsafe
 
 The decode thread never waits while there is something to decode. An exception in it is a defect or a lack of memory:
@@ -22,13 +22,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
-from skyscale.decoder.checkpoint import copy_weights_, load_decoder, read_weights
+from skyscale.decoder.checkpoint import read_weights
+from skyscale.decoder.config import DecoderConfig
 from skyscale.errors import Invalid, Unavailable
 from skyscale.policy.batching.batch import Batch
 from skyscale.policy.batching.cache import KvCache
 from skyscale.policy.batching.rows import Decode, Job
+from skyscale.policy.batching.weights import EngineWeights, arrange
 from skyscale.policy.checks import check_request
 from skyscale.policy.engine import Completion, EngineStats, GenerateRequest, Swap, TokenEvent
 
@@ -43,7 +44,7 @@ SWITCH_INTERVAL_S = 0.0005
 class _Staged:
     """Verified weights that wait for the gap between two steps."""
 
-    weights: dict[str, Tensor]
+    weights: EngineWeights
     version: int
     activated: Callable[[float], None]
     """Told how many milliseconds decoding stood still."""
@@ -55,15 +56,14 @@ class TorchEngine:
     def __init__(self, folder: Path, *, version: int, decode: Decode) -> None:
         torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
         is_cuda = torch.cuda.is_available()
-        dtype = torch.bfloat16 if is_cuda else torch.float32
-        decoder = load_decoder(folder, dtype=dtype, device="cuda" if is_cuda else "cpu").requires_grad_(False)
-        config = decoder.config
-        max_tokens = max(1, CACHE_BYTES // KvCache.bytes_per_token(config, dtype))
+        self._dtype = torch.bfloat16 if is_cuda else torch.float32
+        self._device = torch.device("cuda" if is_cuda else "cpu")
+        self._config = config = DecoderConfig.from_folder(folder)
+        max_tokens = max(1, CACHE_BYTES // KvCache.bytes_per_token(config, self._dtype))
         self.max_length = min(config.max_positions, max_tokens)
         self.vocab_size = config.vocab_size
-        self._decoder, self._version = decoder, version
-        eos = frozenset(config.eos_token_ids)
-        self._batch = Batch(decoder, eos=eos, decode=decode, max_rows=MAX_ROWS, max_tokens=max_tokens)
+        self._version = version
+        self._batch = Batch(config, self._read(folder), decode=decode, max_rows=MAX_ROWS, max_tokens=max_tokens)
         self._wake = threading.Condition()
         self._incoming: list[Job] = []
         self._waiting: deque[Job] = deque()
@@ -113,14 +113,7 @@ class TorchEngine:
         loop = asyncio.get_running_loop()
         events: asyncio.Queue[TokenEvent | BaseException | None] = asyncio.Queue()
 
-        def on_token(completion: Completion) -> None:
-            event = TokenEvent(
-                completion.index,
-                completion.token_ids[-1],
-                completion.logprobs[-1],
-                completion.versions[-1],
-                completion.finish_reason,
-            )
+        def on_token(event: TokenEvent) -> None:
             _call(loop, events.put_nowait, event)
 
         job = self._submit(request, on_token, lambda _, error: _call(loop, events.put_nowait, error))
@@ -139,11 +132,8 @@ class TorchEngine:
                 raise Invalid(f"version {version} is being served already")
             loop = asyncio.get_running_loop()
             started = time.perf_counter()
-            weight = self._decoder.embedding
             try:
-                weights = await asyncio.to_thread(
-                    read_weights, self._decoder.config, folder, dtype=weight.dtype, device=weight.device
-                )
+                weights = await asyncio.to_thread(self._read, folder)
             except Invalid:
                 self._failed_swaps += 1
                 raise
@@ -176,12 +166,15 @@ class TorchEngine:
         """What broke the decode thread, if something did."""
         return self._failure
 
+    def _read(self, folder: Path) -> EngineWeights:
+        return arrange(self._config, read_weights(self._config, folder, dtype=self._dtype, device=self._device))
+
     # -- called on the event loop --
 
     def _submit(
         self,
         request: GenerateRequest,
-        on_token: Callable[[Completion], None] | None,
+        on_token: Callable[[TokenEvent], None] | None,
         on_done: Callable[[Job, BaseException | None], None],
     ) -> Job:
         check_request(request, vocab_size=self.vocab_size, max_length=self.max_length)
@@ -247,7 +240,7 @@ class TorchEngine:
 
     def _activate(self, staged: _Staged) -> None:
         started = time.perf_counter()
-        copy_weights_(self._decoder, staged.weights)
+        self._batch.weights = staged.weights
         self._version = staged.version
         self._swaps += 1
         staged.activated((time.perf_counter() - started) * 1e3)

@@ -33,6 +33,8 @@ from skyscale.decoder.config import DecoderConfig
 from skyscale.errors import Invalid, Unavailable
 from skyscale.policy.checks import check_request
 from skyscale.policy.engine import Completion, EngineStats, FinishReason, GenerateRequest, Swap, TokenEvent
+from skyscale.policy.vllm_arguments import with_given
+from skyscale.settings import VllmSettings
 
 MAX_ROWS = 256
 CPU_BLOCK_SIZE = 32
@@ -54,8 +56,12 @@ class VllmEngine:
         self.vocab_size = self._config.vocab_size
         self._dtype = torch.bfloat16 if torch.cuda.is_available() else torch.float32
         self._folder, self._version, self._decode = folder, version, decode
+        self._salt = version
+        """The version that will compute a prompt that arrives now."""
         self._scratch = tempfile.TemporaryDirectory(prefix="skyscale-vllm-")
+        os.environ["VLLM_RPC_BASE_PATH"] = self._scratch.name  # where its processes' sockets are, and would stay
         self._vllm: Any = None
+        self._shared_memory: set[Path] = set()
         self._counters = _Counters()
         self._samples: set[asyncio.Task[Completion]] = set()
         self._reloading = asyncio.Lock()
@@ -68,8 +74,10 @@ class VllmEngine:
     async def start(self) -> None:
         """Start vLLM's process and load the weights."""
         self._vllm = await asyncio.to_thread(self._open)
-        self.max_length = self._vllm.model_config.max_model_len
+        self.max_length = min(self.max_length, self._vllm.model_config.max_model_len)
         await self._vllm.update_weight_version(str(self._version))
+        for found in await self._vllm.collective_rpc("shared_memory"):
+            self._shared_memory |= set(map(Path, found))
         self._since = time.perf_counter()
 
     async def stop(self) -> None:
@@ -79,7 +87,12 @@ class VllmEngine:
             sample.cancel()
         vllm, self._vllm = self._vllm, None
         if vllm is not None:
+            if vllm.output_handler is not None:
+                vllm.output_handler.cancel()  # which would tell an error of the process that is ended now
             await asyncio.to_thread(vllm.shutdown)
+        # vLLM leaves it to a helper process to give these back, which a signal to our process group ends first.
+        for piece in self._shared_memory:
+            piece.unlink(missing_ok=True)
         self._scratch.cleanup()
 
     async def generate(self, request: GenerateRequest) -> list[Completion]:
@@ -160,21 +173,33 @@ class VllmEngine:
 
     def _open(self) -> Any:
         folder = self._merged(self._folder) if is_adapter(self._folder) else self._folder
-        arguments = AsyncEngineArgs(
-            model=str(folder),
-            skip_tokenizer_init=True,
-            dtype=str(self._dtype).removeprefix("torch."),
-            max_model_len=self.max_length,
-            max_num_seqs=MAX_ROWS,
-            block_size=None if torch.cuda.is_available() else CPU_BLOCK_SIZE,
-            enable_prefix_caching=True,
-            logprobs_mode="processed_logprobs",  # at the sampling temperature, as the trainer computes them
-            generation_config="vllm",  # the model's own sampling defaults would bend the distribution
-            enforce_eager=not torch.cuda.is_available(),
-            disable_log_stats=True,
-            worker_extension_cls="skyscale.policy.engines.vllm_worker.WorkerExtension",
-        )
-        return AsyncLLM.from_engine_args(arguments, stat_loggers=[self._counters_of])
+        arguments = with_given(self._arguments(folder), VllmSettings().arguments)
+        try:
+            chosen = AsyncEngineArgs(**arguments)
+        except TypeError as e:
+            raise Invalid(f"SKYSCALE_VLLM_ARGUMENTS: {e}") from e
+        return AsyncLLM.from_engine_args(chosen, stat_loggers=[self._counters_of])
+
+    def _arguments(self, folder: Path) -> dict[str, Any]:
+        is_cuda = torch.cuda.is_available()
+        return {
+            "model": str(folder),
+            "skip_tokenizer_init": True,
+            "dtype": str(self._dtype).removeprefix("torch."),
+            "max_model_len": -1,  # the model's, or less where there is no memory for the keys and values of so many
+            "max_num_seqs": MAX_ROWS,
+            "block_size": None if is_cuda else CPU_BLOCK_SIZE,
+            "enable_prefix_caching": True,
+            # vLLM takes back the draw of a prompt that is only partly computed by moving its generator's offset; a
+            # CPU's generators have none, and the process dies. Whole prompts only, then: those that do not fit wait.
+            "enable_chunked_prefill": None if is_cuda else False,
+            "logprobs_mode": "processed_logprobs",  # at the sampling temperature, as the trainer computes them
+            "generation_config": "vllm",  # the model's own sampling defaults would bend the distribution
+            "enforce_eager": not is_cuda,
+            "disable_log_stats": True,
+            "use_tqdm_on_load": False,
+            "worker_extension_cls": "skyscale.policy.engines.vllm_worker.WorkerExtension",
+        }
 
     # -- sampling --
 
@@ -212,7 +237,7 @@ class VllmEngine:
     ) -> Completion:
         completion = Completion(index)
         parameters = self._parameters(request, _seed_of(seed, index), is_followed=bool(on_event or request.stop))
-        prompt = {"prompt_token_ids": request.prompt_ids, "cache_salt": f"version {self._version}"}
+        prompt = {"prompt_token_ids": request.prompt_ids, "cache_salt": f"version {self._salt}"}
         try:
             async with aclosing(self._vllm.generate(prompt, parameters, secrets.token_hex(12))) as outputs:
                 async for output in outputs:
@@ -283,6 +308,7 @@ class VllmEngine:
     async def _activate(self, folder: Path, version: int) -> None:
         try:
             await self._vllm.pause_generation(mode="keep", clear_cache=False)
+            self._salt = version
             await self._vllm.collective_rpc("replace_weights", args=(str(folder),))
             await self._vllm.update_weight_version(str(version))
             self._version = version

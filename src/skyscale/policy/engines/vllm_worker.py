@@ -1,15 +1,27 @@
-"""What vLLM's worker process does for a swap; vLLM mixes this class into its own worker by name."""
+"""What vLLM's worker process does for us; vLLM mixes this class into its own worker by name."""
 
+import logging
+from pathlib import Path
 from typing import Any
 
 from vllm.platforms import current_platform  # pyright: ignore[reportMissingImports]
+
+SHARED_MEMORY = "/dev/shm/psm_"
+"""Where Linux shows what Python's `SharedMemory` makes."""
 
 
 class WorkerExtension:
     """Called from `engines/vllm.py` through `collective_rpc`."""
 
+    def shared_memory(self: Any) -> list[str]:
+        """The pieces of shared memory by which this process and vLLM's others talk."""
+        lines = Path("/proc/self/maps").read_text(encoding="utf-8").splitlines()
+        return sorted({line[line.index(SHARED_MEMORY) :] for line in lines if SHARED_MEMORY in line})
+
     def replace_weights(self: Any, folder: str) -> None:
         """Load the safetensors in `folder` over the weights in memory; nothing may be running meanwhile."""
+        # Tables of positions and tied heads are no tensors of a checkpoint, of which it would warn at every version.
+        logging.getLogger("vllm.model_executor.model_loader.reload.layerwise").setLevel(logging.ERROR)
         self.reload_weights(weights_path=folder)
         if current_platform.is_cpu():
             _repack_tied_head(self.get_model())

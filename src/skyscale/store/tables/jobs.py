@@ -18,6 +18,8 @@ jobs = Table(
     Column("index", Integer, nullable=False),
     Column("provider", String(40), nullable=False),
     Column("gpu_model", String(40), nullable=False),
+    # `on_demand` or `preemptible`; null is whatever the provider gives.
+    Column("capacity", String(16), nullable=True),
     # Where it may run, in order, of which `provider` is the present one; null when it was named.
     Column("places", Json, nullable=True),
     # What to run: the run's spec, or the request of a custom job.
@@ -30,6 +32,8 @@ jobs = Table(
     Column("desired", String(8), nullable=False),
     Column("held", Boolean, nullable=False, server_default=false()),
     Column("finish_asked_at", Time, nullable=True),
+    # Why it is to stop, when nobody asked for that.
+    Column("stop_reason", LongText, nullable=True),
     # What is.
     Column("status", String(16), nullable=False),
     Column("reason", LongText, nullable=True),

@@ -15,6 +15,8 @@ replicas = Table(
     Column("url", String(500), nullable=False),
     Column("beats", BigInteger, nullable=False),
     Column("started_at", Time, nullable=False),
+    # For people: by its own clock, and compared with nothing.
+    Column("beat_at", Time, nullable=True),
 )
 
 leaders = Table(

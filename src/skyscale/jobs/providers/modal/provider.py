@@ -52,6 +52,7 @@ class ModalProvider:
     abilities = Abilities(
         gpu_models=frozenset(SOLD), runs_commands=True, runs_images=True, is_this_host=False, is_remote=True,
         maps_ports=True, python="python", start_s=BUILD_S + CAPACITY_S + 4 * ASK_S, quiet_s=900.0,
+        gpu_capacities=frozenset({"preemptible"}),
     )  # fmt: skip
     capacity_s = CAPACITY_S
     ask_s = ASK_S

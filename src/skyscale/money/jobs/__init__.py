@@ -1,0 +1,1 @@
+"""What jobs of their own cost; start reading in `meter.py`."""

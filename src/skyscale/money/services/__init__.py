@@ -1,0 +1,1 @@
+"""What services cost; start reading in `meter.py`."""

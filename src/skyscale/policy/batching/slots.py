@@ -1,0 +1,115 @@
+"""What a step reads and writes of every row, in arrays: a step costs a dozen numpy calls, however many rows there are.
+
+Slot i belongs to row i; slots behind the last row are padding, at position 0. One uniform number per token chooses it,
+fixed by (seed, sample, position): counter-based (Philox, Salmon et al. 2011) and drawn per sample, so it cannot depend
+on what else is in the batch.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+DRAWN_AT_ONCE = 64
+"""Uniform numbers drawn per row at a time."""
+BELOW_ONE = 1 - 2**-23
+"""The largest uniform number: times a sum in fp32 it is still less than that sum."""
+FIRST_TOKENS = 128
+"""Sampled tokens for which a slot has room at first."""
+LOGPROB_DIGITS = 7
+"""Decimals kept: beyond them an fp32 log-probability is noise that replies would spell out."""
+
+
+class Slots:
+    """The arrays, their growth and their compaction."""
+
+    def __init__(self, size: int, ends: frozenset[int], vocab_size: int) -> None:
+        self.newest = np.zeros(size, np.int64)
+        """The last sampled token."""
+        self.count = np.zeros(size, np.int64)
+        """Tokens sampled."""
+        self.temperature = np.ones(size, np.float32)
+        self._start = np.zeros(size, np.int64)
+        self._limit = np.zeros(size, np.int64)
+        self._heeds_ends = np.zeros(size, np.bool_)
+        self._uniforms = np.zeros((size, DRAWN_AT_ONCE))
+        self._keys = [(0, 0)] * size
+        self._philox = np.random.Philox(0)
+        self._generator = np.random.Generator(self._philox)
+        self._tokens = np.zeros((size, FIRST_TOKENS), np.int64)
+        self._logprobs = np.zeros((size, FIRST_TOKENS), np.float32)
+        self._indices = np.arange(size)
+        self._is_end = np.zeros(vocab_size, np.bool_)
+        self._is_end[[token for token in ends if token < vocab_size]] = True
+
+    def open(
+        self, slot: int, *, prompt_length: int, limit: int, temperature: float, heeds_ends: bool, seed: int, sample: int
+    ) -> None:
+        """Give `slot` to a row that has sampled nothing."""
+        self.count[slot], self.newest[slot], self.temperature[slot] = 0, 0, temperature
+        self._start[slot], self._limit[slot], self._heeds_ends[slot] = prompt_length - 1, limit, heeds_ends
+        self._keys[slot] = (seed % 2**64, sample)
+
+    def positions(self, size: int) -> NDArray[np.int64]:
+        """Where the newest token of each of the first `size` slots goes: the number of tokens before it."""
+        return self._start[:size] + self.count[:size]
+
+    def uniforms(self, first: int, size: int) -> NDArray[np.float64]:
+        """The numbers in [0, 1) that choose the next tokens of slots first..first + size - 1."""
+        columns = self.count[first : first + size] % DRAWN_AT_ONCE
+        for slot in (np.flatnonzero(columns == 0) + first).tolist():
+            self._uniforms[slot] = self._drawn(self._keys[slot], int(self.count[slot]))
+        return self._uniforms[self._indices[first : first + size], columns]
+
+    def record(
+        self, first: int, tokens: NDArray[np.int64], logprobs: NDArray[np.float32]
+    ) -> tuple[list[int], NDArray[np.bool_]]:
+        """Note a sampled token for each slot from `first` on.
+
+        Returns the slots that are finished by it, and which of those tokens ended their sequence (from `first` on).
+        """
+        here = slice(first, first + len(tokens))
+        count = self.count[here]
+        if count.max() >= self._tokens.shape[1]:
+            self._tokens = np.concatenate((self._tokens, np.zeros_like(self._tokens)), axis=1)
+            self._logprobs = np.concatenate((self._logprobs, np.zeros_like(self._logprobs)), axis=1)
+        self._tokens[self._indices[here], count] = tokens
+        self._logprobs[self._indices[here], count] = logprobs
+        self.newest[here] = tokens
+        count += 1
+        has_ended = self._is_end[tokens] & self._heeds_ends[here]
+        finished = np.flatnonzero(has_ended | (count >= self._limit[here])) + first
+        return finished.tolist(), has_ended
+
+    def tail(self, slot: int, length: int) -> list[int]:
+        """The newest tokens of a slot, `length` at most."""
+        count = int(self.count[slot])
+        return self._tokens[slot, max(0, count - length) : count].tolist()
+
+    def newest_logprob(self, slot: int) -> float:
+        """Log-probability of the newest token."""
+        return round(float(self._logprobs[slot, self.count[slot] - 1]), LOGPROB_DIGITS)
+
+    def sampled(self, slot: int) -> tuple[list[int], list[float]]:
+        """All tokens of a slot and their log-probabilities."""
+        count = int(self.count[slot])
+        logprobs = self._logprobs[slot, :count].astype(np.float64).round(LOGPROB_DIGITS)
+        return self._tokens[slot, :count].tolist(), logprobs.tolist()
+
+    def close(self, slot: int, last: int) -> None:
+        """Free `slot` by moving the slot `last`, the last in use, over it; `last` becomes padding."""
+        if slot != last:
+            for array in (self.newest, self.count, self.temperature, self._start, self._limit, self._heeds_ends):
+                array[slot] = array[last]
+            count = int(self.count[last])
+            self._uniforms[slot] = self._uniforms[last]
+            self._keys[slot] = self._keys[last]
+            self._tokens[slot, :count] = self._tokens[last, :count]
+            self._logprobs[slot, :count] = self._logprobs[last, :count]
+        self.count[last] = self.newest[last] = self._start[last] = 0
+        self.temperature[last] = 1.0
+
+    def _drawn(self, key: tuple[int, int], position: int) -> NDArray[np.float64]:
+        # The generator's counter counts blocks of four numbers. Moving it takes a quarter of a new generator's time.
+        counter = np.array([position // 4, 0, 0, 0], np.uint64)
+        state = {"counter": counter, "key": np.array(key, np.uint64)}
+        self._philox.state = self._philox.state | {"state": state, "buffer_pos": 4}
+        return np.minimum(self._generator.random(DRAWN_AT_ONCE), BELOW_ONE)
