@@ -14,7 +14,7 @@ BELOW_ONE = 1 - 2**-23
 """The largest uniform number: times a sum in fp32 it is still less than that sum."""
 FIRST_TOKENS = 128
 """Sampled tokens for which a slot has room at first."""
-LOGPROB_DIGITS = 7
+LOGPROB_DIGITS = 8
 """Decimals kept: beyond them an fp32 log-probability is noise that replies would spell out."""
 
 
