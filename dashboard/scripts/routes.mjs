@@ -19,7 +19,7 @@ const OF_JOBS = [
 
 // What people do. All of it needs an account; what changes something needs an operator's, a person's own keys excepted.
 const OF_PEOPLE = [
-  /^\w+ \/api\/(keys|whoami|gpus|templates|functions|executions|deployments|services|sandboxes)(\/|$)/,
+  /^\w+ \/api\/(keys|whoami|costs|replicas|gpus|templates|functions|executions|deployments|services|sandboxes)(\/|$)/,
   /^\w+ \/api\/training\/jobs(\/|$)/,
   /^\w+ \/api\/rl\/(runs|problem-sets)(\/|$)/,
   /^\w+ \/api\/rl\/env\/(problems|reset|step|close)(\/|$)/,

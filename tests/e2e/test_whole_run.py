@@ -3,7 +3,9 @@
 import pytest
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from skyscale.starter.location import MODEL_DIR
 from skyscale.wire.runs import Algorithm, Evaluation, RunCreate, RunStatus
+from skyscale.wire.training import Training
 from tests.e2e.conftest import ControlPlane
 
 pytestmark = pytest.mark.timeout(240)
@@ -27,6 +29,23 @@ def test_a_run_learns_and_leaves_a_model_that_transformers_loads(control_plane: 
     folder = view.checkpoint.removeprefix("file://")
     model = AutoModelForCausalLM.from_pretrained(folder)
     assert model.config.vocab_size >= len(AutoTokenizer.from_pretrained(folder))
+
+
+def test_a_run_whose_trainer_is_two_processes_with_half_of_the_model_each(control_plane: ControlPlane) -> None:
+    request = RunCreate(
+        trainer_processes=2, training=Training(sharding="full"), max_steps=6, evaluation=Evaluation(num_problems=0)
+    )
+    view = control_plane.wait_for_end(control_plane.client.create_run(request).run_id, 120)
+    assert view.status == RunStatus.COMPLETED, control_plane.story(view.run_id)
+    assert view.policy_version == view.serving_version == 6
+    assert all(point.metrics["logprob_diff"] < 1e-3 or point.metrics["staleness_max"] > 0 for point in view.metrics)
+    assert view.checkpoint
+    folder = view.checkpoint.removeprefix("file://")
+    trained, info = AutoModelForCausalLM.from_pretrained(folder, output_loading_info=True)
+    assert not any(info.values())
+    base = AutoModelForCausalLM.from_pretrained(MODEL_DIR)
+    after, before = trained.state_dict(), base.state_dict()
+    assert all(0 < (after[name] - before[name]).abs().max() < 0.1 for name in before)
 
 
 def test_two_synchronous_runs_with_one_seed_have_the_same_losses(control_plane: ControlPlane) -> None:

@@ -5,6 +5,7 @@ from math import prod
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 from safetensors import safe_open
 
 from skyscale.errors import Invalid
@@ -21,6 +22,10 @@ TINY = {
 QWEN3_4B = {
     "num_attention_heads": 32, "num_key_value_heads": 8, "head_dim": 128, "hidden_size": 2560, "num_hidden_layers": 36,
     "intermediate_size": 9728, "vocab_size": 151936, "tie_word_embeddings": True,
+}  # fmt: skip
+
+QWEN3_8B = QWEN3_4B | {
+    "hidden_size": 4096, "intermediate_size": 12288, "tie_word_embeddings": False,
 }  # fmt: skip
 
 
@@ -50,6 +55,37 @@ def test_lora_by_hand():
     assert (found.weights, found.optimizer, found.in_flight) == (2 * 2584 + 2 * trained, 16 * trained, 0)
     assert found.layers == 3 * 2 * 16384 * 168
     assert found.logits == 6 * 2**27
+
+
+def test_sharded_training_by_hand():
+    # R = 100 * 8 + 8 = 808, L = 592, P = 2584; T = 8192; two processes.
+    found = estimate(Shape.of(TINY), Training(sharding="full"), has_reference=True, row_tokens=8192, processes=2)
+    assert (found.weights, found.optimizer) == (2 * 808 + 6 * 592 + 2584 + 2 * 808, 8 * 2584)
+    assert found.in_flight == 1600 + 10 * 592
+    assert found.layers == 2 * 8192 * 8 * 3 + 2 * 8192 * 168
+    assert found.mask == 3 * 8192 * 8192
+    unsharded = estimate(Shape.of(TINY), Training(), has_reference=False, row_tokens=8192)
+    assert estimate(Shape.of(TINY), Training(), has_reference=False, row_tokens=8192, processes=2) == unsharded
+
+
+def test_a_model_too_large_for_one_gpu_is_told_how_many_it_takes_and_then_accepted():
+    with pytest.raises(Invalid, match=r"the trainer needs about 163 GiB and h100 has 80") as caught:
+        require_fit(_spec(), QWEN3_8B)
+    assert '{"sharding": "full"} with trainer_processes 3 needs about 60 GiB' in (caught.value.hint or "")
+    divided = {"training": {"sharding": "full"}, "trainer_processes": 2}
+    with pytest.raises(
+        Invalid, match=r"each process of the trainer needs about 82 GiB and h100:2 has 80.*optimizer 61"
+    ):
+        require_fit(_spec(**divided, gpu_model="h100:2"), QWEN3_8B)
+    require_fit(_spec(**divided | {"trainer_processes": 4}, gpu_model="h100:4"), QWEN3_8B)
+    require_fit(_spec(**divided, gpu_model="h200:2"), QWEN3_8B)
+
+
+def test_what_cannot_be_divided_is_refused_in_words():
+    with pytest.raises(ValidationError, match="adapters and their moments are small"):
+        _spec(training={"sharding": "full", "method": "lora"}, trainer_processes=2)
+    with pytest.raises(ValidationError, match="to 2 or more"):
+        _spec(training={"sharding": "full"})
 
 
 def test_the_parameter_count_of_real_files_is_right():

@@ -4920,7 +4920,8 @@ export interface components {
              *         "up_proj",
              *         "down_proj"
              *       ],
-             *       "gradient_checkpointing": null
+             *       "gradient_checkpointing": null,
+             *       "sharding": "none"
              *     }
              */
             training?: components["schemas"]["Training"];
@@ -5115,7 +5116,8 @@ export interface components {
              *         "gate_proj",
              *         "up_proj",
              *         "down_proj"
-             *       ]
+             *       ],
+             *       "sharding": "none"
              *     }
              */
             training?: components["schemas"]["Training"];
@@ -6027,6 +6029,13 @@ export interface components {
              * @description Compute layers twice instead of keeping their insides; null does so on GPUs and not on CPUs.
              */
             gradient_checkpointing?: boolean | null;
+            /**
+             * Sharding
+             * @description `full` divides weights, gradients and moments between the `trainer_processes` (FSDP2), not the work alone.
+             * @default none
+             * @enum {string}
+             */
+            sharding?: "none" | "full";
         };
         /**
          * TrainingJobCreate

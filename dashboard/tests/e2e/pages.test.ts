@@ -104,6 +104,9 @@ test("what the model wrote can be read, with every token", async () => {
   await page.getByTestId("heat-legend").getByText("certain").waitFor();
   await page.getByRole("button", { name: "Version", exact: true }).click();
   await page.getByLabel("state").selectOption("consumed");
+  const areConsumed = (rows: string[]) => rows.length > 0 && rows.every((row) => /consumed|all equal/.test(row));
+  await expect.poll(async () => areConsumed(await page.getByText(/ passed · /).allInnerTexts()), SLOW).toBe(true);
+  await page.getByRole("button", { name: "Log probability", exact: true }).click();
   await page.getByTestId("tokens").first().waitFor(SLOW);
   await shoot(page, "rollouts");
   const search = page.getByLabel("Search what was written");

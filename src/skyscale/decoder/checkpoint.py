@@ -50,21 +50,27 @@ def read_weights(
     Raises:
         Invalid: weights are missing, left over, misshapen, unreadable or not finite.
     """
+    return dict(each_weight(config, folder, dtype=dtype, device=device))
+
+
+def each_weight(
+    config: DecoderConfig, folder: Path, *, dtype: torch.dtype, device: str | torch.device = "cpu"
+) -> Iterator[tuple[str, Tensor]]:
+    """What `read_weights` returns, one at a time; whether any is left over is known after the last."""
     found = read_merged(folder, _read_tensors) if is_adapter(folder) else _read_tensors(folder)
     if config.is_tied:
         found.pop("lm_head.weight", None)
     with torch.device("meta"):
         wanted = {name: parameter.shape for name, parameter in Decoder(config).named_parameters()}
-    weights: dict[str, Tensor] = {}
     for name, parts in _parts_by_name(config).items():
         tensors = [_take(found, part, rows, wanted[name], folder) for part, rows in parts]
         joined = tensors[0] if len(tensors) == 1 else torch.cat(tensors)
-        weights[name] = joined.to(device=device, dtype=dtype)
-        if not bool(torch.isfinite(weights[name]).all()):
+        weight = joined.to(device=device, dtype=dtype)
+        if not bool(torch.isfinite(weight).all()):
             raise Invalid(f"{folder} has values in {name} that are not finite", code="weights_not_finite")
+        yield name, weight
     if found:
         raise Invalid(f"{folder} has weights that this model does not: {_few(found)}", code="weights_mismatch")
-    return weights
 
 
 def copy_weights_(decoder: Decoder, weights: dict[str, Tensor]) -> None:

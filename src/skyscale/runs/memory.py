@@ -9,6 +9,13 @@
     logits       6 C for a chunk (fp32, and its bf16 copy); fp32 gradient of the head 4 V D when it is trained
     overhead     1.5 GiB of CUDA, and 8 % of all the above lost between blocks
 
+With `sharding: full` the fp32 side is divided between N processes, and what computes is gathered for a while:
+
+    weights      2 R + 6 L: the root's, and a block's with the next on its way           R, L parameters of root, block
+                 (gathered and laid out); with a reference 2 P / N + 2 R more
+    optimizer    16 P / N
+    in flight    2 V D + 10 L during the layers (gradients, summed in fp32); (6 + 4 / N) R when their inputs are gone
+
 Q, A, M, D, V: widths of query/key/value, attention's output, MLP, model, vocabulary. W is P for full training, and
 rank * (in + out) over all adapted matrices for LoRA. It is meant to be right within about a tenth, on the safe side.
 """
@@ -18,13 +25,13 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from skyscale.errors import Invalid
-from skyscale.jobs.gpus import MEMORY_GB
+from skyscale.jobs import gpus
 from skyscale.wire.runs import RunSpec
 from skyscale.wire.training import Training
 
 GIB = 1024**3
 MICRO_BATCH_TOKENS, MAX_ROW_TOKENS, CHUNK_ELEMENTS = 16384, 8192, 1 << 27
-"""The trainer's own sizes on a GPU (`trainer/step.py`, `trainer/logprobs.py`)."""
+"""The trainer's own sizes on a GPU (`trainer/step.py`, `trainer/logprobs.py`); sharded micro-batches hold a row's."""
 CUDA, LOST = int(1.5 * GIB), 0.08
 
 
@@ -67,10 +74,19 @@ class Shape:
         }  # fmt: skip
 
     @property
+    def block(self) -> int:
+        """Parameters of a layer, but for biases and the norms of heads, which do not matter here."""
+        return sum(rows * columns for rows, columns in self.matrices.values()) + 2 * self.width
+
+    @property
+    def root(self) -> int:
+        """Parameters outside of layers."""
+        return self.vocab * self.width * (1 if self.is_tied else 2) + self.width
+
+    @property
     def parameters(self) -> int:
-        """All of them, but for biases and the norms of heads, which do not matter here."""
-        layer = sum(rows * columns for rows, columns in self.matrices.values()) + 2 * self.width
-        return self.layers * layer + self.vocab * self.width * (1 if self.is_tied else 2) + self.width
+        """All of them."""
+        return self.layers * self.block + self.root
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +110,12 @@ class Estimate:
         return ", ".join(f"{each.name.replace('_', ' ')} {getattr(self, each.name) / GIB:.1f}" for each in fields(self))
 
 
-def estimate(shape: Shape, training: Training, *, has_reference: bool, row_tokens: int) -> Estimate:
-    """Of one trainer process on a GPU; `row_tokens` is the longest packed row, a prompt and its completions."""
-    is_lora = training.method == "lora"
+def estimate(shape: Shape, training: Training, *, has_reference: bool, row_tokens: int, processes: int = 1) -> Estimate:
+    """Of one of the trainer's `processes`, each on a GPU; `row_tokens` is the longest packed row, with its prompt."""
+    is_lora, is_sharded = training.method == "lora", training.sharding == "full" and processes > 1
     pairs = [sum(shape.matrices[name]) for name in training.targets]
     trained = training.lora_rank * sum(pairs) * shape.layers if is_lora else shape.parameters
-    tokens = max(MICRO_BATCH_TOKENS, row_tokens)
+    tokens = max(MAX_ROW_TOKENS if is_sharded else MICRO_BATCH_TOKENS, row_tokens)
     attended = shape.heads * shape.head_dim
     query_key_value = attended + 2 * shape.kv_heads * shape.head_dim
     inside = 2 * tokens * (2 * query_key_value + attended + 8 * shape.width + 4 * shape.mlp)
@@ -113,6 +129,15 @@ def estimate(shape: Shape, training: Training, *, has_reference: bool, row_token
         "mask": 3 * tokens * row_tokens,
         "logits": 6 * CHUNK_ELEMENTS + (0 if is_lora else 4 * largest),
     }
+    if is_sharded:
+        passing = parts["layers"] + parts["mask"] + parts["logits"]
+        at_the_end = 6 * shape.root + 4 * shape.root // processes
+        parts |= {
+            "weights": 2 * shape.root + 6 * shape.block
+            + (2 * shape.parameters // processes + 2 * shape.root if has_reference else 0),
+            "optimizer": 16 * trained // processes,
+            "in_flight": max(2 * largest + 10 * shape.block, at_the_end - passing),
+        }  # fmt: skip
     return Estimate(**parts, overhead=CUDA + int(LOST * sum(parts.values())))
 
 
@@ -121,7 +146,7 @@ def require_fit(spec: RunSpec, config: Mapping[str, Any]) -> None:
 
     A `config` that is not understood is left to those who load it.
     """
-    memory_gb = MEMORY_GB.get(spec.gpu_model.partition(":")[0])
+    memory_gb = gpus.MEMORY_GB.get(spec.gpu_model.partition(":")[0])
     if memory_gb is None or spec.mode == "evaluate":
         return
     try:
@@ -131,20 +156,41 @@ def require_fit(spec: RunSpec, config: Mapping[str, Any]) -> None:
     longest = (spec.sampling.max_new_tokens or 0) * spec.max_turns
     # What a row holds beyond one completion is not known yet: at least that much, and the trainer cuts larger trees.
     needed = estimate(
-        shape, spec.training, has_reference=spec.algorithm.kl_coefficient > 0, row_tokens=max(MAX_ROW_TOKENS, longest)
+        shape,
+        spec.training,
+        has_reference=spec.algorithm.kl_coefficient > 0,
+        row_tokens=max(MAX_ROW_TOKENS, longest),
+        processes=spec.trainer_processes,
     )
     # A GPU's name counts gigabytes in powers of two, of which the driver keeps a little.
     if needed.total > memory_gb * GIB:
         raise Invalid(
-            f"gpu_model: the trainer needs about {needed.total / GIB:.0f} GiB and {spec.gpu_model} has {memory_gb}: "
+            f"gpu_model: {_who(spec)} needs about {needed.total / GIB:.0f} GiB and {spec.gpu_model} has {memory_gb}: "
             f"{needed} (GiB)",
             code="gpu_memory",
             hint=_advice(spec, shape, memory_gb),
         )
 
 
+def _who(spec: RunSpec) -> str:
+    return "each process of the trainer" if spec.training.sharding == "full" else "the trainer"
+
+
 def _advice(spec: RunSpec, shape: Shape, memory_gb: int) -> str:
-    lora = estimate(shape, Training(method="lora"), has_reference=False, row_tokens=MAX_ROW_TOKENS).total
+    choices: list[str] = []
+    has_reference = spec.algorithm.kl_coefficient > 0
+    lora = estimate(shape, Training(method="lora"), has_reference=has_reference, row_tokens=MAX_ROW_TOKENS).total
     if spec.training.method == "full" and lora <= memory_gb * GIB:
-        return f'training: {{"method": "lora"}} needs about {lora / GIB:.0f} GiB; or take a larger GPU.'
-    return "Take a larger GPU or a smaller model."
+        choices.append(f'training: {{"method": "lora"}} needs about {lora / GIB:.0f} GiB')
+    for processes in range(2, gpus.MAX_COUNT + 1) if spec.training.method == "full" else ():
+        divided = Training(sharding="full")
+        each = estimate(
+            shape, divided, has_reference=has_reference, row_tokens=MAX_ROW_TOKENS, processes=processes
+        ).total  # fmt: skip
+        if each <= memory_gb * GIB:
+            choices.append(
+                f'training: {{"sharding": "full"}} with trainer_processes {processes} needs about '
+                f"{each / GIB:.0f} GiB on each of as many GPUs"
+            )
+            break
+    return "; ".join([*choices, "or take a larger GPU" if choices else "Take a larger GPU or a smaller model"]) + "."

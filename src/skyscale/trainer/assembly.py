@@ -10,6 +10,7 @@ import torch
 from skyscale.artifacts.store import adopt_settings, open_store
 from skyscale.decoder.checkpoint import load_decoder
 from skyscale.decoder.lora import LoraConfig, attach
+from skyscale.decoder.model import Decoder
 from skyscale.decoder.models import resolve_model
 from skyscale.errors import Invalid
 from skyscale.sdk.jobs import JobClient
@@ -17,6 +18,7 @@ from skyscale.settings import JobSettings
 from skyscale.telemetry import logs, traces
 from skyscale.trainer.following import follow
 from skyscale.trainer.loop import Trainer
+from skyscale.trainer.sharding import load_sharded
 from skyscale.trainer.step import Learner
 from skyscale.trainer.team import Place, Team, join_team, lead_team
 from skyscale.wire.jobs import JobAssignment
@@ -59,7 +61,7 @@ def follow_job(settings: JobSettings, *, device: str, threads: int, place: Place
     base_folder = resolve_model(assignment.model_path)
     chosen = choose_device(device, assignment, place.rank)
     with join_team(place, chosen) as team:
-        follow(make_learner(assignment, base_folder, chosen, team))
+        follow(lambda: make_learner(assignment, base_folder, chosen, team))
 
 
 def prepare_torch(assignment: JobAssignment, threads: int) -> None:
@@ -79,23 +81,37 @@ def make_learner(
 
     On a GPU the model computes in bf16, as the engine does, and the optimizer's weights beside it are fp32.
     """
-    model = load_decoder(base_folder, dtype=torch.float32, device=device)
     training = assignment.spec.training
+    compute_dtype = torch.bfloat16 if device.type == "cuda" else None
+    num_parts = team.size if team is not None and training.sharding == "full" else 1
+    model = _load(base_folder, device, num_parts, dtype=torch.float32, compute_dtype=compute_dtype)
     lora = lora_config(training)
     if lora is not None:
         attach(model, lora, seed=assignment.spec.seed)
     recomputes = training.gradient_checkpointing
     model.recomputes_blocks = device.type == "cuda" if recomputes is None else recomputes
     algorithm, sampling = assignment.spec.algorithm, assignment.spec.sampling
-    compute_dtype = torch.bfloat16 if device.type == "cuda" else None
     # The reference costs a second copy of the weights, so it is loaded for runs that are held to it only.
     reference = None
     if algorithm.kl_coefficient > 0:
-        reference = load_decoder(base_folder, dtype=compute_dtype or torch.float32, device=device)
+        reference = _load(base_folder, device, num_parts, dtype=compute_dtype or torch.float32)
         reference.requires_grad_(False)
     assert sampling.max_new_tokens is not None, "a run's specification has it resolved"
     longest = sampling.max_new_tokens * assignment.spec.max_turns
     return Learner(model, algorithm, sampling.temperature, longest, reference, compute_dtype=compute_dtype, team=team)
+
+
+def _load(
+    folder: Path,
+    device: torch.device,
+    num_parts: int,
+    *,
+    dtype: torch.dtype,
+    compute_dtype: torch.dtype | None = None,
+) -> Decoder:
+    if num_parts == 1:
+        return load_decoder(folder, dtype=dtype, device=device)
+    return load_sharded(folder, num_parts, device, dtype=dtype, compute_dtype=compute_dtype)
 
 
 def lora_config(training: Training) -> LoraConfig | None:

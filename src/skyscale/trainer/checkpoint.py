@@ -9,6 +9,7 @@
 """
 
 import hashlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +20,9 @@ from torch import Tensor
 
 from skyscale.artifacts.store import ArtifactStore
 from skyscale.errors import NotFound
+from skyscale.trainer.sharding import part, whole
 from skyscale.trainer.step import Learner
+from skyscale.trainer.team import Order
 from skyscale.wire.base import Reply
 
 STATE, HEADER = "state.safetensors", "checkpoint.json"
@@ -57,35 +60,60 @@ class Snapshot:
 
 
 def capture(learner: Learner) -> Snapshot:
-    """Copy the learner's state; a few milliseconds for a small model."""
+    """Copy the learner's state; a few milliseconds for a small model. Of a sharded one, the leader's followers help."""
     tensors: dict[str, Tensor] = {"random/cpu": torch.get_rng_state()}
     if learner.device.type == "cuda":
         tensors["random/cuda"] = torch.cuda.get_rng_state(learner.device)
-    for name, parameter in learner.weights.items():
-        tensors[f"model/{name}"] = parameter.detach().to("cpu", copy=True)
-        for key, value in learner.optimizer.state[parameter].items():
-            tensors[f"optimizer/{key}/{name}"] = value.to("cpu", copy=True)
+    if learner.team is not None and learner.is_sharded:
+        learner.team.order(Order(kind="capture"))
+    for path, tensor in whole_tensors(learner):
+        tensors[path] = tensor.to("cpu", copy=True)
     return Snapshot(tensors, learner.num_steps)
+
+
+def whole_tensors(learner: Learner) -> Iterator[tuple[str, Tensor]]:
+    """Weights and optimizer state by their names in a snapshot, gathered one by one: all processes iterate together."""
+    for name, parameter in learner.weights.items():
+        yield f"model/{name}", whole(parameter.detach())
+        for key, value in learner.optimizer.state[parameter].items():
+            yield f"optimizer/{key}/{name}", whole(value)
 
 
 def restore(learner: Learner, snapshot: Snapshot) -> None:
     """Overwrite the learner's state."""
+    overwrite(learner, snapshot.tensors.items(), snapshot.num_steps)
+
+
+def overwrite(learner: Learner, tensors: Iterable[tuple[str, Tensor]], num_steps: int) -> None:
+    """`restore` from whole tensors that come one by one, of which a sharded learner keeps its parts.
+
+    Raises:
+        KeyError: a weight is missing, or is not the learner's.
+    """
+    missing = set(learner.weights)
     by_name: dict[str, dict[str, Tensor]] = {}
-    for path, tensor in snapshot.tensors.items():
-        if path.startswith("optimizer/"):
-            _, key, name = path.split("/", 2)
-            by_name.setdefault(name, {})[key] = tensor
-    with torch.no_grad():
-        for name, parameter in learner.weights.items():
-            parameter.copy_(snapshot.tensors[f"model/{name}"])
+    for path, tensor in tensors:
+        kind, _, rest = path.partition("/")
+        if kind == "model":
+            with torch.no_grad():
+                learner.weights[rest].copy_(part(tensor, learner.weights[rest]))
+            missing.remove(rest)
+        elif kind == "optimizer":
+            key, name = rest.split("/", 1)
+            like = learner.weights[name] if tensor.dim() else tensor
+            # The optimizer keeps what it is given: a copy, lest it steps on the snapshot, or holds the whole of a part.
+            by_name.setdefault(name, {})[key] = part(tensor, like).clone()
+        elif path == "random/cpu":
+            torch.set_rng_state(tensor)
+        elif learner.device.type == "cuda":
+            torch.cuda.set_rng_state(tensor, learner.device)
+    if missing:
+        raise KeyError(*sorted(missing))
     learner.weights_changed()
     state = {index: by_name[name] for index, name in enumerate(learner.weights) if name in by_name}
     groups = learner.optimizer.state_dict()["param_groups"]
     learner.optimizer.load_state_dict({"state": state, "param_groups": groups})
-    learner.num_steps = snapshot.num_steps
-    torch.set_rng_state(snapshot.tensors["random/cpu"])
-    if learner.device.type == "cuda" and "random/cuda" in snapshot.tensors:
-        torch.cuda.set_rng_state(snapshot.tensors["random/cuda"], learner.device)
+    learner.num_steps = num_steps
 
 
 def write_checkpoint(

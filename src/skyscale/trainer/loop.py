@@ -36,6 +36,7 @@ from skyscale.trainer.report import StepReport
 from skyscale.trainer.reporting import Reporter
 from skyscale.trainer.resume import find_resume_point
 from skyscale.trainer.step import Learner
+from skyscale.trainer.team import Order
 from skyscale.wire.batches import LeaseRequest
 from skyscale.wire.jobs import JobAssignment
 from skyscale.wire.runs import TrainingMetrics
@@ -193,17 +194,25 @@ class Trainer:
         server = self.control.ask()
         run_id = self._assignment.run_id
         point = find_resume_point(self._store, self._publisher, server, run_id, self._scratch)
-        if not self._is_fresh:
-            self.learner = self._make_learner()
-        self._is_fresh = False
         if point.snapshot is not None:
             restore(self.learner, point.snapshot)
-        share_state(self.learner)
+            share_state(self.learner, point.snapshot)
+        elif not self._is_fresh:
+            self._begin_again()
+        self._is_fresh = False
         self._version, self._parent = point.newest, point.parent
         self._pending, self._since_checkpoint = [], 0
         if point.newest:
             message = f"going on from version {point.parent}; the next is {point.newest + 1}"
             self._reporter.event("trainer.resumed", message)
+
+    def _begin_again(self) -> None:
+        """A fresh optimizer on the base model, in every process."""
+        if self.learner.team is not None:
+            self.learner.team.order(Order(kind="base"))
+        # Two of them may not fit.
+        del self.learner
+        self.learner = self._make_learner()
 
     def _final_checkpoint(self) -> None:
         """Make durable what versions without a checkpoint have learned, and ack it."""

@@ -28,6 +28,7 @@ from skyscale.trainer.optimizer import learning_rate, make_optimizer
 from skyscale.trainer.packing import MicroBatch, micro_batches, pack
 from skyscale.trainer.precision import Masters, trainable
 from skyscale.trainer.report import Minibatch, StepReport, count, step_report
+from skyscale.trainer.sharding import blank, drop_gathered, is_part, whole
 from skyscale.trainer.team import Order, Team
 from skyscale.wire.algorithms import Algorithm
 from skyscale.wire.batches import LeasedGroup
@@ -35,7 +36,7 @@ from skyscale.wire.batches import LeasedGroup
 MICRO_BATCH_TOKENS = {"cpu": 1024, "cuda": 16384}
 """Input tokens per micro-batch: on a CPU what stays in its caches, on a GPU what fills it."""
 MAX_ROW_TOKENS = 8192
-"""A larger prefix tree is cut, since its attention mask grows with the square."""
+"""A larger prefix tree is cut, since its attention mask grows with the square. Sharded micro-batches hold no more."""
 
 
 @dataclass(slots=True)
@@ -56,8 +57,10 @@ class Learner:
     team: Team | None = None
     """The processes that share each batch; None is this one alone."""
     weights: dict[str, nn.Parameter] = field(init=False)
-    """What is trained, by name, in fp32: the model's own parameters, or their masters."""
+    """What is trained, by name, in fp32: the model's own parameters (or its parts of them), or their masters."""
     optimizer: torch.optim.AdamW = field(init=False)
+    is_sharded: bool = field(init=False)
+    """Whether each of the team's processes has a part of each weight (see `sharding`)."""
     _masters: Masters | None = field(init=False)
 
     def __post_init__(self) -> None:
@@ -66,7 +69,11 @@ class Learner:
             raise ValueError(f"algorithm {self.algorithm.name!r} needs max_new_tokens")
         if self.algorithm.kl_coefficient > 0 and self.reference is None:
             raise ValueError("a KL term needs the reference model")
-        self._masters = None if self.compute_dtype is None else Masters(self.model, self.compute_dtype)
+        # A shard is a master already, and is gathered in the compute type.
+        self.is_sharded = is_part(self.model.embedding)
+        self._masters = None
+        if self.compute_dtype is not None and not self.is_sharded:
+            self._masters = Masters(self.model, self.compute_dtype)
         self.weights = trainable(self.model) if self._masters is None else self._masters.weights
         self.optimizer = make_optimizer(self.weights.values(), self.algorithm)
 
@@ -74,6 +81,8 @@ class Learner:
         """Bring the model in line with `weights`, after every change to them."""
         if self._masters is not None:
             self._masters.push()
+        elif self.is_sharded:
+            drop_gathered(self.model)
 
     @property
     def device(self) -> torch.device:
@@ -97,7 +106,7 @@ class Learner:
                     self._backward(batch, old[i] if old else None, minibatch.denominator)
                     for i, batch in enumerate(minibatch.batches)
                 ]
-                if self.team is not None:
+                if self.team is not None and not self.is_sharded:
                     self.team.add_gradients(self.weights.values())
                 norms.append(self._update())
         if self.team is not None:
@@ -108,8 +117,13 @@ class Learner:
         lessons = [lesson(group, self.algorithm, self.max_new_tokens) for group in groups]
         ours = lessons if self.team is None else lessons[self.team.rank :: self.team.size]
         rows = [row for each in ours for row in pack(each, MAX_ROW_TOKENS)]
-        batches = micro_batches(rows, max_tokens=MICRO_BATCH_TOKENS[self.device.type], device=self.device)
+        limit = MICRO_BATCH_TOKENS[self.device.type]
+        batches = micro_batches(
+            rows, max_tokens=min(limit, MAX_ROW_TOKENS) if self.is_sharded else limit, device=self.device
+        )
         num_computed = sum(batch.ids_BT.numel() for batch in batches)
+        if self.team is not None and self.is_sharded:
+            batches += [blank(self.device)] * (self.team.most(len(batches)) - len(batches))
         # Counted over all groups, so every process divides its share of the sum by the same number.
         num_tokens, num_sequences = count(lessons)
         return Minibatch(
@@ -158,7 +172,8 @@ class Learner:
 
     def _update(self) -> float:
         """Clip, and step unless the gradient's norm, which is returned, is not finite."""
-        norm = float(torch.nn.utils.clip_grad_norm_(self.weights.values(), self.algorithm.max_grad_norm, foreach=True))
+        limit = self.algorithm.max_grad_norm
+        norm = float(whole(torch.nn.utils.clip_grad_norm_(self.weights.values(), limit, foreach=True)))
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.algorithm, self.num_steps)
         if isfinite(norm):

@@ -48,7 +48,8 @@ class TensorShape(Reply):
 class Order(Reply):
     """What the leader tells all others to do next."""
 
-    kind: Literal["train", "state", "end"]
+    kind: Literal["train", "capture", "state", "base", "end"]
+    """Train on groups; give one's parts of the state; take a state; begin again from the base model; end."""
     version: int = 0
     groups: list[LeasedGroup] = []
     num_steps: int = 0
@@ -128,6 +129,12 @@ class Team:
         """The sum over all processes."""
         value = torch.tensor([number], dtype=torch.int64, device=self._device)
         dist.all_reduce(value)
+        return int(value)
+
+    def most(self, number: int) -> int:
+        """The largest over all processes."""
+        value = torch.tensor([number], dtype=torch.int64, device=self._device)
+        dist.all_reduce(value, dist.ReduceOp.MAX)
         return int(value)
 
     def add_gradients(self, weights: Iterable[nn.Parameter]) -> None:

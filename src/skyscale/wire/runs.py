@@ -144,6 +144,12 @@ class RunCreate(Request):
             raise ValueError("mode 'evaluate' needs problems: set evaluation.num_problems above 0")
         return self
 
+    @model_validator(mode="after")
+    def _parts_have_processes(self) -> "RunCreate":
+        if self.training.sharding == "full" and self.trainer_processes < 2:
+            raise ValueError("training.sharding 'full' needs several processes: set trainer_processes to 2 or more")
+        return self
+
     @field_validator("environment", mode="before")
     @classmethod
     def _is_code_unless_it_says_otherwise(cls, value: object) -> object:

@@ -24,6 +24,15 @@ class Training(Request):
     gradient_checkpointing: bool | None = None
     """Compute layers twice instead of keeping their insides; null does so on GPUs and not on CPUs."""
 
+    sharding: Literal["none", "full"] = "none"
+    """`full` divides weights, gradients and moments between the `trainer_processes` (FSDP2), not the work alone."""
+
+    @model_validator(mode="after")
+    def _adapters_are_whole(self) -> "Training":
+        if self.sharding == "full" and self.method == "lora":
+            raise ValueError("training.sharding 'full' is for method 'full': adapters and their moments are small")
+        return self
+
     @model_validator(mode="after")
     def _targets_are_named_once(self) -> "Training":
         if len(set(self.targets)) != len(self.targets):

@@ -157,7 +157,12 @@ def test_a_trainer_killed_with_signal_9_goes_on_exactly_where_the_run_is(
     assert all(torch.equal(found[1].weights[name], p) for name, p in learner.model.named_parameters())
 
 
-@pytest.mark.parametrize("server", [{"trainer_processes": 2}], indirect=True)
+@pytest.mark.parametrize(
+    "server",
+    [{"trainer_processes": 2}, {"trainer_processes": 2, "training": Training(sharding="full")}],
+    indirect=True,
+    ids=["whole", "sharded"],
+)
 def test_a_team_that_loses_its_leader_leaves_nobody_behind_and_the_next_one_goes_on(
     server: Server, tmp_path: Path, base_folder: Path
 ):

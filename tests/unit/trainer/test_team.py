@@ -29,10 +29,11 @@ ROOT = Path(__file__).parents[3]
 
 
 @contextmanager
-def _team(folder: Path, kind: str) -> Generator[tuple[Team, subprocess.Popen[bytes]]]:
+def team_of_two(folder: Path, kind: str, *more: str) -> Generator[tuple[Team, subprocess.Popen[bytes]]]:
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     store = dist.TCPStore("127.0.0.1", 0, 2, is_master=True, wait_for_workers=False, timeout=timedelta(seconds=60))
-    command = [sys.executable, "-m", "tests.unit.trainer.follower", str(folder), str(Place(1, 2, store.port)), kind]
+    command = [sys.executable, "-m", "tests.unit.trainer.follower", str(folder), str(Place(1, 2, store.port))]
+    command += [kind, *more]
     path = os.pathsep.join([str(ROOT / "src"), str(ROOT)])
     process = subprocess.Popen(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": path})
     try:
@@ -46,7 +47,7 @@ def _team(folder: Path, kind: str) -> Generator[tuple[Team, subprocess.Popen[byt
         process.wait()
 
 
-def _numbers(trained: Learner, steps: range) -> list[float]:
+def numbers(trained: Learner, steps: range) -> list[float]:
     found: list[float] = []
     for version in steps:
         metrics = trained.train(pinned.groups(), version).metrics
@@ -57,10 +58,10 @@ def _numbers(trained: Learner, steps: range) -> list[float]:
 @pytest.mark.parametrize("kind", ["sequences", "kl", "lora"])
 def test_two_processes_have_the_losses_and_weights_of_one(tiny_folder: Path, kind: str):
     alone = learner(tiny_folder, kind, None)
-    expected = _numbers(alone, range(3))
-    with _team(tiny_folder, kind) as (team, process):
+    expected = numbers(alone, range(3))
+    with team_of_two(tiny_folder, kind) as (team, process):
         together = learner(tiny_folder, kind, team)
-        assert _numbers(together, range(3)) == pytest.approx(expected, abs=1e-4)
+        assert numbers(together, range(3)) == pytest.approx(expected, abs=1e-4)
     assert process.returncode == 0
     for name, weight in alone.weights.items():
         torch.testing.assert_close(together.weights[name], weight, atol=1e-4, rtol=1e-3)
@@ -68,27 +69,27 @@ def test_two_processes_have_the_losses_and_weights_of_one(tiny_folder: Path, kin
 
 def test_a_resumed_leader_gives_its_state_to_the_followers(tiny_folder: Path):
     alone = learner(tiny_folder, "plain", None)
-    _numbers(alone, range(2))
+    numbers(alone, range(2))
     snapshot = capture(alone)
-    expected = _numbers(alone, range(2, 4))
-    with _team(tiny_folder, "plain") as (team, _):
+    expected = numbers(alone, range(2, 4))
+    with team_of_two(tiny_folder, "plain") as (team, _):
         together = learner(tiny_folder, "plain", team)
-        _numbers(together, range(1))
+        numbers(together, range(1))
         restore(together, snapshot)
-        share_state(together)
-        assert _numbers(together, range(2, 4)) == pytest.approx(expected, abs=1e-4)
+        share_state(together, snapshot)
+        assert numbers(together, range(2, 4)) == pytest.approx(expected, abs=1e-4)
 
 
 def test_one_group_leaves_a_process_without_work_and_changes_nothing(tiny_folder: Path):
     groups = pinned.groups()[:1]
     alone = learner(tiny_folder, "plain", None).train(groups, 0).metrics
-    with _team(tiny_folder, "plain") as (team, _):
+    with team_of_two(tiny_folder, "plain") as (team, _):
         together = learner(tiny_folder, "plain", team).train(groups, 0).metrics
     assert together == pytest.approx(alone, abs=1e-5)
 
 
 def test_a_dead_follower_is_told_before_the_next_batch(tiny_folder: Path):
-    with _team(tiny_folder, "plain") as (team, process):
+    with team_of_two(tiny_folder, "plain") as (team, process):
         process.kill()
         process.wait()
         with pytest.raises(Unavailable, match="have died"):
@@ -96,7 +97,7 @@ def test_a_dead_follower_is_told_before_the_next_batch(tiny_folder: Path):
 
 
 def test_a_follower_that_dies_in_a_collective_ends_the_leaders_wait(tiny_folder: Path):
-    with _team(tiny_folder, "plain") as (team, process):
+    with team_of_two(tiny_folder, "plain") as (team, process):
         together = learner(tiny_folder, "plain", team)
         together.train(pinned.groups(), 0)
         began = time.monotonic()
