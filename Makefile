@@ -48,7 +48,7 @@ chaos: $(VENV)/.ready
 
 
 # vLLM's CPU build in an environment of its own (it pins an older transformers), the engines' contract held to it, and
-# whole runs that sample with it: some 2 GB of packages once, then about ten minutes.
+# whole runs that sample with it: some 2 GB of packages once, then about fifteen minutes.
 vllm: .venv-vllm/.ready
 
 test-vllm: .venv-vllm/.ready $(VENV)/.ready

@@ -21,7 +21,7 @@ from skyscale.errors import Conflict, Gone, Invalid, NotFound, TooMany
 from skyscale.sandboxes.loading import load_workspaces
 from skyscale.sandboxes.workspace import WorkspaceLimits
 from skyscale.sdk.sandbox import Sandbox
-from skyscale.wire.sandboxes import SandboxLimits
+from skyscale.wire.sandboxes import ExecRequest, SandboxCreate, SandboxLimits
 
 SERVER = """
 import sys
@@ -53,6 +53,22 @@ def control_plane(folder: Path) -> Generator[tuple[str, subprocess.Popen[str]]]:
 def url(tmp_path_factory: pytest.TempPathFactory) -> Generator[str]:
     with control_plane(tmp_path_factory.mktemp("plane")) as (address, _):
         yield address
+
+
+async def test_clients_that_do_not_block_have_sandboxes_too(url: str) -> None:
+    async with skyscale.AsyncClient(url) as client:
+        made = await client.sandboxes.create(SandboxCreate(runtime="python3"))
+        assert (await client.sandboxes.write(made.id, "a/b.txt", b"there")).size_bytes == 5
+        done = await client.sandboxes.run(made.id, ExecRequest(code="print(open('a/b.txt').read())"))
+        assert (done.exit_code, done.stdout) == (0, "there\n")
+        assert await client.sandboxes.read(made.id, "a/b.txt") == b"there"
+        assert [each.name for each in (await client.sandboxes.files(made.id, "a")).entries] == ["b.txt"]
+        assert made.id in [each.id for each in (await client.sandboxes.list(is_open=True)).sandboxes]
+        await client.sandboxes.destroy(made.id)
+        assert (await client.sandboxes.get(made.id)).status == "destroyed"
+        assert (await client.sandboxes.hosts()).hosts == []
+    with skyscale.Client(url) as blocking, pytest.raises(Gone):
+        blocking.sandboxes.run(made.id, ExecRequest(code="1"))
 
 
 def test_a_sandbox_keeps_files_and_is_gone_after_its_block(url: str) -> None:

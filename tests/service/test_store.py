@@ -9,7 +9,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, text
 
 from skyscale.errors import Invalid, Unavailable
-from skyscale.store.engine import Database
+from skyscale.store.engine import AsyncConnection, Database
 from skyscale.store.migrate import upgrade
 from skyscale.store.tables import metadata
 
@@ -51,6 +51,26 @@ async def test_what_waits_for_a_commit_is_called_after_it_and_never_without_it(d
             database.after_commit(connection, lambda: called.append("rolled back"))
             raise ZeroDivisionError
     assert called == ["committed"]
+
+
+async def test_a_look_sees_what_was_committed_and_waits_for_no_writer(database: Database) -> None:
+    await upgrade(database)
+
+    async def names(connection: AsyncConnection) -> list[str]:
+        return list((await connection.execute(text("SELECT replica_id FROM looked_at"))).scalars())
+
+    async with database.write() as connection:
+        await connection.execute(text("CREATE TABLE looked_at (replica_id VARCHAR(10))"))
+    async with database.write() as connection:
+        await connection.execute(text("INSERT INTO looked_at VALUES ('one')"))
+        async with asyncio.timeout(20):
+            assert await database.read_at_once(names) == []
+    assert await database.read_at_once(names) == ["one"]
+    async with database.write() as connection:
+        await connection.execute(text("DROP TABLE looked_at"))
+    await database.close()
+    with pytest.raises(Unavailable):
+        await database.read_at_once(names)
 
 
 async def test_a_number_that_is_too_large_is_the_callers_mistake(database: Database) -> None:

@@ -338,8 +338,7 @@ class BoxService:
             if reason is not None:
                 await self._destroy([sandbox_id], reason)
         held = list(self._boxes)  # before the look: each of these has a row
-        async with self._database.read() as connection:
-            rows = await queries.open_rows(connection)
+        rows = await self._database.read_at_once(queries.open_rows)
         # Rows that are closed though we hold them: another control plane was told to destroy them.
         await self._destroy(sorted(set(held) - {row.sandbox_id for row in rows}), "destroyed by its caller")
         lost = [row.sandbox_id for row in rows if self._is_lost(row, now)]

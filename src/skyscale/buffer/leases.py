@@ -32,8 +32,8 @@ class Leases:
 
     async def take(
         self, connection: "AsyncConnection", run: RunRow, num_groups: int, lease_s: float, trainer_id: str
-    ) -> tuple[str, list[Candidate], RolloutWindow] | None:
-        """A lease of the next batch and what was pushed since the last one; None while there are too few groups.
+    ) -> tuple[str, list[Candidate], RolloutWindow] | int:
+        """A lease of the next batch and what was pushed since the last one; else how many groups it lacks at least.
 
         The run's row is locked.
 
@@ -44,18 +44,18 @@ class Leases:
             raise Invalid(f"num_groups: the run never holds more than {run.slots} groups at once")
         if run.state == RunState.PREPARING:
             await queries.update_run(connection, run.run_id, state=RunState.OPEN)
-            return None
+            return 1
         await self.expire(connection, run.run_id)
         if run.state != RunState.OPEN or await self._waits_for_evaluation(connection, run):
-            return None
+            return 1
         waiting = await queries.waiting_groups(connection, run.run_id)
         if not waiting:
-            return None
+            return 1
         now = self._now()
         window = await queries.rollout_window(connection, run.run_id, now)
         ahead = await queries.num_unpublished(connection, run.run_id)
         choice = rules.choose(waiting, num_groups, run.spec, run.newest_version, ahead, window.flat_groups)
-        granted = None
+        granted = rules.num_missing(run.spec, num_groups, window.flat_groups, len(waiting))
         if choice.batch:
             lease = LeaseRow(new_id("lease"), run.run_id, LeaseState.ACTIVE, len(choice.batch))
             ids = [group.group_id for group in choice.batch]

@@ -1,7 +1,9 @@
 """SQL of the buffer: runs, groups, pushes, leases.
 
-Every function runs in its caller's transaction. A run's row is locked (PostgreSQL; SQLite has one writer) by whoever
-counts slots, so that two processes cannot both grant the last one.
+- Every function runs in its caller's transaction.
+- A run's row is locked (PostgreSQL; SQLite has one writer) by whoever counts slots, so that two processes cannot both
+  grant the last one.
+- Statements of the hot path are built once: building one and its cache key costs more than SQLite needs to run it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,7 +12,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Select, Text, and_, bindparam, case, cast, func, insert, null, or_, select, update
+from sqlalchemy import Connection, Text, and_, bindparam, case, cast, func, insert, null, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from skyscale.buffer.rules import HOLDS_SLOT, Candidate, GroupState, LeaseState, RunState
@@ -18,7 +20,6 @@ from skyscale.store.tables.buffer import buffer_groups as groups
 from skyscale.store.tables.buffer import buffer_leases as leases
 from skyscale.store.tables.buffer import buffer_payloads as payloads
 from skyscale.store.tables.buffer import buffer_runs as runs
-from skyscale.store.tables.buffer import buffer_trajectories as singles
 from skyscale.wire.batches import RolloutWindow
 from skyscale.wire.episodes import Purpose
 from skyscale.wire.runs import RunSpec
@@ -67,12 +68,16 @@ async def insert_run(connection: AsyncConnection, spec: RunSpec, slots: int, sta
     await connection.execute(insert(runs).values(**values, newest_version=0, next_sequence=0))
 
 
+_SPEC = cast(runs.c.spec, Text).label("document")
+_RUN = select(runs.c.run_id, runs.c.state, _SPEC, runs.c.slots, runs.c.newest_version, runs.c.next_sequence).where(
+    runs.c.run_id == bindparam("id_")
+)
+_LOCKED_RUN = _RUN.with_for_update()
+
+
 async def load_run(connection: AsyncConnection, run_id: str, *, lock: bool = False) -> RunRow | None:
     """The run, its row locked until the transaction ends if asked."""
-    spec = cast(runs.c.spec, Text).label("document")
-    query = select(runs.c.run_id, runs.c.state, spec, runs.c.slots, runs.c.newest_version, runs.c.next_sequence)
-    query = query.where(runs.c.run_id == run_id)
-    row = (await connection.execute(query.with_for_update() if lock else query)).first()
+    row = (await connection.execute(_LOCKED_RUN if lock else _RUN, {"id_": run_id})).first()
     if row is None:
         return None
     return RunRow(
@@ -91,10 +96,12 @@ async def update_run(connection: AsyncConnection, run_id: str, **values: object)
     await connection.execute(update(runs).where(runs.c.run_id == run_id).values(**values))
 
 
+_STATES = select(runs.c.run_id, runs.c.state).where(runs.c.run_id.in_(bindparam("ids", expanding=True)))
+
+
 def run_states(connection: Connection, run_ids: Iterable[str]) -> dict[str, RunState]:
     """State of each run that exists."""
-    query = select(runs.c.run_id, runs.c.state).where(runs.c.run_id.in_(sorted(run_ids)))
-    return {run_id: RunState(state) for run_id, state in connection.execute(query)}
+    return {run_id: RunState(state) for run_id, state in connection.execute(_STATES, {"ids": sorted(run_ids)})}
 
 
 async def insert_groups(connection: AsyncConnection, rows: list[dict[str, object]]) -> None:
@@ -103,33 +110,44 @@ async def insert_groups(connection: AsyncConnection, rows: list[dict[str, object
     await connection.execute(insert(groups), [blank | row for row in rows])
 
 
+_OF_RUN = groups.c.run_id == bindparam("run")
+_TRAIN = and_(_OF_RUN, groups.c.purpose == Purpose.TRAIN)
+_EVAL = and_(_OF_RUN, groups.c.purpose == Purpose.EVAL)
+_OF_REQUEST = (
+    select(*_GROUP)
+    .where(_OF_RUN, groups.c.request_id == bindparam("request"), groups.c.state == GroupState.OPEN)
+    .order_by(groups.c.purpose, groups.c.sequence)
+)
+
+
 async def groups_of_request(connection: AsyncConnection, run_id: str, request_id: str) -> list[GroupRow]:
     """Groups that a ticket request was granted and that are still open, in order."""
-    query = select(*_GROUP).where(
-        groups.c.run_id == run_id, groups.c.request_id == request_id, groups.c.state == GroupState.OPEN
-    )
-    return [_group(row) for row in await connection.execute(query.order_by(groups.c.purpose, groups.c.sequence))]
+    rows = await connection.execute(_OF_REQUEST, {"run": run_id, "request": request_id})
+    return [_group(row) for row in rows]
+
+
+_DUE = and_(groups.c.state == GroupState.OPEN, groups.c.expires_at < bindparam("now"))
+_NUM_DUE = select(func.count()).where(_OF_RUN, _DUE)
+_ENDS = (
+    update(groups).where(_TRAIN, _DUE).values(state=GroupState.EXPIRED),
+    update(groups).where(_EVAL, _DUE).values(state=GroupState.PLANNED),
+)
 
 
 async def expire_tickets(connection: AsyncConnection, run_id: str, now: datetime) -> int:
     """End open tickets whose time is over: train groups lose their slot, evaluation groups are planned again."""
-    changed = 0
-    for purpose, state in ((Purpose.TRAIN, GroupState.EXPIRED), (Purpose.EVAL, GroupState.PLANNED)):
-        mine = and_(groups.c.run_id == run_id, groups.c.purpose == purpose)
-        due = and_(mine, groups.c.state == GroupState.OPEN, groups.c.expires_at < now)
-        changed += (await connection.execute(update(groups).where(due).values(state=state))).rowcount
-    return changed
+    at = {"run": run_id, "now": now}
+    if not (await connection.execute(_NUM_DUE, at)).scalar_one():
+        return 0  # nearly always, and a look costs less than two updates of nothing
+    return sum([(await connection.execute(ending, at)).rowcount for ending in _ENDS])
 
 
-def _holding(run_id: str) -> Select[int]:
-    return select(func.count()).where(
-        groups.c.run_id == run_id, groups.c.purpose == Purpose.TRAIN, groups.c.state.in_(HOLDS_SLOT)
-    )
+_HOLDING = select(func.count()).where(_TRAIN, groups.c.state.in_(HOLDS_SLOT))
 
 
 async def num_holding_slots(connection: AsyncConnection, run_id: str) -> int:
     """Train groups that hold a slot."""
-    return (await connection.execute(_holding(run_id))).scalar_one()
+    return (await connection.execute(_HOLDING, {"run": run_id})).scalar_one()
 
 
 async def planned_evaluations(connection: AsyncConnection, run_id: str, limit: int) -> list[str]:
@@ -149,12 +167,17 @@ class PendingEvaluation:
     """The version that they are for, the oldest if there are several; null when there are none."""
 
 
+_UNFINISHED = (
+    select(groups.c.state, func.count(), func.min(groups.c.version))
+    .where(_EVAL, groups.c.state.in_((GroupState.PLANNED, GroupState.OPEN)))
+    .group_by(groups.c.state)
+)
+
+
 async def unfinished_evaluation(connection: AsyncConnection, run_id: str) -> PendingEvaluation:
     """What is left to play of a run's evaluations."""
-    unfinished = groups.c.state.in_((GroupState.PLANNED, GroupState.OPEN))
-    mine = (groups.c.run_id == run_id, groups.c.purpose == Purpose.EVAL, unfinished)
-    query = select(groups.c.state, func.count(), func.min(groups.c.version)).where(*mine).group_by(groups.c.state)
-    found = {GroupState(state): (int(n), int(version)) for state, n, version in await connection.execute(query)}
+    rows = await connection.execute(_UNFINISHED, {"run": run_id})
+    found = {GroupState(state): (int(n), int(version)) for state, n, version in rows}
     planned, in_play = (found.get(state, (0, None))[0] for state in (GroupState.PLANNED, GroupState.OPEN))
     return PendingEvaluation(planned, in_play, min((version for _, version in found.values()), default=None))
 
@@ -167,22 +190,25 @@ async def open_groups(
     await connection.execute(update(groups).where(groups.c.group_id.in_(group_ids)).values(**values))
 
 
+_LOCKED_GROUPS = select(*_GROUP).where(groups.c.group_id.in_(bindparam("ids", expanding=True))).with_for_update()
+_ONE_GROUP = select(*_GROUP).where(groups.c.group_id == bindparam("id_"))
+
+
 def lock_groups(connection: Connection, group_ids: Iterable[str]) -> dict[str, GroupRow]:
     """Groups by id; nobody else changes them until the transaction ends."""
-    query = select(*_GROUP).where(groups.c.group_id.in_(sorted(group_ids))).with_for_update()
-    return {row[0]: _group(row) for row in connection.execute(query)}
+    return {row[0]: _group(row) for row in connection.execute(_LOCKED_GROUPS, {"ids": sorted(group_ids)})}
 
 
 async def load_group(connection: AsyncConnection, group_id: str) -> GroupRow | None:
     """The group as it is now."""
-    row = (await connection.execute(select(*_GROUP).where(groups.c.group_id == group_id))).first()
+    row = (await connection.execute(_ONE_GROUP, {"id_": group_id})).first()
     return None if row is None else _group(row)
 
 
 def num_free_slots(connection: Connection, run_id: str) -> int:
     """Slots that no group holds; nobody else counts them until the transaction ends."""
     slots = connection.execute(select(runs.c.slots).where(runs.c.run_id == run_id).with_for_update()).scalar_one()
-    return slots - connection.execute(_holding(run_id)).scalar_one()
+    return slots - connection.execute(_HOLDING, {"run": run_id}).scalar_one()
 
 
 _TOLD = ("state", "pushed_at", "kept", "dropped", "min_version", "reward_sum", "reward_min", "reward_max")
@@ -192,54 +218,25 @@ _STORE = (
     .values({name: bindparam(name) for name in (*_TOLD, "truncated", "passed")})
     .values(judged=null())
 )
+_CONTENTS = insert(payloads)
 
 
 def store_groups(connection: Connection, rows: list[dict[str, object]], contents: list[dict[str, object]]) -> None:
     """What pushes say of their groups (`id_` and the columns of `_STORE`), and the payloads."""
     connection.execute(_STORE, rows)
-    connection.execute(insert(payloads), contents)
+    connection.execute(_CONTENTS, contents)
 
 
-def known_trajectories(connection: Connection, keys: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
-    """Those of the (run id, trajectory id) pairs that are stored."""
-    either = [and_(singles.c.run_id == run_id, singles.c.trajectory_id == id_) for run_id, id_ in keys]
-    query = select(singles.c.run_id, singles.c.trajectory_id).where(or_(*either))
-    return {(run_id, id_) for run_id, id_ in connection.execute(query)}
-
-
-def store_trajectories(connection: Connection, rows: list[dict[str, object]]) -> None:
-    """Single trajectories, waiting to be sampled."""
-    connection.execute(insert(singles), rows)
-
-
-async def take_trajectories(connection: AsyncConnection, run_id: str, limit: int) -> list[tuple[str, bytes, datetime]]:
-    """The oldest unsampled single trajectories (id, payload, time of push), consumed by this transaction."""
-    query = select(singles.c.row_id, singles.c.trajectory_id, singles.c.payload, singles.c.created_at).where(
-        singles.c.run_id == run_id, singles.c.consumed.is_(False)
-    )
-    locked = query.order_by(singles.c.row_id).limit(limit).with_for_update(skip_locked=True)
-    rows = (await connection.execute(locked)).all()
-    if rows:
-        taken = and_(singles.c.run_id == run_id, singles.c.row_id.in_([row.row_id for row in rows]))
-        await connection.execute(update(singles).where(taken).values(consumed=True))
-    return [(row.trajectory_id, row.payload, row.created_at) for row in rows]
-
-
-async def count_trajectories(connection: AsyncConnection, run_id: str) -> tuple[int, int]:
-    """(unsampled, sampled) single trajectories."""
-    query = select(singles.c.consumed, func.count()).where(singles.c.run_id == run_id).group_by(singles.c.consumed)
-    counts = {bool(consumed): int(number) for consumed, number in await connection.execute(query)}
-    return counts.get(False, 0), counts.get(True, 0)
+_COUNTS = (
+    select(groups.c.state, func.count(), func.sum(groups.c.kept), func.sum(groups.c.dropped))
+    .where(_TRAIN)
+    .group_by(groups.c.state)
+)
 
 
 async def count_groups(connection: AsyncConnection, run_id: str) -> dict[GroupState, tuple[int, int, int]]:
     """Train groups by state: (groups, kept trajectories, dropped trajectories)."""
-    query = (
-        select(groups.c.state, func.count(), func.sum(groups.c.kept), func.sum(groups.c.dropped))
-        .where(groups.c.run_id == run_id, groups.c.purpose == Purpose.TRAIN)
-        .group_by(groups.c.state)
-    )
-    rows = await connection.execute(query)
+    rows = await connection.execute(_COUNTS, {"run": run_id})
     return {GroupState(state): (number, int(kept), int(dropped)) for state, number, kept, dropped in rows}
 
 
@@ -359,23 +356,27 @@ async def consume_acked(connection: AsyncConnection, run_id: str) -> None:
     await connection.execute(update(groups).where(acked).values(state=GroupState.CONSUMED))
 
 
+_WAITING = (
+    select(groups.c.group_id, groups.c.kept, groups.c.min_version, groups.c.lease_id)
+    .where(_TRAIN, groups.c.state == GroupState.WAITING)
+    .order_by(groups.c.sequence)
+)
+
+
 async def waiting_groups(connection: AsyncConnection, run_id: str) -> list[Candidate]:
     """Trainable groups in sequence order; never more than there are slots."""
-    query = select(groups.c.group_id, groups.c.kept, groups.c.min_version, groups.c.lease_id).where(
-        groups.c.run_id == run_id, groups.c.purpose == Purpose.TRAIN, groups.c.state == GroupState.WAITING
-    )
-    rows = await connection.execute(query.order_by(groups.c.sequence))
+    rows = await connection.execute(_WAITING, {"run": run_id})
     return [Candidate(id_, kept, version, lease_id) for id_, kept, version, lease_id in rows]
+
+
+_UNPUBLISHED = select(func.count(groups.c.lease_id.distinct())).where(
+    _TRAIN, groups.c.state.in_((GroupState.LEASED, GroupState.ACKED))
+)
 
 
 async def num_unpublished(connection: AsyncConnection, run_id: str) -> int:
     """Batches that are leased or acked and not yet part of a published version."""
-    query = select(func.count(groups.c.lease_id.distinct())).where(
-        groups.c.run_id == run_id,
-        groups.c.purpose == Purpose.TRAIN,
-        groups.c.state.in_((GroupState.LEASED, GroupState.ACKED)),
-    )
-    return (await connection.execute(query)).scalar_one()
+    return (await connection.execute(_UNPUBLISHED, {"run": run_id})).scalar_one()
 
 
 async def mark_stale(connection: AsyncConnection, group_ids: Sequence[str]) -> None:

@@ -223,6 +223,11 @@ def batch_size(spec: RunSpec, wanted: int, flat: int, waiting: int) -> int:
     return min(waiting, wanted) if waiting + flat >= wanted else 0
 
 
+def num_missing(spec: RunSpec, wanted: int, flat: int, waiting: int) -> int:
+    """How many groups must at least be pushed before the next batch is due; at least one."""
+    return max(1, wanted - waiting - (0 if spec.algorithm.dynamic_sampling else flat))
+
+
 def choose(
     candidates: Sequence[Candidate], wanted: int, spec: RunSpec, newest_version: int, ahead: int, flat: int
 ) -> Choice:

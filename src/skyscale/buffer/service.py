@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from skyscale.buffer import judged_queries, queries, rules
+from skyscale.buffer import judged_queries, queries, rules, single_queries
 from skyscale.buffer.admission import Admission
 from skyscale.buffer.leases import Leases
 from skyscale.buffer.parsing import ParsedGroup, ParsedPush, check_id, parse_push
@@ -127,8 +127,7 @@ class BufferService:
 
     async def hopeless(self, run_id: str) -> str | None:
         """Why nothing more can be played, if so."""
-        async with self._database.read() as connection:
-            return await judged_queries.hopeless(connection, run_id)
+        return await self._database.read_at_once(lambda connection: judged_queries.hopeless(connection, run_id))
 
     async def sample(self, request: SampleRequest) -> bytes:
         """The JSON of a `SampleReply`; stored JSON is passed on as it was stored.
@@ -141,27 +140,29 @@ class BufferService:
             raise Invalid("num_groups and lease_s: give both for a lease, or neither")
         deadline = asyncio.get_running_loop().time() + request.wait_s
         while True:
-            bell = self.wakeup.bell(request.run_id)
+            bell = self.wakeup.batch_bell(request.run_id)
             reply = await self._database.write_at_once(lambda connection: self._sample(connection, request))
-            if reply is not None:
+            if isinstance(reply, bytes):
                 return reply
+            bell.missing += reply - 1
             if not await wait_for(bell, deadline):
                 return _batch_json(None, [], 0)
             await asyncio.sleep(GATHER_S)
 
-    async def _sample(self, connection: "AsyncConnection", request: SampleRequest) -> bytes | None:
+    async def _sample(self, connection: "AsyncConnection", request: SampleRequest) -> bytes | int:
+        """The reply, or how many groups it lacks at least."""
         run = await self.load(connection, request.run_id, lock=True)
         if request.num_groups is None or request.lease_s is None:
-            rows = await queries.take_trajectories(connection, request.run_id, request.batch_size)
+            rows = await single_queries.take_trajectories(connection, request.run_id, request.batch_size)
             self._database.after_commit(connection, lambda: self.handed_out(run.run_id, len(rows)))
             if rows or request.wait_s == 0 or run.state != RunState.OPEN:
                 return _trajectories_json(request.run_id, rows)
-            return None
+            return 1
         taken = await self._leases.take(connection, run, request.num_groups, request.lease_s, request.trainer_id)
-        if taken is None:
+        if isinstance(taken, int):
             if run.state == RunState.PREPARING:
                 self._ring(connection, run.run_id)
-            return None if run.state in (RunState.PREPARING, RunState.OPEN) else _batch_json(None, [], 0)
+            return taken if run.state in (RunState.PREPARING, RunState.OPEN) else _batch_json(None, [], 0)
         lease_id, batch, window = taken
         num_episodes = sum(group.kept for group in batch)
         self._database.after_commit(connection, lambda: self.handed_out(run.run_id, num_episodes))
@@ -188,10 +189,13 @@ class BufferService:
     async def stats(self, run_id: str) -> BufferStats:
         """Trajectories of a run by what became of them."""
         check_id("run_id", run_id)
-        async with self._database.read() as connection:
+
+        async def look(connection: "AsyncConnection"):
             run = await self.load(connection, run_id)
             counts = await queries.count_groups(connection, run_id)
-            unsampled, sampled = await queries.count_trajectories(connection, run_id)
+            return run, counts, await single_queries.count_trajectories(connection, run_id)
+
+        run, counts, (unsampled, sampled) = await self._database.read_at_once(look)
         kept = {state: counts.get(state, (0, 0, 0))[1] for state in GroupState}
         pushed = sum(kept + dropped for _, kept, dropped in counts.values())
         return BufferStats(

@@ -6,6 +6,7 @@
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from skyscale.buffer import judged_queries, queries, rules, verdicts
+from skyscale.buffer import judged_queries, queries, rules, single_queries, verdicts
 from skyscale.buffer.parsing import ParsedGroup, ParsedPush
 from skyscale.buffer.queries import GroupRow
 from skyscale.buffer.rules import PUSHABLE, GroupState, RunState
@@ -91,23 +92,28 @@ class PushWriter:
 
     async def _commit(self, pushes: list[ParsedPush]) -> list[PushReply | SkyscaleError]:
         now = self._now()
-        results, run_ids = await self._database.transact(lambda connection: _write(connection, pushes, now))
-        for run_id in run_ids:
+        results, plan = await self._database.transact(lambda connection: _write(connection, pushes, now))
+        for run_id in {run_id for run_id, _ in plan.singles}:
             self._wakeup.ring(run_id)
+        states: defaultdict[str, list[GroupState]] = defaultdict(list)
+        for group_id, summary in plan.stored.items():
+            states[plan.known[group_id].run_id].append(summary.state)
+        for run_id, arrived in states.items():
+            self._wakeup.pushed(run_id, arrived)
         return results
 
 
 def _write(
     connection: "Connection", pushes: list[ParsedPush], now: datetime
-) -> tuple[list[PushReply | SkyscaleError], list[str]]:
-    """The outcome of each push, and the runs that exist among theirs."""
+) -> tuple[list[PushReply | SkyscaleError], _Plan]:
+    """The outcome of each push, and what was written."""
     plan = _look(connection, pushes, now)
     results = [_attempt(plan, push) for push in pushes]
     if plan.groups:
         queries.store_groups(connection, plan.groups, plan.payloads)
     if plan.trajectories:
-        queries.store_trajectories(connection, plan.trajectories)
-    return results, list(plan.runs)
+        single_queries.store_trajectories(connection, plan.trajectories)
+    return results, plan
 
 
 def _look(connection: "Connection", pushes: list[ParsedPush], now: datetime) -> _Plan:
@@ -116,7 +122,7 @@ def _look(connection: "Connection", pushes: list[ParsedPush], now: datetime) -> 
     runs = queries.run_states(connection, {*groups.values(), *(t.run_id for t in singles)})
     known = queries.lock_groups(connection, groups) if groups else {}
     keys = [(t.run_id, t.trajectory_id) for t in singles if t.trajectory_id is not None]
-    stored = queries.known_trajectories(connection, keys) if keys else set[tuple[str, str]]()
+    stored = single_queries.known_trajectories(connection, keys) if keys else set[tuple[str, str]]()
     # Slots are counted only when a push comes after its ticket expired, which is rare.
     late = {g.run_id for g in known.values() if g.state == GroupState.EXPIRED}
     room = {run_id: queries.num_free_slots(connection, run_id) for run_id in late}

@@ -94,7 +94,7 @@ class EpisodeService:
         deadline = asyncio.get_running_loop().time() + request.wait_s
         began_ns = time.time_ns() if traces.recorder is not None else 0
         while True:
-            bell = self._buffer.wakeup.bell(request.run_id)
+            bell = self._buffer.wakeup.slot_bell(request.run_id)
             run, granted = await self._database.write_at_once(lambda connection: self._admit(connection, request))
             if granted:
                 self._remember(run, granted)

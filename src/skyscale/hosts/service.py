@@ -59,8 +59,7 @@ class HostService:
 
     async def refresh(self) -> None:
         """Read what others wrote, and give up who fell silent."""
-        async with self._database.read() as connection:
-            rows = await queries.rows(connection, is_open=True)
+        rows = await self._database.read_at_once(lambda connection: queries.rows(connection, is_open=True))
         for row in rows:
             self._learn(row.host_id, row.report, row.seen_at)
         silent = [row for row in rows if rules.is_silent(self._last_seen(row), self._now())]

@@ -69,9 +69,8 @@ class Meter:
 
     async def tick(self) -> None:
         """One reading of every open meter."""
-        async with self._database.read() as connection:
-            if not await queries.opened(connection):
-                return
+        if not await self._database.read_at_once(queries.opened):
+            return
         async with self._database.write() as connection:
             found = await queries.opened(connection, lock=True)
             now, steady = self._clock(), self._steady()

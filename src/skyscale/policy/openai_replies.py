@@ -6,7 +6,7 @@ them.
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
+from itertools import accumulate
 from typing import Any
 
 from skyscale.policy.engine import Completion, TokenEvent
@@ -35,7 +35,7 @@ class ReplyWriter:
     def __init__(self, tokenizer: ChatTokenizer, style: ReplyStyle) -> None:
         self._style = style
         self._decode = tokenizer.decode
-        self._token_text = lru_cache(maxsize=65536)(tokenizer.token_text)
+        self._token_text = tokenizer.token_text
         self._texts: dict[int, GrowingText] = {}
 
     def whole(self, completions: list[Completion], policy_version: int) -> dict[str, Any]:
@@ -113,7 +113,7 @@ class ReplyWriter:
     def _logprobs(self, ids: list[int], logprobs: list[float]) -> dict[str, Any]:
         texts = [self._token_text(token_id) for token_id in ids]
         if not self._style.is_chat:
-            offsets = [sum(map(len, texts[:i])) for i in range(len(texts))]
+            offsets = list(accumulate(map(len, texts[:-1]), initial=0)) if texts else []
             return {"tokens": texts, "token_logprobs": logprobs, "top_logprobs": None, "text_offset": offsets}
         content = [
             {"token": text, "logprob": logprob, "bytes": list(text.encode()), "top_logprobs": []}

@@ -39,6 +39,7 @@ class ChatTokenizer:
                 hint="Save a fast tokenizer into the folder: AutoTokenizer.from_pretrained(...).save_pretrained(...).",
             )
         self._tokenizer = Tokenizer.from_file(str(path))
+        self._token_texts: dict[int, str] = {}
         config_path = folder / "tokenizer_config.json"
         config: dict[str, Any] = json.loads(config_path.read_text(encoding="utf-8")) if config_path.is_file() else {}
         self._special_texts = _special_texts(self._tokenizer)
@@ -56,7 +57,10 @@ class ChatTokenizer:
 
     def token_text(self, token_id: int) -> str:
         """The text of one token, special tokens included."""
-        return self._tokenizer.decode([token_id], skip_special_tokens=False)
+        text = self._token_texts.get(token_id)
+        if text is None:
+            text = self._token_texts[token_id] = self._tokenizer.decode([token_id], skip_special_tokens=False)
+        return text
 
     def chat_prompt(self, messages: list[dict[str, Any]]) -> list[int]:
         """Token ids of the prompt that asks for the assistant's next message.

@@ -29,7 +29,7 @@ from skyscale.store.engine import AsyncConnection, Database
 from skyscale.store.uninterrupted import to_its_end
 from skyscale.telemetry import logs
 from skyscale.telemetry.metrics import Metrics
-from skyscale.wire.jobs import JobRole, JobStatus
+from skyscale.wire.jobs import JobRole, JobStatus, JobView
 from skyscale.wire.runs import RunStatus
 
 log = logging.getLogger(__name__)
@@ -83,8 +83,7 @@ class Coordinator:
     async def reconcile_all(self) -> None:
         """One round over all live runs."""
         try:
-            async with self._world.database.read() as connection:
-                live = await queries.live(connection)
+            live = await self._world.database.read_at_once(queries.live)
             results = await asyncio.gather(*(self.reconcile(run) for run in live), return_exceptions=True)
         except Unavailable as error:
             log.warning("the round over all runs waits: %s", error.detail)
@@ -105,9 +104,12 @@ class Coordinator:
 
     async def _reconcile(self, run: RunRecord) -> None:
         world = self._world
-        async with world.database.read() as connection:
-            processes = await world.parts.jobs.brief_for_run(connection, run.run_id)
-            failed = await world.parts.jobs.failed_job(connection, run.run_id)
+
+        async def look(connection: AsyncConnection) -> tuple[list[JobBrief], JobView | None]:
+            jobs = world.parts.jobs
+            return await jobs.brief_for_run(connection, run.run_id), await jobs.failed_job(connection, run.run_id)
+
+        processes, failed = await world.database.read_at_once(look)
         if run.status is RunStatus.RUNNING:
             is_served = run.policy_healthy_at is not None
             world.metrics.note_run(run.run_id, run.spec.mode, run.newest_version, is_served=is_served)

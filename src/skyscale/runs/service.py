@@ -244,10 +244,12 @@ class RunService:
         return await asyncio.shield(told[1])
 
     async def _pointer(self, run_id: str, job: Principal, serving: int | None) -> Pointer:
-        async with self._db.read() as connection:
+        async def look(connection: AsyncConnection) -> tuple[RunRecord, int, tuple[PolicyVersion, str] | None]:
             run = await existing(connection, run_id)
             version = run.version_to_serve if job.role is JobRole.POLICY else run.newest_version
-            found = await queries.policy(connection, run_id, version)
+            return run, version, await queries.policy(connection, run_id, version)
+
+        run, version, found = await self._db.read_at_once(look)
         is_ours = (job.job_id, job.attempt) == (run.policy_job_id, run.policy_attempt)
         if serving is not None and is_ours and run.policy_url is not None and run.serving_version != serving:
             async with self._db.write() as connection:

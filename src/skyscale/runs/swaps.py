@@ -24,7 +24,7 @@ from skyscale.events.service import EventLog
 from skyscale.runs import queries
 from skyscale.runs.queries import RunRecord
 from skyscale.runs.rules import ENDED
-from skyscale.store.engine import Database
+from skyscale.store.engine import AsyncConnection, Database
 from skyscale.store.uninterrupted import to_its_end
 from skyscale.wire.jobs import JobRole
 from skyscale.wire.policies import EngineReload, EngineReloadReply, PolicyVersion
@@ -115,14 +115,16 @@ class Swaps:
                 await _pause(wanted, BACKOFF_S[min(failures, len(BACKOFF_S)) - 1])
 
     async def _claim(self, run_id: str) -> tuple[RunRecord, PolicyVersion] | None:
-        async with self._db.read() as connection:
+        async def look(connection: AsyncConnection) -> tuple[RunRecord, PolicyVersion] | None:
             run = await queries.get(connection, run_id)
             if run is None or run.status in ENDED or run.policy_url is None or run.policy_healthy_at is None:
                 return None
             if run.version_to_serve in (0, run.serving_version):
                 return None
             found = await queries.policy(connection, run_id, run.version_to_serve)
-        return (run, found[0]) if found is not None else None
+            return (run, found[0]) if found is not None else None
+
+        return await self._db.read_at_once(look)
 
     async def _post(self, run: RunRecord, body: EngineReload) -> EngineReloadReply:
         url = f"{run.policy_url}/reload"

@@ -17,6 +17,7 @@ from skyscale.sdk.credentials import credential_for, environment_url
 from skyscale.sdk.following import follow, follow_async
 from skyscale.sdk.functions import AsyncFunctions, Functions
 from skyscale.sdk.rollout_calls import RolloutFilters
+from skyscale.sdk.sandboxes import AsyncSandboxes, Sandboxes
 from skyscale.sdk.transport import AsyncTransport, Transport
 from skyscale.wire.batches import BufferStats
 from skyscale.wire.checkpoints import Checkpoint, CheckpointList
@@ -42,6 +43,7 @@ class Client(Compute):
     ) -> None:
         self.transport = Transport(base_url, token, timeout_s, retry_for_s)
         self.functions = Functions(self.transport)
+        self.sandboxes = Sandboxes(self.transport)
 
     @classmethod
     def from_environment(cls, url: str | None = None) -> Self:
@@ -189,6 +191,7 @@ class AsyncClient(AsyncCompute):
     ) -> None:
         self.transport = AsyncTransport(base_url, token, timeout_s, retry_for_s)
         self.functions = AsyncFunctions(self.transport)
+        self.sandboxes = AsyncSandboxes(self.transport)
 
     @classmethod
     def from_environment(cls, url: str | None = None) -> Self:

@@ -2,7 +2,7 @@
 
 - `write()` is one transaction: it commits when the block ends and rolls back when it raises. On SQLite it begins with
   the write lock (BEGIN IMMEDIATE), so two writers queue instead of failing half way.
-- `read()` is never committed.
+- `read()` is never committed; `read_at_once()` is the same for loops that look several times a second.
 - Nothing calls out to the network inside either.
 - A committed SQLite transaction is on disk: WAL with synchronous=FULL, one fsync per commit.
 - What must happen only if a transaction committed (waking a waiter) is handed to `after_commit`.
@@ -68,7 +68,10 @@ class Database:
         self._none_open = asyncio.Event()
         self._probes: set[asyncio.Task[bool]] = set()
         self._callbacks: dict[AsyncConnection, list[Callable[[], None]]] = {}
-        self._thread = WriterThread(url, _prepare_sqlite, _to_json) if self.is_sqlite else None
+        self._thread, self._looker = (
+            WriterThread(url, _prepare_sqlite, _to_json, name) if self.is_sqlite else None
+            for name in ("skyscale-writer", "skyscale-looker")
+        )
         if self.is_sqlite:
             event.listen(self.engine.sync_engine, "connect", _prepare_sqlite)
 
@@ -108,7 +111,7 @@ class Database:
         callbacks: list[Callable[[], None]] = []
 
         def straight(sync: Connection) -> T:
-            connection = cast(AsyncConnection, StraightConnection(sync))
+            connection = _straight(sync)
             self._callbacks[connection] = callbacks
             try:
                 return run_straight(work(connection))
@@ -150,6 +153,17 @@ class Database:
             with _unstorable_is_invalid():
                 yield connection
 
+    async def read_at_once(self, work: Callable[[AsyncConnection], Coroutine[Any, Any, T]]) -> T:
+        """`read()` for what is looked at again and again: `work` may await nothing but statements on its connection.
+
+        On SQLite all of it runs in a thread in one passage, beside what is being written.
+        """
+        if self._looker is None:
+            async with self.read() as connection:
+                return await work(connection)
+        with self._under_way(), _unstorable_is_invalid():
+            return await self._looker.look(lambda sync: run_straight(work(_straight(sync))))
+
     def after_commit(self, connection: AsyncConnection, callback: Callable[[], None]) -> None:
         """Call back once the `write()` block of this connection has committed; never if it rolls back."""
         self._callbacks[connection].append(callback)
@@ -179,8 +193,9 @@ class Database:
         if self._num_open:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._none_open.wait(), CLOSE_WAIT_S)
-        if self._thread is not None:
-            await self._thread.close()
+        for thread in (self._thread, self._looker):
+            if thread is not None:
+                await thread.close()
         await self.engine.dispose()
 
     @asynccontextmanager
@@ -230,6 +245,10 @@ class Database:
             if opening.exception() is None:
                 await opening.result().close()
             raise
+
+
+def _straight(connection: Connection) -> AsyncConnection:
+    return cast(AsyncConnection, StraightConnection(connection))
 
 
 class _away_is_unavailable:  # noqa: N801 - reads as a statement where it is used

@@ -63,6 +63,10 @@ class FencedDatabase(Database):
         async with self._inner.read() as connection:
             yield connection
 
+    async def read_at_once(self, work: Callable[[AsyncConnection], Coroutine[Any, Any, T]]) -> T:
+        """`read()` for what is looked at again and again."""
+        return await self._inner.read_at_once(work)
+
     def after_commit(self, connection: AsyncConnection, callback: Callable[[], None]) -> None:
         """Call back once the `write()` block of this connection has committed."""
         self._inner.after_commit(connection, callback)

@@ -166,8 +166,7 @@ class Leadership:
     async def _is_kept(self) -> bool:
         assert self.token is not None
         if self._db.is_sqlite:
-            async with self._db.read() as connection:
-                leader = await replica_rows.leader(connection, OFFICE)
+            leader = await self._db.read_at_once(lambda connection: replica_rows.leader(connection, OFFICE))
             return leader is not None and leader.token == self.token
         async with self._db.write() as connection:
             await replica_rows.beat(connection, self.name, self._url(), utc_now())

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor
+from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from skyscale.decoder.checkpoint import load_decoder
 from skyscale.trainer.checkpoint import Snapshot, capture, restore
@@ -65,13 +66,26 @@ def test_parts_have_the_losses_norms_and_weights_of_the_whole(tiny_folder: Path)
     assert process.returncode == 0
 
 
-def test_a_state_goes_from_whole_to_parts_and_back(tiny_folder: Path):
-    alone = learner(tiny_folder, "plain", None)
+@pytest.fixture(scope="module")
+def odd_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model whose embedding, norms and output matrices have no two equal halves."""
+    torch.manual_seed(8)
+    config = Qwen3Config(
+        vocab_size=51, hidden_size=33, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, head_dim=8,
+        intermediate_size=47, max_position_embeddings=256, tie_word_embeddings=False, initializer_range=0.2,
+    )  # fmt: skip
+    folder = tmp_path_factory.mktemp("odd")
+    Qwen3ForCausalLM(config).save_pretrained(folder)
+    return folder
+
+
+def test_a_state_goes_from_whole_to_parts_and_back(odd_folder: Path):
+    alone = learner(odd_folder, "plain", None)
     numbers(alone, range(2))
     snapshot = capture(alone)
     expected = numbers(alone, range(2, 4))
-    with team_of_two(tiny_folder, "plain", "sharded") as (team, process):
-        together = learner(tiny_folder, "plain", team, is_sharded=True)
+    with team_of_two(odd_folder, "plain", "sharded") as (team, process):
+        together = learner(odd_folder, "plain", team, is_sharded=True)
         numbers(together, range(1))
         restore(together, snapshot)
         share_state(together, snapshot)
@@ -82,7 +96,7 @@ def test_a_state_goes_from_whole_to_parts_and_back(tiny_folder: Path):
         later = capture(together)
         _skips_what_is_not_finite(together, later)
     assert process.returncode == 0
-    back = learner(tiny_folder, "plain", None)
+    back = learner(odd_folder, "plain", None)
     restore(back, later)
     assert numbers(back, range(4, 6)) == pytest.approx(numbers(alone, range(4, 6)), abs=1e-4)
     with pytest.raises(KeyError, match="final_norm"):
@@ -90,7 +104,7 @@ def test_a_state_goes_from_whole_to_parts_and_back(tiny_folder: Path):
 
 
 def _skips_what_is_not_finite(together: Learner, good: Snapshot) -> None:
-    broken = Snapshot(good.tensors | {"model/final_norm": torch.full((32,), float("nan"))}, good.num_steps)
+    broken = Snapshot(good.tensors | {"model/final_norm": torch.full((33,), float("nan"))}, good.num_steps)
     for snapshot, num_skipped in ((broken, 1), (good, 0)):
         restore(together, snapshot)
         share_state(together, snapshot)
@@ -99,15 +113,15 @@ def _skips_what_is_not_finite(together: Learner, good: Snapshot) -> None:
         assert torch.equal(after, good.weights["embedding"]) == bool(num_skipped)
 
 
-def test_a_model_is_loaded_part_by_part(tiny_folder: Path):
+def test_a_model_is_loaded_part_by_part(odd_folder: Path):
     ids, positions = torch.arange(12)[None], torch.arange(12)[None]
-    with team_of_two(tiny_folder, "plain", "loads") as (team, process):
-        model = load_sharded(tiny_folder, team.size, torch.device("cpu"), dtype=torch.float32)
+    with team_of_two(odd_folder, "plain", "loads") as (team, process):
+        model = load_sharded(odd_folder, team.size, torch.device("cpu"), dtype=torch.float32)
         with torch.no_grad():
             found = model(ids, positions)
     assert process.returncode == 0
     with torch.no_grad():
-        torch.testing.assert_close(found, load_decoder(tiny_folder)(ids, positions))
+        torch.testing.assert_close(found, load_decoder(odd_folder)(ids, positions))
 
 
 def test_a_trainer_that_divides_nothing_does_not_load_what_divides():

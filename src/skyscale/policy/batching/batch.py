@@ -47,9 +47,11 @@ class Batch:
         self._decode = decode
         self._max_rows, self._max_tokens = max_rows, max_tokens
         self._device, self._dtype = weights.embedding.device, weights.embedding.dtype
+        self._kv_heads = config.num_kv_heads
         self._forward = Forward(config, self._device)
         self._cache = KvCache(config, dtype=self._dtype, device=self._device)
         self._slots = Slots(max_rows + MIN_SEEDED_ROWS, frozenset(config.eos_token_ids), config.vocab_size)
+        self._columns = torch.arange(0, device=self._device)
         self._num_watched = self._num_seeded = self._num_tempered = 0
         self._version: int | None = None
 
@@ -147,8 +149,12 @@ class Batch:
         return max(0, MIN_SEEDED_ROWS - count) if self._num_seeded else 0
 
     def _mask(self, positions: Tensor, length: int) -> Tensor:
-        """[R, 1, S]: the most negative number where a row has no token yet, else 0; scores are fp32."""
-        is_beyond = torch.arange(length, device=self._device) > positions[:, None]
+        """[R * K, 1, S]: the most negative number where a row has no token yet, else 0; scores are fp32."""
+        if length > len(self._columns):
+            self._columns = torch.arange(2 * length, device=self._device)
+        if self._kv_heads > 1:
+            positions = positions.repeat_interleave(self._kv_heads)
+        is_beyond = self._columns[:length] > positions[:, None]
         return is_beyond.float().mul_(torch.finfo(torch.float32).min)[:, None]
 
     def _sample(self, logits: Tensor, first: int) -> None:
@@ -226,15 +232,13 @@ class Batch:
 
 
 def attend_to_cache(q: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
-    """Attention of one new token per row: q [R,H,E], keys [R*K,E,S], values [R*K,S,E], mask [R,1,S]; [R,H*E].
+    """Attention of one new token per row: q [R,H,E], keys [R*K,E,S], values [R*K,S,E], mask [R*K,1,S]; [R,H*E].
 
     The query heads that share a key head are rows of one product, so no key is repeated. Scores are fp32.
     """
     rows, heads, size = q.shape
     kv_heads = keys.shape[0] // rows
     grouped = q.view(rows * kv_heads, heads // kv_heads, size)
-    if kv_heads > 1:
-        mask = mask.repeat_interleave(kv_heads, dim=0)
     if q.dtype == torch.float32:
         scores = torch.baddbmm(mask, grouped, keys, alpha=size**-0.5)
     else:

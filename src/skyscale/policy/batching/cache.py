@@ -54,8 +54,8 @@ class KvCache:
     def write_prompts(self, layer: int, first_row: int, prompt_of_row: Tensor, k: Tensor, v: Tensor) -> None:
         """Put prompts' keys and values [P,T,K,E] into consecutive rows from `first_row` on."""
         rows, length = slice(first_row, first_row + len(prompt_of_row)), k.shape[1]
-        self._keys[layer, rows, ..., :length] = k.permute(0, 2, 3, 1)[prompt_of_row]
-        self._values[layer, rows, :, :length] = v.transpose(1, 2)[prompt_of_row]
+        self._keys[layer, rows, ..., :length] = k.permute(0, 2, 3, 1).contiguous().index_select(0, prompt_of_row)
+        self._values[layer, rows, :, :length] = v.transpose(1, 2).contiguous().index_select(0, prompt_of_row)
 
     def slots(self, positions_R: Tensor) -> tuple[Tensor, Tensor]:
         """Where one token per row goes in a layer's slabs: of each number of its keys, and of each head's values."""
@@ -66,13 +66,17 @@ class KvCache:
 
     def write_tokens(self, layer: int, slots: tuple[Tensor, Tensor], k: Tensor, v: Tensor) -> None:
         """Put one token per row, [R,K,E], into the places that `slots` returned."""
-        self._keys[layer].put_(slots[0], k)
-        self._values[layer].view(-1, self._size).index_copy_(0, slots[1], v.reshape(-1, self._size))
+        self._key_numbers[layer].put_(slots[0], k)
+        self._value_lines[layer].index_copy_(0, slots[1], v.reshape(-1, self._size))
 
     def read(self, layer: int, rows: int, length: int) -> tuple[Tensor, Tensor]:
         """Views of keys [rows * K, E, length] and values [rows * K, length, E]."""
-        keys, values = self._keys[layer, :rows], self._values[layer, :rows]
-        return keys.flatten(0, 1)[..., :length], values.flatten(0, 1)[:, :length]
+        if self._viewed != (rows, length):
+            lines = rows * self._heads
+            keys = self._keys.flatten(1, 2)[:, :lines, :, :length].unbind(0)
+            values = self._values.flatten(1, 2)[:, :lines, :length].unbind(0)
+            self._viewed, self._views = (rows, length), list(zip(keys, values, strict=True))
+        return self._views[layer]
 
     def _allocate(self, rows: int, length: int) -> None:
         self._rows, self._length = rows, length
@@ -80,5 +84,10 @@ class KvCache:
         # Zeros, not garbage: masked positions still enter a product with weight zero, and 0 * NaN is NaN.
         self._keys = torch.zeros((*shape, self._size, length), dtype=self._dtype, device=self._device)
         self._values = torch.zeros((*shape, length, self._size), dtype=self._dtype, device=self._device)
+        # Making a view takes as long as a small product, so those that every step needs are kept.
+        self._key_numbers = self._keys.flatten(1).unbind(0)
+        self._value_lines = self._values.flatten(1, 3).unbind(0)
+        self._viewed: tuple[int, int] | None = None
+        self._views: list[tuple[Tensor, Tensor]] = []
         self._key_starts = torch.arange(rows * self._heads * self._size, device=self._device) * length
         self._value_starts = torch.arange(rows * self._heads, device=self._device) * length

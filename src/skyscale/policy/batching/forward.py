@@ -47,7 +47,7 @@ class Forward:
         """
         hidden = weights.embedding.index_select(0, ids_N)
         rotations = rotations[:, None]
-        last = len(weights.blocks) - 1
+        last, size = len(weights.blocks) - 1, self._config.mlp_size
         for layer, block in enumerate(weights.blocks):
             q, k, v = self._queries_keys_values(block, hidden, rotations)
             mixed = attend(layer, q, k, v)
@@ -55,7 +55,8 @@ class Forward:
                 hidden, mixed = hidden[wanted], mixed[wanted]
             hidden.addmm_(mixed, block.out)
             normed = _rms_norm(hidden, block.mlp_norm, self._width_floor)
-            gate, up = torch.mm(normed, block.gate_up).chunk(2, dim=-1)
+            gate_up = torch.mm(normed, block.gate_up)
+            gate, up = gate_up.narrow(1, 0, size), gate_up.narrow(1, size, size)
             hidden.addmm_(F.silu(gate).mul_(up), block.down)
         return torch.mm(_rms_norm(hidden, weights.final_norm, self._width_floor), weights.head)
 
@@ -68,14 +69,14 @@ class Forward:
         if block.qkv_bias is not None:
             fused.add_(block.qkv_bias)
         by_head = fused.view(-1, heads + 2 * kv_heads, size)
-        qk, v = by_head[:, : heads + kv_heads], by_head[:, heads + kv_heads :]
+        qk, v = by_head.narrow(1, 0, heads + kv_heads), by_head.narrow(1, heads + kv_heads, kv_heads)
         if block.qk_norm is not None:
             qk = _rms_norm(qk, block.qk_norm, self._head_floor)
-        pairs = torch.view_as_complex(qk.float().view(-1, heads + kv_heads, size // 2, 2))
+        pairs = qk.float().view(torch.complex64)
         # Two products instead of one: each comes out contiguous, as the products of attention want it.
-        q = torch.view_as_real(pairs[:, :heads] * rotations).view(-1, heads, size)
-        k = torch.view_as_real(pairs[:, heads:] * rotations).view(-1, kv_heads, size)
-        return q.to(fused.dtype), k.to(fused.dtype), v
+        q = (pairs.narrow(1, 0, heads) * rotations).view(torch.float32)
+        k = (pairs.narrow(1, heads, kv_heads) * rotations).view(torch.float32)
+        return (q, k, v) if v.dtype == torch.float32 else (q.to(v.dtype), k.to(v.dtype), v)
 
     def _floor(self, width: int) -> Tensor:
         # Under a sum of squares in place of their mean, epsilon counts `width` times.
@@ -88,5 +89,7 @@ def _rms_norm(x: Tensor, weight: Tensor, floor: Tensor) -> Tensor:
     The length of `x` with `floor` as one more side of it is sqrt(width) times its root mean square; that factor is in
     `weight` (`weights.py`).
     """
+    if x.dtype == torch.float32:
+        return x.div(torch.linalg.vector_norm(x, 2, -1, True).hypot_(floor)).mul_(weight)
     length = torch.linalg.vector_norm(x, 2, -1, True, dtype=torch.float32).hypot_(floor)
     return (x / length).mul_(weight).to(x.dtype)

@@ -46,33 +46,36 @@ class EngineWeights:
 
 
 def arrange(config: DecoderConfig, weights: dict[str, Tensor]) -> EngineWeights:
-    """The result of `decoder.checkpoint.read_weights`, rearranged."""
-    embedding = weights["embedding"]
-    head = weights.get("untied_head", embedding).t()
+    """The result of `decoder.checkpoint.read_weights`, rearranged.
+
+    `weights` is emptied on the way, so that no more than one matrix is held twice.
+    """
+    embedding = weights.pop("embedding")
+    head = weights.pop("untied_head", embedding).t()
     if not config.is_tied or head.numel() <= COPIED_HEAD:
         head = head.contiguous()
     blocks = [_block(config, weights, f"blocks.{layer}.") for layer in range(config.num_layers)]
-    return EngineWeights(embedding, blocks, _scaled(weights["final_norm"]), head)
+    return EngineWeights(embedding, blocks, _scaled(weights.pop("final_norm")), head)
 
 
 def _block(config: DecoderConfig, weights: dict[str, Tensor], prefix: str) -> BlockWeights:
     def transposed(name: str) -> Tensor:
-        return weights[prefix + name].t().contiguous()
+        return weights.pop(prefix + name).t().contiguous()
 
-    order = _paired(config).to(weights["embedding"].device)
-    bias = weights.get(prefix + "qkv_bias")
+    order = _paired(config).to(weights[prefix + "qkv"].device)
+    bias = weights.pop(prefix + "qkv_bias", None)
     qk_norm = None
     if config.has_qk_norm:
-        rows = (weights[prefix + "q_norm"].expand(config.num_heads, -1),
-                weights[prefix + "k_norm"].expand(config.num_kv_heads, -1))  # fmt: skip
+        rows = (weights.pop(prefix + "q_norm").expand(config.num_heads, -1),
+                weights.pop(prefix + "k_norm").expand(config.num_kv_heads, -1))  # fmt: skip
         qk_norm = _scaled(torch.cat(rows)[:, _pairs(config.head_dim).to(order.device)])
     return BlockWeights(
-        input_norm=_scaled(weights[prefix + "input_norm"]),
-        qkv=weights[prefix + "qkv"][order].t().contiguous(),
+        input_norm=_scaled(weights.pop(prefix + "input_norm")),
+        qkv=weights.pop(prefix + "qkv")[order].t().contiguous(),
         qkv_bias=None if bias is None else bias[order],
         qk_norm=qk_norm,
         out=transposed("out"),
-        mlp_norm=_scaled(weights[prefix + "mlp_norm"]),
+        mlp_norm=_scaled(weights.pop(prefix + "mlp_norm")),
         gate_up=transposed("gate_up"),
         down=transposed("down"),
     )

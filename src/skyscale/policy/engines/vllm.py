@@ -56,6 +56,8 @@ class VllmEngine:
         self.vocab_size = self._config.vocab_size
         self._dtype = torch.bfloat16 if torch.cuda.is_available() else torch.float32
         self._folder, self._version, self._decode = folder, version, decode
+        self._salt = version
+        """The version that will compute a prompt that arrives now."""
         self._scratch = tempfile.TemporaryDirectory(prefix="skyscale-vllm-")
         os.environ["VLLM_RPC_BASE_PATH"] = self._scratch.name  # where its processes' sockets are, and would stay
         self._vllm: Any = None
@@ -85,6 +87,8 @@ class VllmEngine:
             sample.cancel()
         vllm, self._vllm = self._vllm, None
         if vllm is not None:
+            if vllm.output_handler is not None:
+                vllm.output_handler.cancel()  # which would tell an error of the process that is ended now
             await asyncio.to_thread(vllm.shutdown)
         # vLLM leaves it to a helper process to give these back, which a signal to our process group ends first.
         for piece in self._shared_memory:
@@ -233,7 +237,7 @@ class VllmEngine:
     ) -> Completion:
         completion = Completion(index)
         parameters = self._parameters(request, _seed_of(seed, index), is_followed=bool(on_event or request.stop))
-        prompt = {"prompt_token_ids": request.prompt_ids, "cache_salt": f"version {self._version}"}
+        prompt = {"prompt_token_ids": request.prompt_ids, "cache_salt": f"version {self._salt}"}
         try:
             async with aclosing(self._vllm.generate(prompt, parameters, secrets.token_hex(12))) as outputs:
                 async for output in outputs:
@@ -304,6 +308,7 @@ class VllmEngine:
     async def _activate(self, folder: Path, version: int) -> None:
         try:
             await self._vllm.pause_generation(mode="keep", clear_cache=False)
+            self._salt = version
             await self._vllm.collective_rpc("replace_weights", args=(str(folder),))
             await self._vllm.update_weight_version(str(version))
             self._version = version

@@ -12,6 +12,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from skyscale.errors import SandboxFailure
@@ -21,6 +22,11 @@ from skyscale.sandboxes.sandbox import CallResult, CallStatus, Execution, Limits
 _CHUNK = 65536
 _EXIT_WAIT_S = 2.0
 """From the end of the channel to the zygote's word on the exit status; normally a millisecond."""
+
+
+@lru_cache(maxsize=16)
+def _layers(text: str) -> dict[str, str]:
+    return json.loads(text)  # the same for nearly all sandboxes of a zygote
 
 
 class ProcessSandbox:
@@ -200,7 +206,7 @@ class ProcessSandbox:
 
     def _on_frame(self, frame: Frame) -> None:
         if not self.layers:
-            self.layers = json.loads(frame.value)  # written before any candidate's code is in the process
+            self.layers = _layers(frame.value)  # written before any candidate's code is in the process
             self._hand_out_when_complete()
         elif self._is_used and not self._settled.done():
             self._frames.append(frame)

@@ -28,11 +28,20 @@ PR_SET_SECCOMP, _PR_CAP_AMBIENT = 22, 47
 _CAP_V3 = 0x20080522
 _LAST_CAP = 63
 _MOST_DESCRIPTORS = 4096
+_SIGCHLD = int(signal.SIGCHLD)
 
 _libc = ctypes.PyDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
 _libc.prctl.argtypes = [ctypes.c_int, *[ctypes.c_ulong] * 4]
 
+
+# One function object per call that is made for every episode: numbers pass as they are, without an object for each.
+_syscall_5 = ctypes.PyDLL(None, use_errno=True)["syscall"]
+_syscall_5.restype = ctypes.c_long
+_syscall_5.argtypes = [ctypes.c_long, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_void_p, ctypes.c_ulong, ctypes.c_ulong]
+_CLONE = _NUMBERS[MACHINE]["clone"]
+_pidfd = ctypes.c_int(-1)
+_pidfd_address = ctypes.addressof(_pidfd)
 
 _cap_header = (ctypes.c_uint32 * 2)(_CAP_V3, 0)
 _cap_data = (ctypes.c_uint32 * 6)()
@@ -60,14 +69,15 @@ def clone(flags: int) -> tuple[int, int]:
     Python's fork hooks are left out on purpose. They repair locks and threads that a single-threaded process does not
     have, and they cost 190 page faults of 575 per episode; the random state, which they also renew, is seeded per job.
     """
-    pidfd = ctypes.c_int(-1)
-    pid = syscall("clone", flags | _CLONE_PIDFD | signal.SIGCHLD, 0, ctypes.byref(pidfd), 0, 0)
-    return (pid, pidfd.value) if pid else (0, -1)
+    pid = _syscall_5(_CLONE, flags | _CLONE_PIDFD | _SIGCHLD, 0, _pidfd_address, 0, 0)
+    if pid > 0:
+        return pid, _pidfd.value
+    return _checked("clone", pid), -1
 
 
 def fork() -> int:
     """A plain fork without Python's hooks: 0 in the child, its pid in the parent."""
-    return syscall("clone", int(signal.SIGCHLD), 0, 0, 0, 0)
+    return _checked("clone", _syscall_5(_CLONE, _SIGCHLD, 0, None, 0, 0))
 
 
 def unshare(flags: int) -> None:

@@ -28,6 +28,8 @@ PRELOADED = (
 """What solutions commonly import, paid for once. Others are imported in the episode, from the read-only library."""
 
 _MAX_MESSAGE = 4096
+_AS_KNOWN = b"="
+"""To the episode: the zygote's layers are those that it has inherited."""
 
 
 def main(control_fd: int, index: int, tmp_bytes: int) -> None:
@@ -40,6 +42,7 @@ def main(control_fd: int, index: int, tmp_bytes: int) -> None:
     base = isolate.Base(index)
     base.enter()
     runner.open_streams()
+    runner.rehearse()
     gc.collect()
     gc.freeze()
     control.send(json.dumps({"hello": base.layers}).encode())
@@ -84,13 +87,15 @@ class _Zygote:
 
     def _spawn(self, slot: str, channel: int, stdout: int, stderr: int) -> None:
         gate_out, gate_in = os.pipe()
+        known = self.base.layers.copy()
         pid, pidfd = kernel.clone(self.base.clone_flags)
         if pid == 0:
             os.close(gate_in)
             _become_episode(self.base, self.tmp_bytes, gate_out, (channel, stdout, stderr))
         try:
             self.base.map_user(pid)
-            os.write(gate_in, json.dumps(self.base.layers).encode())
+            is_known = self.base.layers == known
+            os.write(gate_in, _AS_KNOWN if is_known else json.dumps(self.base.layers).encode())
         except OSError:
             signal.pidfd_send_signal(pidfd, signal.SIGKILL)
             os.waitpid(pid, 0)
@@ -129,7 +134,8 @@ def _become_episode(base: isolate.Base, tmp_bytes: int, gate: int, descriptors: 
     try:
         layers = os.read(gate, _MAX_MESSAGE)
         if layers:
-            base.layers = json.loads(layers)
+            if layers != _AS_KNOWN:
+                base.layers = json.loads(layers)
             code = _live(base, tmp_bytes, descriptors)
     except BaseException as error:  # noqa: BLE001  nothing may return into the zygote's loop
         os.write(2, f"sandbox: {type(error).__name__}: {error}\n".encode())

@@ -28,6 +28,7 @@ def run(job: runner.Job) -> int:
     if compiled is None:
         return 1
     child_filter = seccomp.job_filter(allow_fork=False) if job["filtered"] else None
+    random.seed(0)  # each child begins with this state: nothing here draws from it
     for text in job["stdins"]:
         _run_one(compiled, text, child_filter, job["output_bytes"])
     runner.send("done", "ok", "", "0")
@@ -59,7 +60,6 @@ def _become(compiled: CodeType, files: list[int], child_filter: seccomp.Filter |
         kernel.close_from(4)
         if child_filter is not None:
             child_filter.install()
-        random.seed(0)
         code = runner.execute(compiled)
     finally:
         os._exit(code)

@@ -19,6 +19,8 @@ from . import isolate, seccomp
 
 _CHANNEL = 3
 _SOURCE = "<solution>"
+_REHEARSALS = 20
+"""CPython 3.11 specialises a function's instructions by its eighth call or so."""
 _T = TypeVar("_T")
 Job = dict[str, Any]
 
@@ -141,6 +143,17 @@ def _run_calls(job: Job) -> int:
     flush()
     send("done", "ok", "", "0")
     return 0
+
+
+def rehearse() -> None:
+    """In the zygote: run code of our own through what every episode runs.
+
+    What the interpreter makes or rewrites the first times is then there before the fork, not made in each episode.
+    """
+    for _ in range(_REHEARSALS):
+        space: dict[str, Any] = {"__name__": "solution", "__builtins__": __builtins__}
+        load("def f(items):\n    return [item + 1 for item in items]\n", space)
+        result_of(space["f"], '{"t":[[1,2,3]]}', 100)
 
 
 def load_function(code: str, entry_point: str) -> Callable[..., object] | None:

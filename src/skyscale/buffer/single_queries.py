@@ -1,0 +1,41 @@
+"""SQL of trajectories that were pushed one by one, outside of any group."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from sqlalchemy import Connection, and_, func, insert, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from skyscale.store.tables.buffer import buffer_trajectories as singles
+
+
+def known_trajectories(connection: Connection, keys: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Those of the (run id, trajectory id) pairs that are stored."""
+    either = [and_(singles.c.run_id == run_id, singles.c.trajectory_id == id_) for run_id, id_ in keys]
+    query = select(singles.c.run_id, singles.c.trajectory_id).where(or_(*either))
+    return {(run_id, id_) for run_id, id_ in connection.execute(query)}
+
+
+def store_trajectories(connection: Connection, rows: list[dict[str, object]]) -> None:
+    """Single trajectories, waiting to be sampled."""
+    connection.execute(insert(singles), rows)
+
+
+async def take_trajectories(connection: AsyncConnection, run_id: str, limit: int) -> list[tuple[str, bytes, datetime]]:
+    """The oldest unsampled single trajectories (id, payload, time of push), consumed by this transaction."""
+    query = select(singles.c.row_id, singles.c.trajectory_id, singles.c.payload, singles.c.created_at).where(
+        singles.c.run_id == run_id, singles.c.consumed.is_(False)
+    )
+    locked = query.order_by(singles.c.row_id).limit(limit).with_for_update(skip_locked=True)
+    rows = (await connection.execute(locked)).all()
+    if rows:
+        taken = and_(singles.c.run_id == run_id, singles.c.row_id.in_([row.row_id for row in rows]))
+        await connection.execute(update(singles).where(taken).values(consumed=True))
+    return [(row.trajectory_id, row.payload, row.created_at) for row in rows]
+
+
+async def count_trajectories(connection: AsyncConnection, run_id: str) -> tuple[int, int]:
+    """(unsampled, sampled) single trajectories."""
+    query = select(singles.c.consumed, func.count()).where(singles.c.run_id == run_id).group_by(singles.c.consumed)
+    counts = {bool(consumed): int(number) for consumed, number in await connection.execute(query)}
+    return counts.get(False, 0), counts.get(True, 0)

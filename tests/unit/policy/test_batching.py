@@ -1,0 +1,111 @@
+"""The torch engine's own arithmetic against the decoder's, and the edges of its sampling."""
+
+from collections import deque
+from typing import Any
+
+import pytest
+import torch
+
+from skyscale.decoder.config import DecoderConfig, from_dict
+from skyscale.decoder.model import Decoder
+from skyscale.policy.batching.batch import Batch
+from skyscale.policy.batching.rows import Job
+from skyscale.policy.batching.sampling import sample_tokens
+from skyscale.policy.batching.slots import BELOW_ONE, Slots
+from skyscale.policy.batching.weights import arrange
+from skyscale.policy.engine import GenerateRequest
+
+SIZES = {"vocab_size": 50, "hidden_size": 24, "intermediate_size": 40, "num_hidden_layers": 2, "rms_norm_eps": 1e-3}
+MODELS: dict[str, dict[str, Any]] = {
+    "norms of heads, shared heads": {"model_type": "qwen3", "num_attention_heads": 6, "num_key_value_heads": 2,
+                                     "head_dim": 8, "tie_word_embeddings": True},
+    "one key head": {"model_type": "qwen3", "num_attention_heads": 4, "num_key_value_heads": 1, "head_dim": 16},
+    "biases": {"model_type": "qwen2", "num_attention_heads": 4, "num_key_value_heads": 2, "tie_word_embeddings": True},
+    "a head of its own": {"model_type": "llama", "num_attention_heads": 3, "num_key_value_heads": 3},
+    "stretched rotations": {"model_type": "llama", "num_attention_heads": 4, "num_key_value_heads": 2,
+                            "rope_scaling": {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0,
+                                             "high_freq_factor": 4.0, "original_max_position_embeddings": 64}},
+}  # fmt: skip
+
+
+def make(name: str) -> tuple[DecoderConfig, Decoder]:
+    config = from_dict(SIZES | MODELS[name], eos=None)
+    decoder, generator = Decoder(config).requires_grad_(False), torch.Generator().manual_seed(3)
+    for parameter in decoder.parameters():
+        parameter.normal_(1.0 if parameter.dim() == 1 else 0.0, 0.25, generator=generator)
+    return config, decoder
+
+
+def job(seed: int, **changes: Any) -> Job:
+    values = {"prompt_ids": [3, 4, 5], "max_new_tokens": 12, "ignore_eos": True} | changes
+    return Job(GenerateRequest(**values), seed, None, lambda job, error: None)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_engine_computes_what_the_decoder_computes(name: str) -> None:
+    config, decoder = make(name)
+    batch = Batch(config, arrange(config, decoder.state_dict()), decode=str, max_rows=8, max_tokens=4096)
+    jobs = [job(1, n=2), job(2, prompt_ids=list(range(2, 21)), n=2, max_new_tokens=80), job(3, temperature=0.0)]
+    waiting = deque(jobs)
+    while waiting or batch.rows:
+        batch.admit(waiting, 0)
+        batch.step(0)
+    for each in jobs:
+        prompt = each.request.prompt_ids
+        for completion in each.completions:
+            assert len(completion.token_ids) == each.request.max_new_tokens
+            ids = torch.tensor([[*prompt, *completion.token_ids]])
+            logits = decoder.logits(decoder(ids, torch.arange(ids.shape[1])[None]))[0, len(prompt) - 1 : -1]
+            expected = logits.log_softmax(-1).gather(1, ids[0, len(prompt) :, None]).squeeze(1)
+            assert (expected - torch.tensor(completion.logprobs)).abs().max().item() < 2e-5
+            if each.request.temperature == 0.0:
+                assert completion.token_ids == logits.argmax(-1).tolist()
+
+
+def test_versions_follow_the_weights_that_sampled() -> None:
+    config, decoder = make("one key head")
+    batch = Batch(config, arrange(config, decoder.state_dict()), decode=str, max_rows=8, max_tokens=4096)
+    early, late = job(1, max_new_tokens=6), job(2, max_new_tokens=3)
+    batch.admit(deque([early]), 4)
+    batch.step(4)
+    batch.step(7)
+    batch.admit(deque([late]), 7)
+    for version in (7, 9, 9):
+        batch.step(version)
+    assert early.completions[0].versions == [4, 4, 7, 7, 9, 9]
+    assert late.completions[0].versions == [7, 7, 9]
+
+
+def test_the_largest_uniform_number_chooses_a_token_that_can_be() -> None:
+    logits = torch.full((2, 600), -200.0)
+    logits[:, :300] = torch.linspace(-3, 3, 300)
+    tokens, logprobs = sample_tokens(logits, torch.tensor([BELOW_ONE, 0.0], dtype=torch.float64))
+    assert tokens.tolist() == [299, 0]
+    assert logprobs.isfinite().all()
+
+
+def test_a_slots_numbers_move_with_its_row() -> None:
+    moved, kept = Slots(4, frozenset(), 50), Slots(4, frozenset(), 50)
+    common: dict[str, Any] = {"prompt_length": 3, "limit": 200, "temperature": 1.0, "heeds_ends": True}
+    moved.open(0, seed=1, sample=0, **common)
+    moved.open(1, seed=2, sample=5, **common)
+    kept.open(0, seed=2, sample=5, **common)
+    drawn: list[float] = []
+    for token in range(40):
+        drawn.append(moved.uniforms(0, 2)[1])
+        moved.record(0, *_tokens([token, token + 1]))
+    moved.close(0, 1)
+    for token in range(40, 150):
+        drawn.append(moved.uniforms(0, 1)[0])
+        moved.record(0, *_tokens([token % 50]))
+    expected: list[float] = []
+    for _ in range(150):
+        expected.append(kept.uniforms(0, 1)[0])
+        kept.record(0, *_tokens([0]))
+    assert drawn == expected
+    assert moved.sampled(0)[0] == [*range(1, 41), *(token % 50 for token in range(40, 150))]
+    assert moved.positions(3).tolist() == [152, 0, 0]
+
+
+def _tokens(tokens: list[int]) -> tuple[Any, Any]:
+    return torch.tensor(tokens).numpy(), torch.zeros(len(tokens)).numpy()
