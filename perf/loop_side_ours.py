@@ -1,6 +1,7 @@
 """Our side of `loop_vs_trl.py`: a real run by the public API, every process its own, on the embedded defaults.
 
-A batch is the next `--groups` groups in order, as TRL's is: without refill of groups whose rewards are all equal.
+A batch is the next `--groups` groups in order, as TRL's is: without refill of groups whose rewards are all equal. It is
+reported at the moment when the last of its groups was judged and stored, as TRL's is when its rewards are known.
 """
 
 import argparse
@@ -10,11 +11,27 @@ from pathlib import Path
 
 from control_plane_process import control_plane
 
-from skyscale.wire.runs import Algorithm, Evaluation, MetricsPoint, RunCreate, RunStatus, Sampling
+from skyscale.sdk.client import Client
+from skyscale.wire.episodes import Purpose
+from skyscale.wire.rollouts import RolloutRow
+from skyscale.wire.runs import Algorithm, Evaluation, RunCreate, RunStatus, Sampling
+
+PAGE = 200  # the most that the API gives at once
+
+
+def judged_groups(client: Client, run_id: str) -> list[RolloutRow]:
+    """Every training group of the run that has a reward, in the order in which they were judged."""
+    found: list[RolloutRow] = []
+    cursor = None
+    while True:
+        page = client.rollouts(run_id, cursor=cursor, limit=PAGE, purpose=Purpose.TRAIN)
+        found += [row for row in page.rollouts if row.reward_mean is not None]
+        if (cursor := page.next_cursor) is None:
+            return sorted(found, key=lambda row: row.pushed_at)
 
 
 def main() -> None:
-    """Run until the budget is spent; every trained batch with all rollouts since the one before is a line of --out."""
+    """Run until the budget is spent; every batch of groups that were judged is a line of --out."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--out", type=Path, required=True)
     for name, kind in (("seconds", float), ("group-size", int), ("groups", int), ("learning-rate", float)):
@@ -35,22 +52,19 @@ def main() -> None:
             dynamic_sampling=False,
         ),
     )
-    points: dict[int, MetricsPoint] = {}
     with control_plane() as client:
         run_id = client.create_run(request).run_id
-        while True:
-            view = client.get_run(run_id)
-            points |= {point.step: point for point in view.metrics}
-            if view.status in (RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.STOPPED):
-                break
+        while (view := client.get_run(run_id)).status not in (RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.STOPPED):
             time.sleep(2)
+        groups = judged_groups(client, run_id)
     assert view.status == RunStatus.COMPLETED and view.rollouts_started_at, view.reason
-    start_ms = view.rollouts_started_at.timestamp() * 1000
     with arguments.out.open("w") as out:
-        for _, point in sorted(points.items()):
-            samples = int(point.metrics["rollout_trajectories"])
-            line = {"at_s": (point.timestamp - start_ms) / 1000, "samples": samples, "reward": point.episode_reward}
-            out.write(json.dumps(line) + "\n")
+        for first in range(0, len(groups) - arguments.groups + 1, arguments.groups):
+            batch = groups[first : first + arguments.groups]
+            samples = sum(row.num_completions for row in batch)
+            reward = sum(row.num_completions * (row.reward_mean or 0.0) for row in batch) / samples
+            at_s = (batch[-1].pushed_at - view.rollouts_started_at).total_seconds()
+            out.write(json.dumps({"at_s": at_s, "samples": samples, "reward": reward}) + "\n")
 
 
 if __name__ == "__main__":

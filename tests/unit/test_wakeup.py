@@ -41,6 +41,15 @@ def test_a_push_between_the_look_and_what_it_found_is_not_missed():
     assert bell.is_set()
 
 
+def test_a_second_look_counts_anew():
+    wakeup = Wakeup()
+    for _ in range(2):  # the first wait ended by polling
+        bell = wakeup.batch_bell("rl-1")
+        bell.missing += 2 - 1
+    wakeup.pushed("rl-1", [WAITING, WAITING])
+    assert bell.is_set()
+
+
 def test_everything_else_wakes_all():
     wakeup = Wakeup()
     bells = [wakeup.slot_bell("rl-1"), wakeup.batch_bell("rl-1")]

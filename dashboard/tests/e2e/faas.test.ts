@@ -109,11 +109,13 @@ describe("container services", () => {
     await dialog.getByRole("button", { name: "Deploy", exact: true }).click();
     expect(await dialog.getByLabel("Name").evaluate((field) => (field as HTMLInputElement).validity.patternMismatch)).toBe(true);
     await dialog.getByLabel("Name").fill("adder");
+    await dialog.getByLabel("Max cost in USD").fill("2");
     await dialog.getByLabel("FUNCTION").fill("{'sum': sum(event['numbers'])}");
     await shoot(page, "deploy-a-service");
     await dialog.getByRole("button", { name: "Deploy", exact: true }).click();
     const panel = page.getByRole("region", { name: "Service adder" });
     await panel.getByText("running").waitFor(SLOW);
+    await panel.getByText(/^at most \$|^at most </).waitFor(SLOW);
     await panel.getByLabel("Fill in the test of").selectOption("python-fn");
     await panel.getByRole("button", { name: "Send" }).click();
     await panel.getByTestId("service-reply").getByText('{"sum": 6}').waitFor();

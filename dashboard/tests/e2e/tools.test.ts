@@ -111,6 +111,7 @@ test("an accelerator is chosen by its price, and a job of it is followed and rec
   await page.getByRole("dialog").getByText("from far away").waitFor(SLOW);
   await page.keyboard.press("Escape");
   await page.getByRole("region", { name: "Jobs" }).getByRole("row", { name: /huggingface, h200.*\$/ }).waitFor(SLOW);
+  await page.getByTestId("spending").getByText(/^Spent (\$0\.0|< \$0\.001)/).waitFor(SLOW);
 });
 
 test("load speed is measured by a click and remembered", async () => {

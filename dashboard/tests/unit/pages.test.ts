@@ -1,8 +1,8 @@
 /** What pages say of prices, offers and templates. */
 import { describe, expect, test } from "vitest";
 import { bodyOfEntries, entriesOfBody, fieldsOf } from "@/features/forms/fields";
-import { availability, jobCost, matchingOffers, ordered, type Inventory, type Offer, type Provider } from "@/features/jobs/inventory";
-import { dollars, meterNote } from "@/features/run/cost";
+import { availability, matchingOffers, ordered, type Inventory, type Offer, type Provider } from "@/features/jobs/inventory";
+import { costNote, dollars, meterNote } from "@/features/run/cost";
 import { versionRows } from "@/features/run/versions";
 import type { RunEvent } from "@/features/run/useEvents";
 
@@ -20,6 +20,12 @@ describe("money", () => {
   });
 });
 
+test("a cost says its limit and its rate, and first what has no price", () => {
+  expect(costNote({ usd: 0.42, usd_per_hour: 2.5, max_cost_usd: 5 })).toBe("$0.42 of $5.00, now $2.50 per hour");
+  expect(costNote({ usd: 3, usd_per_hour: 0, max_cost_usd: null, unpriced: [] })).toBe("$3.00");
+  expect(costNote({ usd: 3, usd_per_hour: 0, max_cost_usd: null, unpriced: ["acme/h100"] })).toBe("no price known for acme/h100");
+});
+
 describe("the inventory", () => {
   const provider = (name: string, order: number | null, is_ready: boolean): Provider => ({ name, order, is_ready, missing: null, trouble: null, runs_commands: true, runs_images: false, is_this_host: false });
   const offer = (provider_: string, gpu_model: string, usd_per_hour: number | null): Offer => ({ provider: provider_, gpu_model, name: gpu_model.toUpperCase(), memory_gb: 80, usd_per_hour, total: null, available: null });
@@ -35,14 +41,6 @@ describe("the inventory", () => {
   test("what can be had comes first, cheap before dear, an unknown price last", () => {
     expect(matchingOffers(inventory, "").map((each) => `${each.provider} ${each.gpu_model}`)).toEqual(["second a100", "first h100", "second h100", "unset h100"]);
     expect(matchingOffers(inventory, "SECOND h100").map(({ usd_per_hour }) => usd_per_hour)).toEqual([null]);
-  });
-
-  test("a job costs by the hour and by the accelerator, nothing here, and nobody knows what where there is no price", () => {
-    const job = { provider: "second", gpu_model: "a100:4", started_at: "2026-01-01T00:00:00Z", ended_at: "2026-01-01T00:30:00Z" };
-    const here = { ...inventory, providers: [{ ...provider("local", 1, true), is_this_host: true }] };
-    expect(jobCost(job, inventory, 0)).toBe(4);
-    expect(jobCost({ ...job, ended_at: null }, inventory, Date.parse("2026-01-01T01:00:00Z"))).toBe(8);
-    expect([jobCost({ ...job, provider: "local" }, here, 0), jobCost({ ...job, gpu_model: "h100" }, inventory, 0), jobCost({ ...job, started_at: null }, inventory, 0), jobCost(job, undefined, 0)]).toEqual([0, null, null, null]);
   });
 
   test("availability is what was told, and no more", () => {

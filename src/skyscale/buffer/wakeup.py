@@ -36,8 +36,13 @@ class Wakeup:
         return self._slot_bells[run_id]
 
     def batch_bell(self, run_id: str) -> Bell:
-        """Set when a batch may be complete; take it before looking, and add to `missing` what the look has found."""
-        return self._batch_bells[run_id]
+        """Set when a batch may be complete; take it before each look, and add to `missing` what the look has found.
+
+        It is one for all who wait: the last look decides when it rings, and the others poll.
+        """
+        bell = self._batch_bells[run_id]
+        bell.missing = 1
+        return bell
 
     def ring(self, run_id: str) -> None:
         """Something changed. May be called inside the transaction: whoever wakes queues for the same lock."""

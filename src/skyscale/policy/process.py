@@ -6,6 +6,7 @@ status 1, so that whoever started it starts it again.
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -140,6 +141,9 @@ def _seen_from(control_plane: str, url: str) -> str:
 
 async def _first_end(server: _Server, serving: Serving, beating: asyncio.Task[None] | None) -> int:
     """Wait for a signal, the end of the job, or the end of the engine; the exit status."""
+    # What is loaded by now stays: the collector need not look at it again whenever replies have made enough lists.
+    gc.collect()
+    gc.freeze()
     broken = asyncio.create_task(_until_broken(serving))
     waits: set[asyncio.Task[Any]] = {server.running, broken} | ({beating} if beating else set())
     try:

@@ -37,7 +37,7 @@ def make(name: str) -> tuple[DecoderConfig, Decoder]:
 
 
 def job(seed: int, **changes: Any) -> Job:
-    values = {"prompt_ids": [3, 4, 5], "max_new_tokens": 12, "ignore_eos": True} | changes
+    values: dict[str, Any] = {"prompt_ids": [3, 4, 5], "max_new_tokens": 12, "ignore_eos": True} | changes
     return Job(GenerateRequest(**values), seed, None, lambda job, error: None)
 
 

@@ -1,13 +1,14 @@
 "use client";
 
+import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
+import { readJson } from "@/client/api";
 import { ApiError } from "@/client/errors";
 import { dollars } from "@/features/run/cost";
 import { Ago } from "@/ui/Ago";
 import { SearchInput } from "@/ui/SearchInput";
 import { ErrorState, Loading } from "@/ui/states";
 import { availability, matchingOffers, ordered, usable, type Inventory as Reply, type Offer, type Provider } from "./inventory";
-import { useInventory } from "./useInventory";
 
 interface Props {
   /** Begin a job on what was clicked. */
@@ -16,7 +17,7 @@ interface Props {
 
 /** What providers offer, as they tell it, with price and availability. */
 export function Inventory({ onUse }: Props) {
-  const { data, error, refetch, dataUpdatedAt } = useInventory();
+  const { data, error, refetch, dataUpdatedAt } = useQuery({ queryKey: ["gpus"], queryFn: () => readJson<Reply>("/api/gpus"), refetchInterval: 60_000 });
   if (error instanceof ApiError && error.status === 404 && !data)
     return <p className="panel px-4 py-3 text-muted">This control plane keeps no inventory of GPUs. Jobs run on the local provider, or on one that is configured.</p>;
   if (!data) return error ? <ErrorState error={error} onRetry={() => void refetch()} /> : <Loading rows={3} />;

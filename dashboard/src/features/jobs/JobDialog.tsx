@@ -3,6 +3,7 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import Link from "next/link";
 import { api, bodyOf, type Schemas } from "@/client/api";
+import { costNote } from "@/features/run/cost";
 import { Button } from "@/ui/Button";
 import { Dialog } from "@/ui/Dialog";
 import { ErrorState, Loaded } from "@/ui/states";
@@ -41,6 +42,7 @@ function Facts({ job }: { job: Schemas["JobView"] }) {
       <span>
         {job.role} on {job.provider}, {job.gpu_model}, attempt {job.attempt}
       </span>
+      {job.cost && <span className="num">{costNote(job.cost)}</span>}
       {job.exit_code !== null && <span>exit code {job.exit_code}</span>}
       {job.run_id && (
         <Link className="font-mono text-xs text-accent hover:underline" href={`/run?id=${job.run_id}`}>

@@ -10,8 +10,6 @@ import { SearchInput } from "@/ui/SearchInput";
 import { Status } from "@/ui/Status";
 import { useNow } from "@/ui/useNow";
 import { useRowKeys } from "@/ui/useRowKeys";
-import { jobCost } from "./inventory";
-import { useInventory } from "./useInventory";
 
 type Job = Schemas["JobView"];
 const ROLES = ["policy", "trainer", "worker", "custom"] as const;
@@ -21,7 +19,6 @@ export function JobsTable({ jobs, onOpen }: { jobs: Job[]; onOpen: (id: string) 
   const [search, setSearch] = useState("");
   const rows = useRowKeys<HTMLTableSectionElement>();
   const now = useNow(1_000);
-  const { data: inventory } = useInventory();
   const wanted = search.toLowerCase();
   const shown = jobs.filter((job) => (!role || job.role === role) && [job.job_id, job.run_id, job.status, job.provider, job.gpu_model, job.detail].join(" ").toLowerCase().includes(wanted));
   return (
@@ -46,7 +43,7 @@ export function JobsTable({ jobs, onOpen }: { jobs: Job[]; onOpen: (id: string) 
               <th className="hidden md:table-cell">Provider</th>
               <th className="hidden lg:table-cell">Doing</th>
               <th className="hidden text-right sm:table-cell">Duration</th>
-              <th className="hidden text-right md:table-cell" title="By list prices">
+              <th className="hidden text-right md:table-cell" title="By list prices; the jobs of a run are in the run's cost">
                 Cost
               </th>
               <th className="hidden text-right md:table-cell">Created</th>
@@ -71,7 +68,7 @@ export function JobsTable({ jobs, onOpen }: { jobs: Job[]; onOpen: (id: string) 
                   {job.reason ?? job.detail}
                 </td>
                 <td className="num hidden text-right text-muted sm:table-cell">{duration(elapsed(job, now))}</td>
-                <td className="num hidden text-right md:table-cell">{dollars(jobCost(job, inventory, now))}</td>
+                <td className="num hidden text-right md:table-cell">{dollars(job.cost?.usd)}</td>
                 <td className="hidden text-right text-muted md:table-cell">
                   <Ago time={job.created_at} />
                 </td>

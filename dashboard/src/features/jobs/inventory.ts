@@ -1,7 +1,6 @@
 /** What providers have, in the order in which a job would be offered to them. Pure. */
 
 import type { Schemas } from "@/client/api";
-import { seconds } from "@/ui/format";
 
 export type Offer = Schemas["GpuOffer"];
 export type Provider = Schemas["ProviderState"];
@@ -27,15 +26,6 @@ export function matchingOffers({ offers, providers }: Inventory, search: string)
   return offers
     .filter(({ provider, gpu_model, name }) => wanted.every((word) => `${provider} ${gpu_model} ${name}`.toLowerCase().includes(word)))
     .sort((a, b) => Number(ready.has(b.provider)) - Number(ready.has(a.provider)) || Math.sign(price(a) - price(b)) || (place.get(a.provider) ?? 0) - (place.get(b.provider) ?? 0) || a.gpu_model.localeCompare(b.gpu_model));
-}
-
-/** What a job has cost by list prices; null where nobody tells the price of what it runs on. It costs nothing here. */
-export function jobCost({ provider, gpu_model, started_at, ended_at }: Pick<Schemas["JobView"], "provider" | "gpu_model" | "started_at" | "ended_at">, inventory: Inventory | undefined, now: number): number | null {
-  const [model, count = "1"] = gpu_model.split(":");
-  if (inventory?.providers.some(({ name, is_this_host }) => name === provider && is_this_host)) return 0;
-  const price = inventory?.offers.find((offer) => offer.provider === provider && offer.gpu_model === model)?.usd_per_hour ?? null;
-  const elapsed = seconds(started_at, ended_at ?? (now || null));
-  return price === null || elapsed === null ? null : (price * Number(count) * elapsed) / 3600;
 }
 
 /** "3 of 8 free", "free", "none free", or that the provider does not tell. */

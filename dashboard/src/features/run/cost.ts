@@ -12,6 +12,12 @@ export function meterNote({ usd_per_hour, max_cost_usd, unpriced, gpu_s, cpu_s }
   return usd_per_hour > 0 ? `${limit}now ${dollars(usd_per_hour)} per hour` : `${limit}${used}`;
 }
 
+/** "$0.42 of $5.00, now $2.50 per hour". */
+export function costNote({ usd, usd_per_hour, max_cost_usd, unpriced = [] }: { usd: number; usd_per_hour: number; max_cost_usd: number | null; unpriced?: readonly string[] }): string {
+  if (unpriced.length > 0) return `no price known for ${unpriced.join(", ")}`;
+  return `${dollars(usd)}${max_cost_usd === null ? "" : ` of ${dollars(max_cost_usd)}`}${usd_per_hour > 0 ? `, now ${dollars(usd_per_hour)} per hour` : ""}`;
+}
+
 /** $0.00, $0.004, $12.40, $1,830. "–" where there is no meter. */
 export function dollars(usd: number | null | undefined): string {
   if (usd === null || usd === undefined || Number.isNaN(usd)) return "–";

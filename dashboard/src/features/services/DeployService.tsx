@@ -10,7 +10,7 @@ import { Prose } from "@/ui/Prose";
 import { ErrorState } from "@/ui/states";
 import { bodyOfTyped, deploy, type ServiceTemplate, type Typed } from "./services";
 
-const NOTHING: Typed = { name: "", template: "", image: "", port: "8080", command: "", health: "", variables: {}, more: "" };
+const NOTHING: Typed = { name: "", template: "", image: "", port: "8080", command: "", health: "", variables: {}, more: "", maxCost: "" };
 
 interface Props {
   templates: ServiceTemplate[];
@@ -57,6 +57,9 @@ export function DeployService({ templates, initial, onClose, onDone }: Props) {
           {template ? <Variables template={template} typed={typed} onChange={change} /> : <Image typed={typed} onChange={change} />}
           <Field label="Environment" hint="NAME=value, one a line." className="sm:col-span-2">
             {(control) => <textarea {...control} rows={2} spellCheck={false} className="rounded-md border border-line-strong bg-panel p-2.5 font-mono text-xs" value={typed.more} onChange={(event) => change({ more: event.target.value })} />}
+          </Field>
+          <Field label="Max cost in USD" hint="It is stopped before it has cost more than this.">
+            {(control) => <input {...control} className={INPUT} inputMode="decimal" value={typed.maxCost} placeholder="no limit" autoComplete="off" onChange={(event) => change({ maxCost: event.target.value })} />}
           </Field>
         </div>
         {send.error && (send.error instanceof ApiError ? <ErrorState error={send.error} /> : <p role="alert" className="px-4 pb-3 text-bad">{send.error.message}</p>)}

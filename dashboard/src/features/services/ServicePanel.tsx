@@ -2,6 +2,7 @@
 
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
+import { costNote } from "@/features/run/cost";
 import { Button } from "@/ui/Button";
 import { Confirm } from "@/ui/Confirm";
 import { CopyButton } from "@/ui/CopyButton";
@@ -25,6 +26,7 @@ export function ServicePanel({ service, templates }: { service: Service; templat
             {image ?? "no image"}
             {detail && `, Railway says ${detail}`}
           </p>
+          {service.cost && <p className="num text-xs text-muted">at most {costNote(service.cost)}</p>}
           {url && /^https?:/.test(url) && (
             <p className="flex min-w-0 items-center gap-1">
               <a className="truncate font-mono text-2xs text-accent hover:underline" href={url} target="_blank" rel="noreferrer">

@@ -30,14 +30,17 @@ export interface Typed {
   variables: Readonly<Record<string, string>>;
   /** One NAME=value a line. */
   more: string;
+  /** US dollars; empty: no limit. */
+  maxCost: string;
 }
 
 /** The request body. Text that is no number stays text, for the server to refuse with its reason. Throws Error for a line without `=`. */
-export function bodyOfTyped({ name, template, image, port, command, health, variables, more }: Typed): Schemas["ServiceDeploy"] {
+export function bodyOfTyped({ name, template, image, port, command, health, variables, more, maxCost }: Typed): Schemas["ServiceDeploy"] {
   const env_vars = { ...(template ? filled(variables) : {}), ...variablesOf(more) };
-  if (template) return { name, template, env_vars };
+  const limit = maxCost.trim() ? { max_cost_usd: (Number(maxCost) || maxCost) as number } : {};
+  if (template) return { name, template, env_vars, ...limit };
   const own = { image, ...(port.trim() ? { port: (Number(port) || port) as number } : {}), ...filled({ command, health_path: health }) };
-  return { name, ...own, env_vars };
+  return { name, ...own, env_vars, ...limit };
 }
 
 /** `NAME=value` lines; a value may contain `=`. */

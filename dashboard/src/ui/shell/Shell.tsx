@@ -7,6 +7,7 @@ import { AccountMenu } from "./AccountMenu";
 import { KeyboardHelp } from "./KeyboardHelp";
 import { LiveBadge } from "./LiveBadge";
 import { NavLinks } from "./NavLinks";
+import { SpendingMeter } from "./SpendingMeter";
 import { ThemeButton } from "./ThemeButton";
 
 /** Pages that stand alone: sign-in has no navigation. */
@@ -32,6 +33,7 @@ export function Shell({ children }: { children: ReactNode }) {
         <Brand />
         <NavLinks />
         <div className="mt-auto flex flex-col gap-1 border-t p-2">
+          <SpendingMeter />
           <LiveBadge />
           <div className="flex items-center gap-1">
             <AccountMenu />

@@ -240,7 +240,8 @@ def attend_to_cache(q: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Te
     kv_heads = keys.shape[0] // rows
     grouped = q.view(rows * kv_heads, heads // kv_heads, size)
     if q.dtype == torch.float32:
-        scores = torch.baddbmm(mask, grouped, keys, alpha=size**-0.5)
+        shares = torch.softmax(torch.baddbmm(mask, grouped, keys, alpha=size**-0.5), dim=-1)
     else:
         scores = torch.bmm(grouped.float(), keys.float()).mul_(size**-0.5).add_(mask)
-    return torch.bmm(torch.softmax(scores, dim=-1).to(q.dtype), values).view(rows, heads * size)
+        shares = torch.softmax(scores, dim=-1).to(q.dtype)
+    return torch.bmm(shares, values).view(rows, heads * size)

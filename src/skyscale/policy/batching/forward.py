@@ -72,24 +72,26 @@ class Forward:
         qk, v = by_head.narrow(1, 0, heads + kv_heads), by_head.narrow(1, heads + kv_heads, kv_heads)
         if block.qk_norm is not None:
             qk = _rms_norm(qk, block.qk_norm, self._head_floor)
-        pairs = qk.float().view(torch.complex64)
+        is_wide = qk.dtype == torch.float32
+        pairs = (qk if is_wide else qk.float()).view(torch.complex64)
         # Two products instead of one: each comes out contiguous, as the products of attention want it.
         q = (pairs.narrow(1, 0, heads) * rotations).view(torch.float32)
         k = (pairs.narrow(1, heads, kv_heads) * rotations).view(torch.float32)
-        return (q, k, v) if v.dtype == torch.float32 else (q.to(v.dtype), k.to(v.dtype), v)
+        return (q, k, v) if is_wide else (q.to(v.dtype), k.to(v.dtype), v)
 
     def _floor(self, width: int) -> Tensor:
         # Under a sum of squares in place of their mean, epsilon counts `width` times.
         return torch.tensor((width * self._config.norm_eps) ** 0.5, device=self._device)
 
 
-def _rms_norm(x: Tensor, weight: Tensor, floor: Tensor) -> Tensor:
-    """RMS norm along the last dimension in four operations, where torch composes it of nine on a CPU.
+def _rms_norm(x: Tensor, weight: Tensor | None, floor: Tensor) -> Tensor:
+    """RMS norm along the last dimension in three or four operations, where torch composes it of nine on a CPU.
 
     The length of `x` with `floor` as one more side of it is sqrt(width) times its root mean square; that factor is in
     `weight` (`weights.py`).
     """
     if x.dtype == torch.float32:
-        return x.div(torch.linalg.vector_norm(x, 2, -1, True).hypot_(floor)).mul_(weight)
-    length = torch.linalg.vector_norm(x, 2, -1, True, dtype=torch.float32).hypot_(floor)
-    return (x / length).mul_(weight).to(x.dtype)
+        normed = x.div(torch.linalg.vector_norm(x, 2, -1, True).hypot_(floor))
+        return normed if weight is None else normed.mul_(weight)
+    normed = x / torch.linalg.vector_norm(x, 2, -1, True, dtype=torch.float32).hypot_(floor)
+    return (normed if weight is None else normed.mul_(weight)).to(x.dtype)

@@ -5,6 +5,8 @@ fixed by (seed, sample, position): counter-based (Philox, Salmon et al. 2011) an
 on what else is in the batch.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,7 +16,7 @@ BELOW_ONE = 1 - 2**-23
 """The largest uniform number: times a sum in fp32 it is still less than that sum."""
 FIRST_TOKENS = 128
 """Sampled tokens for which a slot has room at first."""
-LOGPROB_DIGITS = 7
+LOGPROB_DIGITS = 8
 """Decimals kept: beyond them an fp32 log-probability is noise that replies would spell out."""
 
 
@@ -110,6 +112,6 @@ class Slots:
     def _drawn(self, key: tuple[int, int], position: int) -> NDArray[np.float64]:
         # The generator's counter counts blocks of four numbers. Moving it takes a quarter of a new generator's time.
         counter = np.array([position // 4, 0, 0, 0], np.uint64)
-        state = {"counter": counter, "key": np.array(key, np.uint64)}
-        self._philox.state = self._philox.state | {"state": state, "buffer_pos": 4}
+        state: Any = {"state": {"counter": counter, "key": np.array(key, np.uint64)}, "buffer_pos": 4}
+        self._philox.state = self._philox.state | state
         return np.minimum(self._generator.random(DRAWN_AT_ONCE), BELOW_ONE)

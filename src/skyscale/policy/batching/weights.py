@@ -1,7 +1,8 @@
 """The decoder's weights as the engine reads them: transposed, with the pairs of the rotary embedding side by side.
 
 - A product with a matrix that lies as [in, out] takes half the time of one with [out, in] at 16 rows on a CPU.
-- Norm weights are fp32 and hold the root of the width, which `forward.py` leaves out of its norms.
+- Norm weights are fp32 and hold the root of the width, which `forward.py` leaves out of its norms. Those in front of an
+  fp32 matrix are multiplied into it; a matrix in bfloat16 would be rounded once more.
 - Hugging Face pairs feature i of a head with i + E / 2. Beside each other they are one complex number, and a rotation
   is one multiplication. Queries and keys are permuted alike, so their products stay what they are.
 
@@ -23,13 +24,15 @@ COPIED_HEAD = 2**24
 class BlockWeights:
     """One layer; matrices are [in, out]."""
 
-    input_norm: Tensor
+    input_norm: Tensor | None
+    """None: it is in `qkv`."""
     qkv: Tensor
     qkv_bias: Tensor | None
     qk_norm: Tensor | None
     """A row of weights for each query and key head."""
     out: Tensor
-    mlp_norm: Tensor
+    mlp_norm: Tensor | None
+    """None: it is in `gate_up`."""
     gate_up: Tensor
     down: Tensor
 
@@ -62,6 +65,10 @@ def _block(config: DecoderConfig, weights: dict[str, Tensor], prefix: str) -> Bl
     def transposed(name: str) -> Tensor:
         return weights.pop(prefix + name).t().contiguous()
 
+    def behind(norm: Tensor, matrix: Tensor) -> tuple[Tensor | None, Tensor]:
+        scaled = _scaled(norm)
+        return (None, (matrix * scaled).t().contiguous()) if matrix.dtype == torch.float32 else (scaled, matrix.t())
+
     order = _paired(config).to(weights[prefix + "qkv"].device)
     bias = weights.pop(prefix + "qkv_bias", None)
     qk_norm = None
@@ -69,14 +76,16 @@ def _block(config: DecoderConfig, weights: dict[str, Tensor], prefix: str) -> Bl
         rows = (weights.pop(prefix + "q_norm").expand(config.num_heads, -1),
                 weights.pop(prefix + "k_norm").expand(config.num_kv_heads, -1))  # fmt: skip
         qk_norm = _scaled(torch.cat(rows)[:, _pairs(config.head_dim).to(order.device)])
+    input_norm, qkv = behind(weights.pop(prefix + "input_norm"), weights.pop(prefix + "qkv")[order])
+    mlp_norm, gate_up = behind(weights.pop(prefix + "mlp_norm"), weights.pop(prefix + "gate_up"))
     return BlockWeights(
-        input_norm=_scaled(weights.pop(prefix + "input_norm")),
-        qkv=weights.pop(prefix + "qkv")[order].t().contiguous(),
+        input_norm=input_norm,
+        qkv=qkv,
         qkv_bias=None if bias is None else bias[order],
         qk_norm=qk_norm,
         out=transposed("out"),
-        mlp_norm=_scaled(weights.pop(prefix + "mlp_norm")),
-        gate_up=transposed("gate_up"),
+        mlp_norm=mlp_norm,
+        gate_up=gate_up,
         down=transposed("down"),
     )
 
