@@ -256,8 +256,8 @@ class Akash:
         env = dict(line.split("=", 1) for line in service.get("env", []))
         while found.state == "active":
             container = Container()
-            await container.start([*service["command"], *service.get("args", [])], env)
             found.containers.append(container)
+            await container.start([*service["command"], *service.get("args", [])], env)
             await container.ended(1e6)
 
     async def _end(self, found: Deployment, reason: str) -> None:

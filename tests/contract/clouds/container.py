@@ -24,12 +24,22 @@ class Container:
         self.code: int | None = None
         self.timed_out = False
         self._id = uuid.uuid4().hex
+        self._starting: asyncio.Task[None] | None = None
+        self._is_closed = False
         self._over = asyncio.Event()
         self._process: asyncio.subprocess.Process | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self, argv: Sequence[str], env: Mapping[str, str], timeout_s: float | None = None) -> None:
-        """Start it; a command that does not exist ends with 127 and says so, as container engines do."""
+        """Start it; a command that does not exist ends with 127 and says so, as container engines do.
+
+        A caller who gives up in the middle leaves a container that `close` knows; one that is closed starts no more.
+        """
+        if not self._is_closed:
+            self._starting = asyncio.create_task(self._begin(argv, env, timeout_s))
+            await asyncio.shield(self._starting)
+
+    async def _begin(self, argv: Sequence[str], env: Mapping[str, str], timeout_s: float | None) -> None:
         base = {"PATH": os.environ["PATH"], "HOME": "/", "HOSTNAME": "container", MARK: self._id}
         try:
             self._process = await asyncio.create_subprocess_exec(
@@ -50,6 +60,8 @@ class Container:
 
     async def stop(self, grace_s: float) -> None:
         """SIGTERM to its first process, then SIGKILL to all; returns when nothing of it is left."""
+        if self._starting is not None:
+            await asyncio.wait([self._starting])
         if self.code is None and self._process is not None:
             self.ask_to_end()
             await self.ended(grace_s)
@@ -78,6 +90,7 @@ class Container:
 
     async def close(self) -> None:
         """End it and everything that watches it."""
+        self._is_closed = True
         await self.stop(0)
         for task in self._tasks:
             task.cancel()
