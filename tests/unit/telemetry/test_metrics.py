@@ -18,7 +18,7 @@ from skyscale.wire.jobs import JobRole, JobStatus
 from tests.scripts import load_script
 
 ROOT = Path(__file__).parents[3]
-NAME = re.compile(r"skyscale_(training|rl|job|sandbox|policy|http|function)_[a-z0-9_]+")
+NAME = re.compile(r"skyscale_(training|rl|job|sandbox|policy|http|function|service)_[a-z0-9_]+")
 
 
 def used(metrics: Metrics) -> Metrics:
