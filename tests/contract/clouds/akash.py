@@ -89,6 +89,7 @@ class Akash:
         self.leases_made = 0
         self._api = Description("akash-console-api.yaml")
         self._tasks: set[asyncio.Task[None]] = set()
+        self._is_closed = False
         self._deaf = 0
 
     def app(self) -> web.Application:
@@ -109,7 +110,8 @@ class Akash:
 
     async def close(self) -> None:
         """End everything."""
-        for each in self.deployments.values():
+        self._is_closed = True  # a client that tries again starts nothing any more
+        for each in list(self.deployments.values()):
             each.state = "closed"
             for container in each.containers:
                 await container.close()
@@ -254,7 +256,7 @@ class Akash:
             found.events.append({"type": "Warning", "reason": "Failed", "note": note, "object": {"kind": "Pod"}})
             return
         env = dict(line.split("=", 1) for line in service.get("env", []))
-        while found.state == "active":
+        while found.state == "active" and not self._is_closed:
             container = Container()
             found.containers.append(container)
             await container.start([*service["command"], *service.get("args", [])], env)

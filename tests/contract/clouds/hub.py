@@ -113,6 +113,7 @@ class Hub:
         self.faults = Faults()
         self.posts = 0
         self._tasks: set[asyncio.Task[None]] = set()
+        self._is_closed = False
 
     def app(self) -> web.Application:
         """The routes."""
@@ -127,7 +128,8 @@ class Hub:
 
     async def close(self) -> None:
         """End every Job."""
-        for job in self.jobs.values():
+        self._is_closed = True  # a client that tries again starts nothing any more
+        for job in list(self.jobs.values()):
             await job.container.close()
         for task in self._tasks:
             task.cancel()
@@ -168,7 +170,7 @@ class Hub:
         return await _json(job.view())
 
     async def _run(self, job: Job) -> None:
-        if self.faults.never_schedules:
+        if self.faults.never_schedules or self._is_closed:
             return
         if job.spec["dockerImage"] == NO_IMAGE:
             job.stage, job.message = "ERROR", f"Failed to pull image {NO_IMAGE}: not found"

@@ -93,6 +93,7 @@ class Modal:
         self.url = ""
         self._answered: dict[str, Any] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._is_closed = False
 
     async def start(self) -> None:
         """Serve on a free port of loopback."""
@@ -105,7 +106,8 @@ class Modal:
 
     async def close(self) -> None:
         """End every sandbox and every connection."""
-        for box in self.boxes.values():
+        self._is_closed = True  # a client that tries again starts nothing any more
+        for box in list(self.boxes.values()):
             await box.container.close()
         for task in self._tasks:
             task.cancel()
@@ -176,6 +178,8 @@ class Modal:
             raise GRPCError(Status.INVALID_ARGUMENT, why)
 
     async def _run(self, box: Box) -> None:
+        if self._is_closed:
+            return
         await box.container.start(list(box.definition.entrypoint_args), box.env, box.definition.timeout_secs)
         box.is_placed = True
         await box.container.ended(1e6)
