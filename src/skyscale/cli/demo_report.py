@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from statistics import fmean
 from urllib.parse import unquote, urlsplit
 
-from skyscale.cli.live.snapshot import clock, policy_idle_share, trainer_wait_share
+from skyscale.cli.live.snapshot import clock, observed, trained
 from skyscale.sdk.client import Client
 from skyscale.wire.episodes import EvaluationSample
 from skyscale.wire.runs import RunView
@@ -25,13 +26,23 @@ def result_of(view: RunView) -> dict[str, object]:
         "trajectories": view.trajectories,
         "run_id": view.run_id,
         "checkpoint": checkpoint_path(view),
-        "trainer_wait_share": trainer_wait_share(view),
-        "policy_idle_share": policy_idle_share(view),
+        "trainer_wait_share": _trainer_wait_share(view),
+        "policy_idle_share": observed(view, "policy", "total_idle_share"),
         "samples_per_s": _samples_per_s(view),
         "serving_version": view.serving_version,
         "evaluated_version": after.version if after else None,
         "status": view.status,
     }
+
+
+def _trainer_wait_share(view: RunView) -> float | None:
+    """Share of the trainer's time without data between the first and the last report that the view holds."""
+    waited_s = total_s = 0.0
+    for before, point in pairwise(view.metrics):
+        seconds = (point.timestamp - before.timestamp) / 1000
+        waited_s += seconds * point.metrics.get("wait_share", 0.0)
+        total_s += seconds
+    return waited_s / total_s if total_s else trained(view, "wait_share")
 
 
 def checkpoint_path(view: RunView) -> str | None:

@@ -82,12 +82,13 @@ class Rates:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
+        self._first: tuple[float, EngineStats] | None = None
         self._last: tuple[float, EngineStats] | None = None
 
     def since_last(self, stats: EngineStats) -> dict[str, float]:
         """tokens_per_s, idle_share (0..1), running, waiting, swaps; rates cover the time since the call before.
 
-        generated_tokens is a count since this process began.
+        generated_tokens is a count since this process began, total_idle_share the share since the first call.
         """
         now = self._clock()
         result = {"running": float(stats.running), "waiting": float(stats.waiting), "swaps": float(stats.swaps)}
@@ -96,6 +97,10 @@ class Rates:
             before = self._last[1]
             result["tokens_per_s"] = (stats.generated_tokens - before.generated_tokens) / seconds
             result["idle_share"] = min(1.0, (stats.idle_s - before.idle_s) / seconds)
+        if self._first is None:
+            self._first = now, stats
+        elif now > self._first[0]:
+            result["total_idle_share"] = min(1.0, (stats.idle_s - self._first[1].idle_s) / (now - self._first[0]))
         result["generated_tokens"] = float(stats.generated_tokens)
         self._last = now, stats
         return result

@@ -36,7 +36,7 @@ def view(**changes: object) -> RunView:
     )  # fmt: skip
     policy = ProcessHealth(
         id="job-1", role="policy", index=0, status="running", detail="serving version 7", attempt=2,
-        heartbeat_age_s=0.5, metrics={"tokens_per_s": 8123.0, "idle_share": 0.03},
+        heartbeat_age_s=0.5, metrics={"tokens_per_s": 8123.0, "idle_share": 0.03, "total_idle_share": 0.05},
     )  # fmt: skip
     points = [
         MetricsPoint(
@@ -107,6 +107,16 @@ def test_a_run_on_one_line():
     assert line == "running (training)  version 7  50%  reward 0.700  held-out 0.860  buffer 64"
 
 
+def test_the_trainers_share_of_waiting_is_that_of_the_whole_run_and_not_of_its_last_step():
+    steps = [
+        MetricsPoint(
+            step=step, episode_reward=0.5, loss=0.5, gpu_util=None, timestamp=ended_ms, metrics={"wait_share": share}
+        )
+        for step, ended_ms, share in ((1, 1000, 1.0), (2, 4000, 0.5), (3, 5000, 0.9))
+    ]  # fmt: skip
+    assert result_of(view(metrics=steps))["trainer_wait_share"] == pytest.approx((3 * 0.5 + 0.9) / 4)
+
+
 @pytest.mark.parametrize(
     ("values", "width", "curve"),
     [
@@ -132,7 +142,7 @@ def test_the_result_has_the_promised_keys_and_a_path_that_transformers_can_load(
     result = result_of(view(status="completed", ended_at=NOW))
     expected = {
         "reward_before": 0.342, "reward_after": 0.86, "run_seconds": 120.0, "policy_versions": 7, "trajectories": 1000,
-        "run_id": "rl-1", "checkpoint": "/data/my runs/v7", "trainer_wait_share": 0.08, "policy_idle_share": 0.03,
+        "run_id": "rl-1", "checkpoint": "/data/my runs/v7", "trainer_wait_share": 0.08, "policy_idle_share": 0.05,
         "samples_per_s": 10.0, "serving_version": 6,
     }  # fmt: skip
     assert {key: result[key] for key in expected} == expected

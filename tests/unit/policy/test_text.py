@@ -39,11 +39,13 @@ def test_rates_cover_the_time_between_two_reports() -> None:
             failed_swaps=0, busy_s=0.0, idle_s=idle_s,
         )  # fmt: skip
 
-    times = iter([10.0, 12.0])
+    times = iter([10.0, 12.0, 20.0])
     rates = Rates(lambda: next(times))
     assert "tokens_per_s" not in rates.since_last(stats(100, 1.0))
     second = rates.since_last(stats(700, 1.5))
     assert (second["tokens_per_s"], second["idle_share"], second["running"]) == (300.0, 0.25, 2.0)
+    third = rates.since_last(stats(700, 7.5))
+    assert (third["idle_share"], third["total_idle_share"]) == (0.75, 0.65)
 
 
 @pytest.mark.parametrize("neutral", [{"top_p": 1.0}, {"top_k": -1}, {"presence_penalty": 0}, {"logit_bias": {}}])
