@@ -217,7 +217,7 @@ async def test_a_preempted_sandbox_is_an_end_and_a_forgotten_one_unknown(cloud: 
     seen = await provider(tmp_path).poll(handle)
     assert seen.state == "exited"
     assert seen.code != 0, "a failure of Modal's is not a success of the job"
-    del cloud.boxes[box.id]
+    await cloud.boxes.pop(box.id).container.close()
     assert await there.poll(handle) == Seen("unknown")
     await there.stop("job-a", handle, 0)
     assert await there.addresses(handle) == {}
