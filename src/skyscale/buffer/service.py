@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from skyscale.buffer import judged_queries, queries, rules, single_queries
+from skyscale.buffer import judged_queries, lease_queries, queries, rules, single_queries
 from skyscale.buffer.admission import Admission
 from skyscale.buffer.leases import Leases
 from skyscale.buffer.parsing import ParsedGroup, ParsedPush, check_id, parse_push
@@ -74,7 +74,7 @@ class BufferService:
         """Refuse everything from now on, and end every lease; what is stored can still be read."""
         await self.load(connection, run_id, lock=True)
         await queries.update_run(connection, run_id, state=RunState.CLOSED)
-        await queries.release_all(connection, run_id)
+        await lease_queries.release_all(connection, run_id)
         self._ring(connection, run_id)
 
     async def published(
@@ -214,7 +214,7 @@ class BufferService:
     async def recent_reward(self, run_id: str, now: datetime) -> float | None:
         """Mean reward of what was pushed for training since the last batch was leased; None if nothing was."""
         async with self._database.read() as connection:
-            return (await queries.rollout_window(connection, run_id, now)).mean_reward
+            return (await lease_queries.rollout_window(connection, run_id, now)).mean_reward
 
     async def load(self, connection: "AsyncConnection", run_id: str, *, lock: bool = False) -> RunRow:
         """The run; with `lock` nobody else counts its slots until the transaction ends.
