@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from typing import Any, cast
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import Connection, Dialect, Select
+from sqlalchemy import Connection, Dialect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.base import Executable
 from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.selectable import ReturnsRows
 from sqlalchemy.types import TypeEngine
 
 from skyscale.store.straight import StraightConnection
@@ -70,8 +71,8 @@ class _Plan:
         self._dialect = dialect
         self._lists = tuple((name, bound.value) for name, bound in compiled.binds.items() if bound.expanding)
         self._texts: dict[tuple[int, ...], _Text] = {}
-        types = [column.type for column in statement.selected_columns] if isinstance(statement, Select) else []
-        converters = [_reading(type_, dialect) for type_ in types]
+        columns = statement.exported_columns if isinstance(statement, ReturnsRows) else ()
+        converters = [_reading(column.type, dialect) for column in columns]
         self._converters = converters if any(converters) else None
 
     def text(self, values: Values) -> _Text:
