@@ -99,15 +99,15 @@ class BufferService:
         """Store a parsed push; rewards are compared with what was judged."""
         return await self._write(push)
 
-    async def keep(self, group: ParsedGroup) -> PushReply:
-        """Store a group whose rewards come from the judge itself."""
-        return await self._write(ParsedPush(groups=[group], has_own_rewards=False))
+    async def keep(self, group: ParsedGroup, *, may_wait: bool = False) -> PushReply:
+        """Store a group whose rewards come from the judge itself; with `may_wait`, together with the next ones."""
+        return await self._write(ParsedPush(groups=[group], has_own_rewards=False), may_wait=may_wait)
 
-    async def _write(self, push: ParsedPush) -> PushReply:
+    async def _write(self, push: ParsedPush, *, may_wait: bool = False) -> PushReply:
         if traces.recorder is None:
-            return await self._writer.write(push)
+            return await self._writer.write(push, may_wait=may_wait)
         began_ns = time.time_ns()
-        reply = await self._writer.write(push)
+        reply = await self._writer.write(push, may_wait=may_wait)
         for group in push.groups:
             id_, num = group.push.group_id, len(group.push.trajectories)
             traces.recorder.record(Stage.PUSH, id_, began_ns, trajectories=num)
