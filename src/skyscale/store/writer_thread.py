@@ -14,7 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from queue import SimpleQueue
 from threading import Thread
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, create_engine, event
 
@@ -86,10 +86,8 @@ class WriterThread:
 
     def _transact(self, work: Callable[[Connection], T]) -> T:
         connection = self._connection()
-        driver = cast(Any, connection.connection.driver_connection)
         try:
-            connection.begin()
-            driver.execute("BEGIN IMMEDIATE")
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
             result = work(connection)
             connection.commit()
         except BaseException:
