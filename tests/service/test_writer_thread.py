@@ -2,14 +2,14 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import OperationalError
 
-from skyscale.store.engine import Database
+from skyscale.store.engine import AsyncConnection, Database
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ async def words(database: Database) -> list[str]:
         return list((await connection.execute(text("SELECT word FROM told"))).scalars())
 
 
-def tell(word: str):
+def tell(word: str) -> Callable[[Connection], object]:
     return lambda connection: connection.execute(text(f"INSERT INTO told VALUES ('{word}')"))
 
 
@@ -64,11 +64,11 @@ async def test_a_failed_transaction_leaves_nothing_and_the_next_one_works(databa
 
 
 async def test_a_failed_look_does_not_spoil_the_next_one(database: Database) -> None:
-    async def fails(_: object) -> None:
+    async def fails(_: AsyncConnection) -> None:
         raise ZeroDivisionError
 
-    async def look(connection: object) -> int:
-        return (await connection.execute(text("SELECT count(*) FROM told"))).scalar_one()  # pyright: ignore
+    async def look(connection: AsyncConnection) -> int:
+        return (await connection.execute(text("SELECT count(*) FROM told"))).scalar_one()
 
     with pytest.raises(ZeroDivisionError):
         await database.read_at_once(fails)
