@@ -5,8 +5,8 @@
   heads that share a key are one product: torch's own CPU kernel takes heads of 32 features one by one, at twice the
   time. It keeps a row's probabilities for the backward pass, so longer rows go through torch's kernel all the same.
 
-Letters: B padded rows, M tokens of joined ones, T tokens of one row, H query heads, K key/value heads, G query heads per
-key/value head, E head size.
+Letters: B padded rows, M tokens of joined ones, T tokens of one row, H query heads, K key/value heads, G query heads
+per key/value head, E head size.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""A run with a checkpoint every few versions goes on: the buffer still gives the batch whose version has the next one."""
+"""A run with a checkpoint every few versions goes on: the buffer still gives the batch that leads to the next one."""
 
 from typing import Literal
 
