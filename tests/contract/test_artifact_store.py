@@ -51,7 +51,10 @@ def test_bytes_and_files_come_back_as_they_were_put(store: ArtifactStore, tmp_pa
     source.write_bytes(os.urandom(3_000_001))
     by_file = store.put_file("a/b/file.bin", source)
     by_bytes = store.put_bytes("a/b/bytes.bin", source.read_bytes())
-    assert by_file == by_bytes
+    view = memoryview(source.read_bytes())
+    by_pieces = store.put_pieces("a/b/pieces.bin", iter([view[:7], b"", view[7:2_000_000], bytes(view[2_000_000:])]))
+    assert by_file == by_bytes == by_pieces
+    assert store.get_bytes("a/b/pieces.bin") == source.read_bytes()
     assert by_file.size_bytes == 3_000_001
     assert store.get_bytes("a/b/file.bin") == source.read_bytes()
     assert _local_path(store, "a/b/bytes.bin", tmp_path).read_bytes() == source.read_bytes()

@@ -5026,7 +5026,7 @@ export interface components {
             max_concurrent_groups?: number;
             /**
              * Checkpoint Every
-             * @description Versions between resumable checkpoints (weights, optimizer, RNG, consumed leases).
+             * @description Versions between resumable checkpoints (weights, optimizer, RNG, leases); never more than `max_staleness`.
              * @default 1
              */
             checkpoint_every?: number;

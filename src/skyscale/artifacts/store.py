@@ -10,7 +10,7 @@ import importlib
 import logging
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, cast
@@ -19,6 +19,8 @@ from urllib.parse import urlsplit
 from skyscale.errors import Invalid, Unavailable
 
 log = logging.getLogger(__name__)
+
+Piece = bytes | memoryview
 
 _LEAVES = {"file": "skyscale.artifacts.stores.local:LocalStore", "s3": "skyscale.artifacts.stores.s3:S3Store"}
 """URI scheme to the class that serves it: `module:class`, called with the root URI."""
@@ -45,6 +47,10 @@ class ArtifactStore(Protocol):
 
     def put_bytes(self, key: str, data: bytes) -> Digest:
         """Store `data`."""
+        ...
+
+    def put_pieces(self, key: str, pieces: Iterable[Piece]) -> Digest:
+        """Store the pieces one behind the other; memory never holds a second copy of all of them."""
         ...
 
     def get_bytes(self, key: str) -> bytes:

@@ -7,18 +7,21 @@ announces the very same version. A folder that was written and never announced m
 """
 
 import hashlib
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from skyscale.artifacts.store import ArtifactStore, Digest, checked_key, open_uri
+from skyscale.artifacts.store import ArtifactStore, Digest, Piece, checked_key, open_uri
 from skyscale.errors import NotFound, ProtocolError
 from skyscale.wire.base import utc_now
 from skyscale.wire.policies import Manifest, ManifestFile
 
 MANIFEST = "manifest.json"
 _CHUNK_BYTES = 1 << 20
+Content = Path | Sequence[Piece]
+"""What a file is to hold: a file's bytes, or pieces of one byte per item."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +47,24 @@ def version_prefix(run_id: str, version: int) -> str:
 
 
 def publish_version(store: ArtifactStore, *, run_id: str, version: int, parent: int, folder: Path) -> Published:
-    """Store the files of `folder` (not its subfolders), then their manifest.
+    """`publish_files` of the files of `folder`, but not of its subfolders."""
+    paths = (path for path in folder.iterdir() if path.is_file() and path.name != MANIFEST)
+    contents: dict[str, Content] = {path.name: path for path in paths}
+    return publish_files(store, run_id=run_id, version=version, parent=parent, contents=contents)
+
+
+def publish_files(
+    store: ArtifactStore, *, run_id: str, version: int, parent: int, contents: Mapping[str, Content]
+) -> Published:
+    """Store files by name, then their manifest.
 
     When it returns, the version is complete and durable. It may be called again for a version.
     """
     prefix = version_prefix(run_id, version)
-    paths = sorted(path for path in folder.iterdir() if path.is_file() and path.name != MANIFEST)
-    earlier = _published_before(store, prefix, parent, paths)
+    earlier = _published_before(store, prefix, parent, contents)
     if earlier is not None:
         return earlier
-    files = [_manifest_file(path.name, store.put_file(f"{prefix}/{path.name}", path)) for path in paths]
+    files = [_manifest_file(name, _put(store, f"{prefix}/{name}", contents[name])) for name in sorted(contents)]
     manifest = Manifest(
         run_id=run_id, version=version, parent=parent, encoding="full", files=files, created_at=utc_now()
     )
@@ -89,13 +100,21 @@ def prune_versions(store: ArtifactStore, run_id: str, keep: int, in_use: set[int
     return doomed
 
 
-def _published_before(store: ArtifactStore, prefix: str, parent: int, paths: list[Path]) -> Published | None:
+def _put(store: ArtifactStore, key: str, content: Content) -> Digest:
+    return store.put_file(key, content) if isinstance(content, Path) else store.put_pieces(key, content)
+
+
+def _published_before(
+    store: ArtifactStore, prefix: str, parent: int, contents: Mapping[str, Content]
+) -> Published | None:
     key = f"{prefix}/{MANIFEST}"
     if not store.exists(key):
         return None
     data = store.get_bytes(key)
     manifest = Manifest.model_validate_json(data)
-    if manifest.parent == parent and manifest.files == [_manifest_file(path.name, _digest(path)) for path in paths]:
+    if manifest.parent == parent and manifest.files == [
+        _manifest_file(name, _digest(contents[name])) for name in sorted(contents)
+    ]:
         return Published(store.uri(key), hashlib.sha256(data).hexdigest())
     store.delete_prefix(key)
     store.delete_prefix(prefix)
@@ -129,11 +148,17 @@ def _manifest_file(name: str, digest: Digest) -> ManifestFile:
     return ManifestFile(name=name, size_bytes=digest.size_bytes, sha256=digest.sha256)
 
 
-def _digest(path: Path) -> Digest:
+def _digest(content: Content) -> Digest:
+    if isinstance(content, Path):
+        with content.open("rb", buffering=0) as source:
+            return _digest_of(iter(lambda: source.read(_CHUNK_BYTES), b""))
+    return _digest_of(content)
+
+
+def _digest_of(pieces: Iterable[Piece]) -> Digest:
     digest = hashlib.sha256()
     size_bytes = 0
-    with path.open("rb", buffering=0) as source:
-        while chunk := source.read(_CHUNK_BYTES):
-            digest.update(chunk)
-            size_bytes += len(chunk)
+    for piece in pieces:
+        digest.update(piece)
+        size_bytes += len(piece)
     return Digest(size_bytes, digest.hexdigest())

@@ -6,17 +6,19 @@ was. Only safetensors are read: nothing from a model folder is ever unpickled.
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from math import isfinite
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from skyscale.decoder.adapter_files import is_adapter, read_merged
 from skyscale.decoder.config import DecoderConfig
 from skyscale.decoder.model import Decoder
+from skyscale.decoder.tensor_file import Piece, safetensors_pieces
 from skyscale.errors import Invalid
 
 COPIED = (
@@ -60,17 +62,24 @@ def each_weight(
     found = read_merged(folder, _read_tensors) if is_adapter(folder) else _read_tensors(folder)
     if config.is_tied:
         found.pop("lm_head.weight", None)
-    with torch.device("meta"):
-        wanted = {name: parameter.shape for name, parameter in Decoder(config).named_parameters()}
+    wanted = _shapes(config)
     for name, parts in _parts_by_name(config).items():
         tensors = [_take(found, part, rows, wanted[name], folder) for part, rows in parts]
         joined = tensors[0] if len(tensors) == 1 else torch.cat(tensors)
         weight = joined.to(device=device, dtype=dtype)
-        if not bool(torch.isfinite(weight).all()):
+        # A sum is one pass instead of four; it may also overflow, so it only says that all is well.
+        if not isfinite(float(weight.sum())) and not bool(torch.isfinite(weight).all()):
             raise Invalid(f"{folder} has values in {name} that are not finite", code="weights_not_finite")
         yield name, weight
     if found:
         raise Invalid(f"{folder} has weights that this model does not: {_few(found)}", code="weights_mismatch")
+
+
+@lru_cache(maxsize=8)
+def _shapes(config: DecoderConfig) -> dict[str, torch.Size]:
+    # A model without memory takes a millisecond to make, and a policy server asks at every version.
+    with torch.device("meta"):
+        return {name: parameter.shape for name, parameter in Decoder(config).named_parameters()}
 
 
 def copy_weights_(decoder: Decoder, weights: dict[str, Tensor]) -> None:
@@ -88,13 +97,17 @@ def load_weights_(decoder: Decoder, folder: Path) -> None:
 
 def hf_state_dict(decoder: Decoder) -> dict[str, Tensor]:
     """The parameters under Hugging Face's (unfused) names: detached views of the decoder's memory."""
-    parameters = dict(decoder.named_parameters())
+    return unfused(decoder.config, dict(decoder.named_parameters()))
+
+
+def unfused(config: DecoderConfig, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """`weights` by the decoder's names under Hugging Face's: detached views of them."""
     result: dict[str, Tensor] = {}
-    for name, parts in _parts_by_name(decoder.config).items():
+    for name, parts in _parts_by_name(config).items():
         start = 0
         for part, rows in parts:
             stop = start + rows if rows else None
-            result[part] = parameters[name].detach()[start:stop]
+            result[part] = weights[name].detach()[start:stop]
             start += rows
     return result
 
@@ -105,14 +118,32 @@ def save_decoder(decoder: Decoder, folder: Path, base_folder: Path, *, dtype: to
     The folder loads in transformers' `AutoModelForCausalLM`; its `config.json` differs from the base's in `dtype` only.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    chosen = dtype or decoder.embedding.dtype
-    tensors = {name: value.to("cpu", chosen, copy=True) for name, value in hf_state_dict(decoder).items()}
-    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-    config = json.loads((base_folder / "config.json").read_text(encoding="utf-8"))
-    config.pop("torch_dtype", None)
-    config["dtype"] = str(chosen).removeprefix("torch.")
-    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-    copy_companions(base_folder, folder)
+    contents = decoder_files(decoder.config, dict(decoder.named_parameters()), base_folder, dtype=dtype)
+    for name, content in contents.items():
+        if isinstance(content, Path):
+            shutil.copyfile(content, folder / name)
+        else:
+            with (folder / name).open("wb") as sink:
+                sink.writelines(content)
+
+
+def decoder_files(
+    config: DecoderConfig, weights: Mapping[str, Tensor], base_folder: Path, *, dtype: torch.dtype | None = None
+) -> dict[str, Path | list[Piece]]:
+    """What `save_decoder` writes, by file name: files of `base_folder`, and pieces that lie in `weights`.
+
+    `weights`, by the decoder's names, must stay as they are until the pieces are written.
+    """
+    chosen = dtype or weights["embedding"].dtype
+    tensors = {name: value.to("cpu", chosen) for name, value in unfused(config, weights).items()}
+    settings = json.loads((base_folder / "config.json").read_text(encoding="utf-8"))
+    settings.pop("torch_dtype", None)
+    settings["dtype"] = str(chosen).removeprefix("torch.")
+    return {
+        "model.safetensors": safetensors_pieces(tensors, {"format": "pt"}),
+        "config.json": [f"{json.dumps(settings, indent=2)}\n".encode()],
+        **{name: base_folder / name for name in COPIED if (base_folder / name).exists()},
+    }
 
 
 def copy_companions(base_folder: Path, folder: Path) -> None:

@@ -45,10 +45,18 @@ class Block(nn.Module):
             return result
         return result + self.adapters[name](x)
 
-    def forward(self, layer: int, hidden_BTD: Tensor, cos: Tensor, sin: Tensor, attend: Attend) -> Tensor:
-        """The layer's output [B,T,D]; `layer` is its number, which `attend` is told."""
+    def forward(
+        self, layer: int, hidden_BTD: Tensor, cos: Tensor, sin: Tensor, attend: Attend, wanted_N: Tensor | None = None
+    ) -> Tensor:
+        """The layer's output [B,T,D]; `layer` is its number, which `attend` is told.
+
+        With `wanted_N` the output of those of the flattened tokens alone, [N,D].
+        """
         q, k, v = self.queries_keys_values(hidden_BTD, cos, sin)
-        return self.after_attention(hidden_BTD, attend(layer, q, k, v))
+        attended = attend(layer, q, k, v)
+        if wanted_N is not None:
+            hidden_BTD, attended = (each.flatten(0, 1).index_select(0, wanted_N) for each in (hidden_BTD, attended))
+        return self.after_attention(hidden_BTD, attended)
 
     def queries_keys_values(self, hidden_BTD: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Rotated queries [B,T,H,E], rotated keys [B,T,K,E] and values [B,T,K,E]."""
@@ -107,33 +115,44 @@ class Decoder(nn.Module):
         cos, sin = rotation(self._inverse, positions, self.embedding.dtype)
         return cos[..., None, :], sin[..., None, :]
 
-    def run_blocks(self, ids_BT: Tensor, positions_BT: Tensor, attend: Attend) -> Tensor:
-        """Final-normed hidden states [B,T,D], with attention left to `attend`."""
+    def run_blocks(
+        self, ids_BT: Tensor, positions_BT: Tensor, attend: Attend, wanted_N: Tensor | None = None
+    ) -> Tensor:
+        """Final-normed hidden states [B,T,D], with attention left to `attend`.
+
+        With `wanted_N` those of the flattened tokens alone, [N,D]: of the others the last block computes nothing that
+        nobody attends to.
+        """
         cos, sin = self.rotations(positions_BT)
         hidden = F.embedding(ids_BT, self.embedding)
         recomputes = self.recomputes_blocks and torch.is_grad_enabled()
         for layer, block in enumerate(self.blocks):
+            wanted = wanted_N if layer == len(self.blocks) - 1 else None
             if recomputes:
                 # Nothing in a block draws random numbers, so their state need not be kept.
                 hidden = checkpoint(
-                    block, layer, hidden, cos, sin, attend, use_reentrant=False, preserve_rng_state=False
+                    block, layer, hidden, cos, sin, attend, wanted, use_reentrant=False, preserve_rng_state=False
                 )
             else:
-                hidden = block(layer, hidden, cos, sin, attend)
+                hidden = block(layer, hidden, cos, sin, attend, wanted)
         return rms_norm(hidden, self.final_norm, self.config.norm_eps)
 
-    def forward(self, ids_BT: Tensor, positions_BT: Tensor, mask_B1TT: Tensor | None = None) -> Tensor:
-        """Final-normed hidden states, [B, T, D].
+    def forward(
+        self,
+        ids_BT: Tensor,
+        positions_BT: Tensor,
+        mask_B1TT: Tensor | None = None,
+        *,
+        attend: Attend | None = None,
+        wanted_N: Tensor | None = None,
+    ) -> Tensor:
+        """Final-normed hidden states, [B, T, D], or with `wanted_N` of those flattened tokens alone, [N, D].
 
         `mask_B1TT` is boolean (true: the row's token may attend to the column's) or numbers to add to the scores,
-        and broadcasts over B; None means causal.
+        and broadcasts over B; None means causal. With `attend` attention is left to it.
         """
         mask = None if mask_B1TT is None else additive_mask(mask_B1TT, self.embedding.dtype)
-
-        def attend(_: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-            return attention(q, k, v, mask)
-
-        return self.run_blocks(ids_BT, positions_BT, attend)
+        return self.run_blocks(ids_BT, positions_BT, attend or (lambda _, q, k, v: attention(q, k, v, mask)), wanted_N)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Unnormalised log-probabilities [..., V] of `hidden` [..., D], in the model's dtype."""

@@ -1,5 +1,6 @@
 """Builds a trainer from a job's assignment: the one place that knows all its parts."""
 
+import gc
 import os
 import shutil
 from contextlib import nullcontext
@@ -47,6 +48,9 @@ def train_job(settings: JobSettings, *, device: str, threads: int, scratch: Path
                 on_gone=lambda: _exit_at_once(scratch),
                 lora=lora_config(assignment.spec.training),
             )
+            # What is loaded by now stays: a full look of the collector through it costs as much as a small step.
+            gc.collect()
+            gc.freeze()
             try:
                 trainer.run()
             finally:

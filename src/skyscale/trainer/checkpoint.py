@@ -15,10 +15,11 @@ from pathlib import Path
 
 import torch
 from pydantic import ValidationError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from skyscale.artifacts.store import ArtifactStore
+from skyscale.decoder.tensor_file import safetensors_pieces
 from skyscale.errors import NotFound
 from skyscale.trainer.sharding import part, whole
 from skyscale.trainer.step import Learner
@@ -125,14 +126,11 @@ def write_checkpoint(
     parent: int,
     lease_ids: list[str],
     manifest_sha256: str,
-    scratch: Path,
 ) -> CheckpointHeader:
     """Store the snapshot; durable when it returns. An earlier checkpoint of the version is replaced."""
     prefix = _prefix(run_id, version)
     store.delete_prefix(f"{prefix}/{HEADER}")
-    state = scratch / STATE
-    save_file(snapshot.tensors, state)
-    digest = store.put_file(f"{prefix}/{STATE}", state)
+    digest = store.put_pieces(f"{prefix}/{STATE}", safetensors_pieces(snapshot.tensors))
     header = CheckpointHeader(
         run_id=run_id,
         version=version,

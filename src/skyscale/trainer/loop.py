@@ -39,7 +39,7 @@ from skyscale.trainer.step import Learner
 from skyscale.trainer.team import Order
 from skyscale.wire.batches import LeaseRequest
 from skyscale.wire.jobs import JobAssignment
-from skyscale.wire.runs import TrainingMetrics
+from skyscale.wire.runs import RunSpec, TrainingMetrics
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +47,16 @@ MAX_REFUSALS = 5
 """Refused publications in a row before the trainer gives up instead of training in vain."""
 MAX_SKIPS = 10
 """Optimizer steps without a finite gradient in a row before the trainer gives up."""
+
+
+def checkpoint_interval(spec: RunSpec) -> int:
+    """Versions from one checkpoint to the next, at most what the run asks for.
+
+    Groups of versions without a checkpoint hold their slots until the next that has one, and the buffer counts their
+    leases as versions to come. With as many of them as `max_staleness` allows nothing more would be played, and the
+    version that frees them would never come.
+    """
+    return min(spec.checkpoint_every, 1 if spec.mode == "synchronous" else max(1, spec.algorithm.max_staleness))
 
 
 class Trainer:
@@ -151,7 +161,7 @@ class Trainer:
     def _submit(self, version: int, batch: Batch) -> None:
         self._pending.append(batch.lease_id)
         self._since_checkpoint += 1
-        is_due = self._since_checkpoint >= self._spec.checkpoint_every or version == self._spec.max_steps
+        is_due = self._since_checkpoint >= checkpoint_interval(self._spec) or version == self._spec.max_steps
         candidate = Candidate(version, self._parent, capture(self.learner), list(self._pending), is_due)
         self._in_flight = (candidate, self._pool.submit(self._publish, candidate, batch))
         self._version = self._parent = version

@@ -16,11 +16,10 @@ from pathlib import Path
 import torch
 
 from skyscale.artifacts.store import ArtifactStore
-from skyscale.artifacts.versions import Published, prune_versions, publish_version
-from skyscale.decoder.checkpoint import save_decoder
+from skyscale.artifacts.versions import Published, prune_versions, publish_files, publish_version
+from skyscale.decoder.checkpoint import decoder_files
 from skyscale.decoder.config import DecoderConfig
 from skyscale.decoder.lora import LoraConfig, save_adapter
-from skyscale.decoder.model import Decoder
 from skyscale.sdk.jobs import JobClient
 from skyscale.trainer.checkpoint import Snapshot, prune_checkpoints, write_checkpoint
 from skyscale.wire.policies import PolicyPublish
@@ -121,7 +120,6 @@ class Publisher:
             parent=candidate.parent,
             lease_ids=candidate.lease_ids,
             manifest_sha256=published.manifest_sha256,
-            scratch=self._scratch,
         )
 
     def announce(self, candidate: Candidate, published: Published, lease_ids: list[str]) -> None:
@@ -136,15 +134,11 @@ class Publisher:
         self._client.publish(self._run_id, body)
 
     def _write_folder(self, candidate: Candidate) -> Published:
-        folder = self._scratch / "version"
+        run_id, version, parent = self._run_id, candidate.version, candidate.parent
         weights = candidate.snapshot.weights
         if self._lora is not None:
+            folder = self._scratch / "version"
             save_adapter(weights, self._lora, folder, base_folder=self._base_folder, base_name=self._base_name)
-        else:
-            with torch.device("meta"):
-                decoder = Decoder(self._config)
-            decoder.load_state_dict(weights, assign=True)
-            save_decoder(decoder, folder, self._base_folder, dtype=self._dtype)
-        return publish_version(
-            self._store, run_id=self._run_id, version=candidate.version, parent=candidate.parent, folder=folder
-        )
+            return publish_version(self._store, run_id=run_id, version=version, parent=parent, folder=folder)
+        contents = decoder_files(self._config, weights, self._base_folder, dtype=self._dtype)
+        return publish_files(self._store, run_id=run_id, version=version, parent=parent, contents=contents)

@@ -97,6 +97,6 @@ def blank(device: torch.device) -> MicroBatch:
     one, index = torch.zeros(1, 1, dtype=torch.int64, device=device), torch.zeros(1, dtype=torch.int64, device=device)
     nothing, no_numbers = index[:0], torch.zeros(0, device=device)
     return MicroBatch(
-        ids_BT=one, positions_BT=one, last_BT=one, source_K=index, target_K=index, node_N=nothing,
+        ids_BT=one, positions_BT=one, last_BT=one, joined=(), source_K=index, target_K=index, node_N=nothing,
         engine_logprob_N=no_numbers, advantage_N=no_numbers, version_N=nothing, sequence_N=nothing, num_sequences=0,
     )  # fmt: skip

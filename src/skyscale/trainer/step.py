@@ -30,6 +30,7 @@ from skyscale.trainer.precision import Masters, trainable
 from skyscale.trainer.report import Minibatch, StepReport, count, step_report
 from skyscale.trainer.sharding import blank, drop_gathered, is_part, whole
 from skyscale.trainer.team import Order, Team
+from skyscale.trainer.tree_attention import rows_attention
 from skyscale.wire.algorithms import Algorithm
 from skyscale.wire.batches import LeasedGroup
 
@@ -118,9 +119,10 @@ class Learner:
         ours = lessons if self.team is None else lessons[self.team.rank :: self.team.size]
         rows = [row for each in ours for row in pack(each, MAX_ROW_TOKENS)]
         limit = MICRO_BATCH_TOKENS[self.device.type]
-        batches = micro_batches(
-            rows, max_tokens=min(limit, MAX_ROW_TOKENS) if self.is_sharded else limit, device=self.device
-        )
+        if self.is_sharded:
+            limit = min(limit, MAX_ROW_TOKENS)
+        is_cpu = self.device.type == "cpu"
+        batches = micro_batches(rows, max_tokens=limit, device=self.device, are_joined=is_cpu)
         num_computed = sum(batch.ids_BT.numel() for batch in batches)
         if self.team is not None and self.is_sharded:
             batches += [blank(self.device)] * (self.team.most(len(batches)) - len(batches))
@@ -138,8 +140,8 @@ class Learner:
     def logprobs(self, batch: MicroBatch, model: Decoder | None = None) -> Tensor:
         """Log-probability of each completion token at the sampling temperature, fp32 [N]; by `model` if given."""
         model = model or self.model
-        hidden_BTD = model(batch.ids_BT, batch.positions_BT, batch.mask())
-        hidden_KD = hidden_BTD.flatten(0, 1).index_select(0, batch.source_K)
+        attend = rows_attention(batch, model.config.num_groups, model.embedding.dtype)
+        hidden_KD = model(batch.ids_BT, batch.positions_BT, attend=attend, wanted_N=batch.source_K)
         logprob_K = token_logprobs(hidden_KD, model.head, batch.target_K, self.temperature)
         return logprob_K.index_select(0, batch.node_N)
 

@@ -128,7 +128,7 @@ class RunCreate(Request):
     max_concurrent_groups: Annotated[int, Field(ge=1, le=4096)] = 16
     """Groups that one worker has with the policy server at once; as many more may be with the judge."""
     checkpoint_every: Annotated[int, Field(ge=1)] = 1
-    """Versions between resumable checkpoints (weights, optimizer, RNG, consumed leases)."""
+    """Versions between resumable checkpoints (weights, optimizer, RNG, leases); never more than `max_staleness`."""
     keep_versions: Annotated[int, Field(ge=2)] = 3
     """Published weight folders that are kept; the newest and those in use always are."""
     loggers: list[Literal["wandb", "tensorboard"]] | None = None

@@ -25,10 +25,10 @@ def _learner(folder: Path) -> Learner:
     return Learner(load_decoder(folder), ALGORITHM, 1.0)
 
 
-def _write(store, learner: Learner, version: int, scratch: Path) -> None:
+def _write(store, learner: Learner, version: int) -> None:
     write_checkpoint(
         store, capture(learner), run_id="rl-a", version=version, parent=version - 1, lease_ids=[f"lease-{version}"],
-        manifest_sha256="", scratch=scratch,
+        manifest_sha256="",
     )  # fmt: skip
 
 
@@ -40,7 +40,7 @@ def test_a_resumed_learner_has_the_same_next_losses_and_weights_bit_for_bit(
     for version, batch in enumerate(batches[:3]):
         straight.train(batch, version)
     store = open_store((tmp_path / "store").as_uri())
-    _write(store, straight, 3, tmp_path)
+    _write(store, straight, 3)
     random_numbers = torch.rand(3)
     expected = [straight.train(batch, 3 + i).metrics for i, batch in enumerate(batches[3:])]
 
@@ -68,7 +68,7 @@ def test_a_snapshot_does_not_change_when_training_goes_on(tiny_folder: Path, mak
 @pytest.mark.parametrize("name", ["state.safetensors", "checkpoint.json"])
 def test_a_damaged_checkpoint_is_not_one(tiny_folder: Path, tmp_path: Path, name: str):
     store = open_store((tmp_path / "store").as_uri())
-    _write(store, _learner(tiny_folder), 1, tmp_path)
+    _write(store, _learner(tiny_folder), 1)
     key = f"runs/rl-a/checkpoints/v000001/{name}"
     store.put_bytes(key, store.get_bytes(key)[:-1] + b"?")
     assert read_checkpoint(store, "rl-a", 1, tmp_path) is None
@@ -78,6 +78,6 @@ def test_the_two_newest_checkpoints_are_kept(tiny_folder: Path, tmp_path: Path):
     store = open_store((tmp_path / "store").as_uri())
     learner = _learner(tiny_folder)
     for version in (1, 2, 10):
-        _write(store, learner, version, tmp_path)
+        _write(store, learner, version)
     prune_checkpoints(store, "rl-a")
     assert checkpoint_versions(store, "rl-a") == [10, 2]

@@ -73,9 +73,14 @@ def test_a_tree_that_is_too_large_is_cut_with_its_prompt_repeated():
 def test_micro_batches_stay_below_the_budget_and_keep_every_token():
     groups = [_group([1] * n, [[2, 3, 4], [2, 5]]) for n in (3, 30, 8, 50, 9)]
     rows = [row for group in groups for row in _rows(group, 1000)]
-    batches = micro_batches(rows, max_tokens=40, device=CPU)
-    assert sum(batch.num_tokens for batch in batches) == 25
-    assert all(batch.ids_BT.numel() <= 40 or batch.ids_BT.shape[0] == 1 for batch in batches)
+    padded = micro_batches(rows, max_tokens=40, device=CPU, are_joined=False)
+    joined = micro_batches(rows, max_tokens=40, device=CPU, are_joined=True)
+    for batches in (padded, joined):
+        assert sum(batch.num_tokens for batch in batches) == 25
+    # Rows are the prompt and 2, 3: of 52, 32, 11, 10 and 5 tokens, padded to 52, 32, 3 * 11 or joined.
+    assert [tuple(batch.ids_BT.shape) for batch in padded] == [(1, 52), (1, 32), (3, 11)]
+    assert [batch.joined for batch in joined] == [(52,), (32,), (11, 10, 5)]
+    assert [tuple(batch.ids_BT.shape) for batch in joined] == [(1, 52), (1, 32), (1, 26)]
 
 
 completions = st.lists(st.lists(st.integers(0, 2), min_size=0, max_size=5), min_size=2, max_size=7)
@@ -97,13 +102,18 @@ def models(tmp_path_factory: pytest.TempPathFactory):
 
 
 @settings(max_examples=25)
-@given(many=st.lists(completions, min_size=1, max_size=3), width=st.integers(1, 200), budget=st.integers(4, 60))
-def test_packed_logprobs_equal_plain_sequences_in_transformers(models, many, width: int, budget: int):
+@given(
+    many=st.lists(completions, min_size=1, max_size=3),
+    width=st.integers(1, 200),
+    budget=st.integers(4, 60),
+    are_joined=st.booleans(),
+)
+def test_packed_logprobs_equal_plain_sequences_in_transformers(models, many, width: int, budget: int, are_joined: bool):
     learner, reference = models
     groups = [_group([7, 8, 9][: i + 1], lists) for i, lists in enumerate(many)]
     found: dict[tuple[int, int, int], float] = {}
     for i, group in enumerate(groups):
-        for batch in micro_batches(_rows(group, budget), max_tokens=width, device=CPU):
+        for batch in micro_batches(_rows(group, budget), max_tokens=width, device=CPU, are_joined=are_joined):
             with torch.no_grad():
                 found_logprobs = learner.logprobs(batch).tolist()
             depth_of: dict[int, int] = {}

@@ -66,7 +66,7 @@ spans = st.lists(st.tuples(st.lists(st.integers(3, 5), min_size=1, max_size=3), 
 def test_every_sampled_token_is_packed_once_with_its_own_history(groups: list[list[tuple[list[int], bool]]]):
     episodes = [_episode(i, [([3], True), *s, ([4], True)], i % 2) for i, s in enumerate(groups)]
     rows = _rows(_group(*episodes), 1000)
-    [batch] = micro_batches(rows, max_tokens=10_000, device=torch.device("cpu"))
+    [batch] = micro_batches(rows, max_tokens=10_000, device=torch.device("cpu"), are_joined=True)
     masks = [episode.loss_mask or [] for episode in episodes]
     assert batch.num_tokens == sum(map(sum, masks))
     [row] = rows

@@ -9,11 +9,12 @@ import hashlib
 import os
 import secrets
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from skyscale.artifacts.store import Digest, checked_key
+from skyscale.artifacts.store import Digest, Piece, checked_key
 from skyscale.errors import Invalid, NotFound
 
 _CHUNK_BYTES = 1 << 20
@@ -34,28 +35,29 @@ class LocalStore:
 
     def put_file(self, key: str, path: Path) -> Digest:
         """See `ArtifactStore.put_file`."""
-        target = self._path(key)
-        temporary = self._incoming()
-        with path.open("rb") as source, temporary.open("xb", buffering=0) as sink:
-            digest = hashlib.sha256()
-            size_bytes = 0
-            while chunk := source.read(_CHUNK_BYTES):
-                digest.update(chunk)
-                size_bytes += sink.write(chunk)
-            os.fsync(sink.fileno())
-        _rename_durably(temporary, target)
-        return Digest(size_bytes, digest.hexdigest())
+        with path.open("rb", buffering=0) as source:
+            return self.put_pieces(key, iter(lambda: source.read(_CHUNK_BYTES), b""))
 
     def put_bytes(self, key: str, data: bytes) -> Digest:
         """See `ArtifactStore.put_bytes`."""
+        return self.put_pieces(key, (data,))
+
+    def put_pieces(self, key: str, pieces: Iterable[Piece]) -> Digest:
+        """See `ArtifactStore.put_pieces`."""
         target = self._path(key)
         temporary = self._incoming()
-        with temporary.open("xb") as sink:
-            sink.write(data)
-            sink.flush()
+        with temporary.open("xb", buffering=0) as sink:
+            digest = hashlib.sha256()
+            size_bytes = 0
+            for piece in pieces:
+                digest.update(piece)
+                rest = memoryview(piece)
+                while rest.nbytes:
+                    written = sink.write(rest)  # one call writes 2 GiB at most
+                    size_bytes, rest = size_bytes + written, rest[written:]
             os.fsync(sink.fileno())
         _rename_durably(temporary, target)
-        return Digest(len(data), hashlib.sha256(data).hexdigest())
+        return Digest(size_bytes, digest.hexdigest())
 
     def get_bytes(self, key: str) -> bytes:
         """See `ArtifactStore.get_bytes`."""
@@ -72,9 +74,14 @@ class LocalStore:
 
     def list(self, prefix: str) -> list[str]:
         """See `ArtifactStore.list`."""
-        folder = self._path(prefix) if prefix else self._root
-        files = (path.relative_to(self._root) for path in folder.rglob("*") if path.is_file())
-        return sorted(path.as_posix() for path in files if path.parts[0] != _INCOMING)
+        # Not `Path.rglob`, which takes five times as long: of versions that come quickly there are hundreds of files.
+        keys: list[str] = []
+        for folder, below, names in os.walk(self._path(prefix) if prefix else self._root):
+            parent = Path(folder).relative_to(self._root).as_posix()
+            if parent == ".":
+                below[:] = (name for name in below if name != _INCOMING)
+            keys += names if parent == "." else [f"{parent}/{name}" for name in names]
+        return sorted(keys)
 
     def delete_prefix(self, prefix: str) -> None:
         """See `ArtifactStore.delete_prefix`."""
