@@ -48,8 +48,8 @@ class KvCache:
 
     def move(self, source: int, target: int, length: int) -> None:
         """Copy the first `length` tokens of row `source` over row `target`."""
-        self._keys[:, target, ..., :length] = self._keys[:, source, ..., :length]
-        self._values[:, target, :, :length] = self._values[:, source, :, :length]
+        for rows, dim in ((self._key_rows, 3), (self._value_rows, 2)):
+            rows[target].narrow(dim, 0, length).copy_(rows[source].narrow(dim, 0, length))
 
     def write_prompts(self, layer: int, first_row: int, prompt_of_row: Tensor, k: Tensor, v: Tensor) -> None:
         """Put prompts' keys and values [P,T,K,E] into consecutive rows from `first_row` on."""
@@ -85,6 +85,7 @@ class KvCache:
         self._keys = torch.zeros((*shape, self._size, length), dtype=self._dtype, device=self._device)
         self._values = torch.zeros((*shape, length, self._size), dtype=self._dtype, device=self._device)
         # Making a view takes as long as a small product, so those that every step needs are kept.
+        self._key_rows, self._value_rows = self._keys.unbind(1), self._values.unbind(1)
         self._key_numbers = self._keys.flatten(1).unbind(0)
         self._value_lines = self._values.flatten(1, 3).unbind(0)
         self._viewed: tuple[int, int] | None = None

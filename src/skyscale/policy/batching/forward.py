@@ -52,7 +52,7 @@ class Forward:
             q, k, v = self._queries_keys_values(block, hidden, rotations)
             mixed = attend(layer, q, k, v)
             if layer == last and wanted is not None:
-                hidden, mixed = hidden[wanted], mixed[wanted]
+                hidden, mixed = hidden.index_select(0, wanted), mixed.index_select(0, wanted)
             hidden.addmm_(mixed, block.out)
             normed = _rms_norm(hidden, block.mlp_norm, self._width_floor)
             gate_up = torch.mm(normed, block.gate_up)

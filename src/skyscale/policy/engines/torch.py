@@ -203,7 +203,7 @@ class TorchEngine:
             while self._collect_work():
                 started = time.perf_counter()
                 if self._waiting:
-                    self._batch.admit(self._waiting, self._version)
+                    self._batch.admit(self._waiting)
                     self._num_waiting = sum(job.num_waiting for job in self._waiting)
                 if self._batch.rows:
                     self._batch.step(self._version)
