@@ -28,9 +28,9 @@ MODELS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-def make(name: str) -> tuple[DecoderConfig, Decoder]:
+def make(name: str, seed: int = 3) -> tuple[DecoderConfig, Decoder]:
     config = from_dict(SIZES | MODELS[name], eos=None)
-    decoder, generator = Decoder(config).requires_grad_(False), torch.Generator().manual_seed(3)
+    decoder, generator = Decoder(config).requires_grad_(False), torch.Generator().manual_seed(seed)
     for parameter in decoder.parameters():
         parameter.normal_(1.0 if parameter.dim() == 1 else 0.0, 0.25, generator=generator)
     return config, decoder
@@ -85,6 +85,36 @@ def test_a_prompt_is_computed_beside_rows_that_go_on_and_rows_that_end() -> None
         others = [job(i, n=1 + i, max_new_tokens=2 + 5 * i, prompt_ids=[2 + i] * (3 + 9 * i)) for i in range(5)]
         among = sampled(steps_before, others, ours())
         assert [(each.token_ids, each.logprobs) for each in among] == [(e.token_ids, e.logprobs) for e in alone]
+
+
+@pytest.mark.parametrize("is_recomputed", [True, False])
+def test_rows_that_are_recomputed_go_on_as_the_new_weights_alone_would(is_recomputed: bool) -> None:
+    config, old = make("norms of heads, shared heads")
+    _, new = make("norms of heads, shared heads", seed=4)
+    batch = Batch(config, arrange(config, old.state_dict()), decode=str, max_rows=300, max_tokens=2**17)
+    # Together more tokens than are computed at once; some rows have sampled more than others.
+    early = [job(i, prompt_ids=[2 + i] * (5 + 90 * i), n=5, max_new_tokens=30) for i in range(4)]
+    late = job(9, n=2, max_new_tokens=30)
+    batch.admit(deque(early))
+    for _ in range(7):
+        batch.step(0)
+    batch.admit(deque([late]))
+    batch.step(0)
+    batch.weights = arrange(config, new.state_dict())
+    if is_recomputed:
+        batch.recompute()
+    while batch.rows:
+        batch.step(1)
+    off = 0.0
+    for each in [*early, late]:
+        prompt = each.request.prompt_ids
+        for completion in each.completions:
+            since = completion.versions.index(1)
+            ids = torch.tensor([[*prompt, *completion.token_ids]])
+            logits = new.logits(new(ids, torch.arange(ids.shape[1])[None]))[0, len(prompt) - 1 : -1]
+            expected = logits.log_softmax(-1).gather(1, ids[0, len(prompt) :, None]).squeeze(1)
+            off = max(off, (expected - torch.tensor(completion.logprobs))[since:].abs().max().item())
+    assert off < 2e-5 if is_recomputed else off > 1e-2
 
 
 def test_versions_follow_the_weights_that_sampled() -> None:

@@ -90,6 +90,20 @@ class Batch:
         self._sample(self._logits_with(Prompts(fresh, ATTEND_BUCKET), size) if fresh else self._logits(size))
 
     @torch.inference_mode()
+    def recompute(self) -> None:
+        """Compute what every row has cached anew, by the present weights; between two steps."""
+        longest = max(self._slots.lengths(list(range(len(self.rows)))), default=0)
+        at_once = max(1, MAX_PREFILL_TOKENS // max(longest, 1))
+        for first in range(0, len(self.rows), at_once):
+            rows = list(enumerate(self.rows[first : first + at_once], first))
+            # The newest token is left out: the next step computes it.
+            known = [(row.job.request.prompt_ids + self._slots.sampled(slot)[0][:-1], 1) for slot, row in rows]
+            prompts = Prompts(known, ATTEND_BUCKET)
+            ids, rotations = self._tensor(prompts.ids), self._rotations(prompts.positions)
+            wanted = self._tensor(prompts.last[:1])  # nobody needs the logits, so as few as can be
+            self._forward.logits(self.weights, ids, rotations, self._filling(prompts, first), wanted)
+
+    @torch.inference_mode()
     def cancel_marked(self) -> None:
         """Drop the rows of cancelled jobs, between two steps; other rows may move in the cache."""
         self._drop([slot for slot, row in enumerate(self.rows) if row.job.is_cancelled])
@@ -106,16 +120,11 @@ class Batch:
         known = len(self.rows) - len(prompts.of_row)
         if not known:
             self._cache.shrink(self._longest())
-        self._cache.reserve(len(self.rows), prompts.length + 1)
         places = self._slots.positions(known)
-        attend_known = self._attending(places) if known else None
-        of_row = self._tensor(prompts.of_row)
+        attend_fresh, attend_known = self._filling(prompts, known), self._attending(places) if known else None
 
         def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-            # Padding is on the right and attention causal, so padding reaches no real token.
-            fresh_q, fresh_k, fresh_v = (each[known:].unflatten(0, (-1, prompts.length)) for each in (q, k, v))
-            self._cache.write_prompts(layer, known, of_row, fresh_k, fresh_v)
-            mixed = attention(fresh_q, fresh_k, fresh_v, None).flatten(0, 1)
+            mixed = attend_fresh(layer, q[known:], k[known:], v[known:])
             if attend_known is None:
                 return mixed
             return torch.cat((attend_known(layer, q[:known], k[:known], v[:known]), mixed))
@@ -126,6 +135,19 @@ class Batch:
         wanted = self._tensor(np.concatenate((np.arange(known), known + prompts.last, padding)))
         self.prompt_tokens += prompts.num_tokens
         return self._forward.logits(self.weights, ids, rotations, attend, wanted)
+
+    def _filling(self, prompts: Prompts, first: int) -> Attend:
+        """Attention of prompts to themselves; what they compute goes into the cache of the rows from `first` on."""
+        self._cache.reserve(first + len(prompts.of_row), prompts.length + 1)
+        of_row = self._tensor(prompts.of_row)
+
+        def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+            # Padding is on the right and attention causal, so padding reaches no real token.
+            q, k, v = (each.unflatten(0, (-1, prompts.length)) for each in (q, k, v))
+            self._cache.write_prompts(layer, first, of_row, k, v)
+            return attention(q, k, v, None).flatten(0, 1)
+
+        return attend
 
     def _attending(self, places: NDArray[np.int64]) -> Attend:
         """Attention of one token per row to what its row has cached, itself included; it goes to `places`."""
