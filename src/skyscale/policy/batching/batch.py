@@ -92,8 +92,8 @@ class Batch:
     @torch.inference_mode()
     def recompute(self) -> None:
         """Compute what every row has cached anew, by the present weights; between two steps."""
-        longest = max(self._slots.lengths(list(range(len(self.rows)))), default=0)
-        at_once = max(1, MAX_PREFILL_TOKENS // max(longest, 1))
+        longest = int(self._slots.positions(len(self.rows)).max(initial=1))
+        at_once = max(1, MAX_PREFILL_TOKENS // longest)
         for first in range(0, len(self.rows), at_once):
             rows = list(enumerate(self.rows[first : first + at_once], first))
             # The newest token is left out: the next step computes it.
@@ -274,7 +274,7 @@ def attend_to_cache(q: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Te
     """
     rows, heads, size = q.shape
     kv_heads = keys.shape[0] // rows
-    grouped = q.view(rows * kv_heads, heads // kv_heads, size)
+    grouped = q.reshape(rows * kv_heads, heads // kv_heads, size)
     if q.dtype == torch.float32:
         shares = torch.softmax(torch.baddbmm(mask, grouped, keys, alpha=size**-0.5), dim=-1)
     else:

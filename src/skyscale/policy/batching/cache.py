@@ -59,10 +59,8 @@ class KvCache:
 
     def slots(self, positions_R: Tensor) -> tuple[Tensor, Tensor]:
         """Where one token per row goes in a layer's slabs: of each number of its keys, and of each head's values."""
-        columns = positions_R[:, None]
-        numbers = self._key_starts[: len(positions_R) * self._heads * self._size].view(len(positions_R), -1) + columns
-        lines = self._value_starts[: len(positions_R) * self._heads].view(len(positions_R), -1) + columns
-        return numbers.flatten(), lines.flatten()
+        columns, rows = positions_R[:, None], len(positions_R)
+        return self._key_starts.narrow(0, 0, rows) + columns, (self._value_starts.narrow(0, 0, rows) + columns).view(-1)
 
     def write_tokens(self, layer: int, slots: tuple[Tensor, Tensor], k: Tensor, v: Tensor) -> None:
         """Put one token per row, [R,K,E], into the places that `slots` returned."""
@@ -90,5 +88,6 @@ class KvCache:
         self._value_lines = self._values.flatten(1, 3).unbind(0)
         self._viewed: tuple[int, int] | None = None
         self._views: list[tuple[Tensor, Tensor]] = []
-        self._key_starts = torch.arange(rows * self._heads * self._size, device=self._device) * length
-        self._value_starts = torch.arange(rows * self._heads, device=self._device) * length
+        starts = torch.arange(rows * self._heads * self._size, device=self._device) * length
+        self._key_starts = starts.view(rows, self._heads * self._size)
+        self._value_starts = starts[: rows * self._heads].view(rows, self._heads)
