@@ -32,6 +32,9 @@ MIN_SEEDED_ROWS = 16
 MAX_PREFILL_TOKENS = 4096
 """Prompt tokens computed in one step; more wait for the next one, so that decoding keeps moving."""
 
+LOWEST = torch.finfo(torch.float32).min
+"""The score of a token that may not be attended to."""
+
 
 class Batch:
     """The weights, their cache and the rows; not thread-safe.
@@ -189,8 +192,8 @@ class Batch:
             self._columns = torch.arange(2 * length, device=self._device)
         if self._kv_heads > 1:
             positions = positions.repeat_interleave(self._kv_heads)
-        is_beyond = self._columns[:length] > positions[:, None]
-        return is_beyond.float().mul_(torch.finfo(torch.float32).min)[:, None]
+        is_beyond = self._columns.narrow(0, 0, length) > positions.unsqueeze(1)
+        return is_beyond.float().mul_(LOWEST).unsqueeze(1)
 
     def _sample(self, logits: Tensor) -> None:
         """Sample a token for each row by `logits` [R, V], and see to those that are finished."""
@@ -198,7 +201,7 @@ class Batch:
         temperatures = self._tensor(self._slots.temperature[:size]) if self._num_tempered else None
         uniforms = self._tensor(self._slots.uniforms(size))
         sampled = sample_tokens(logits, uniforms, temperatures)
-        tokens, logprobs = (each[:count].cpu().numpy() for each in sampled)
+        tokens, logprobs = (each.cpu().numpy()[:count] for each in sampled)
         finished, has_ended = self._slots.record(tokens, logprobs)
         reasons: dict[int, FinishReason] = {slot: "stop" if has_ended[slot] else "length" for slot in finished}
         self.generated_tokens += count

@@ -59,7 +59,7 @@ class KvCache:
 
     def slots(self, positions_R: Tensor) -> tuple[Tensor, Tensor]:
         """Where one token per row goes in a layer's slabs: of each number of its keys, and of each head's values."""
-        columns, rows = positions_R[:, None], len(positions_R)
+        columns, rows = positions_R.unsqueeze(1), len(positions_R)
         return self._key_starts.narrow(0, 0, rows) + columns, (self._value_starts.narrow(0, 0, rows) + columns).view(-1)
 
     def write_tokens(self, layer: int, slots: tuple[Tensor, Tensor], k: Tensor, v: Tensor) -> None:

@@ -17,7 +17,7 @@ from skyscale.decoder.layers import inverse_frequencies
 from skyscale.policy.batching.weights import BlockWeights, EngineWeights
 
 Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
-"""(layer, query [N,H,E], key [N,K,E], value [N,K,E]) -> attended values [N,H*E]; each is a slice of something larger."""
+"""(layer, query [N,H,E], key [N,K,E], value [N,K,E]) -> attended values [N,H*E]; each may be a slice of more."""
 
 
 class Forward:
@@ -46,7 +46,7 @@ class Forward:
         `rotations` are the tokens' [N, E / 2].
         """
         hidden = weights.embedding.index_select(0, ids_N)
-        rotations = rotations[:, None]
+        rotations = rotations.unsqueeze(1)
         last, halves = len(weights.blocks) - 1, (self._config.mlp_size,) * 2
         for layer, block in enumerate(weights.blocks):
             q, k, v = self._queries_keys_values(block, hidden, rotations)
