@@ -6,6 +6,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO_FLAGS ?=
 PYTEST_FLAGS ?=
+# Most tests wait for processes, so three at a time suit two cores: 25 minutes become ten. One file's tests stay together,
+# and the slow files, which come first by name, begin first.
+PARALLEL ?= -n 3 --dist loadfile --no-loadscope-reorder
 CHAOS_FLAGS ?= --faults 20 --seed 0
 
 .PHONY: demo test test-dashboard test-ray test-sandboxes test-vllm vllm check unit lint lock bench chaos clean dashboard up docs
@@ -36,7 +39,7 @@ lint: $(VENV)/.ready
 	$(BIN)/basedpyright --pythonpath $(BIN)/python
 
 unit: $(VENV)/.ready
-	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+	$(BIN)/python -m pytest $(PARALLEL) $(PYTEST_FLAGS)
 
 # What takes minutes: the whole hostile corpus and the whole contract of interactive sandboxes on gVisor and QEMU.
 test-sandboxes: $(VENV)/.ready

@@ -15,6 +15,8 @@ SOURCE, TARGET = ROOT / "perf" / "k6", ROOT / "build" / "k6"
 OPTIONS = ["--noEmit", "--allowJs", "--checkJs", "--strict", "--target", "es2022", "--module", "esnext"]
 OPTIONS += ["--moduleResolution", "bundler", "--types", "k6", "--skipLibCheck"]
 CANNOT = 3
+INSTALL_S = 90
+"""Two small packages; npm itself would wait for a registry that does not answer for ten minutes."""
 
 
 def main(script: Path = ROOT / "perf" / "faas_load_test.js") -> int:
@@ -26,10 +28,13 @@ def main(script: Path = ROOT / "perf" / "faas_load_test.js") -> int:
     for name in ("package.json", "package-lock.json"):
         shutil.copyfile(SOURCE / name, TARGET / name)
     if not (TARGET / "node_modules" / ".package-lock.json").exists():
-        command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-        done = subprocess.run(command, cwd=TARGET, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            return _cannot(f"npm ci: {done.stderr[-500:]}")
+        command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=1"]
+        try:
+            subprocess.run(command, cwd=TARGET, capture_output=True, text=True, check=True, timeout=INSTALL_S)
+        except subprocess.TimeoutExpired:
+            return _cannot(f"npm ci took longer than {INSTALL_S} s: the registry is slow or away")
+        except subprocess.CalledProcessError as error:
+            return _cannot(f"npm ci: {error.stderr[-500:]}")
     copy = TARGET / script.name
     shutil.copyfile(script, copy)
     compiler = TARGET / "node_modules" / "typescript" / "bin" / "tsc"
