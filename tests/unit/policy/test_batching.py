@@ -141,10 +141,10 @@ def test_the_largest_uniform_number_chooses_a_token_that_can_be() -> None:
 
 def test_a_slots_numbers_move_with_its_row() -> None:
     moved, kept = Slots(4, frozenset(), 50), Slots(4, frozenset(), 50)
-    common: dict[str, Any] = {"prompt_length": 3, "limit": 200, "temperature": 1.0, "heeds_ends": True}
-    moved.open(0, seed=1, sample=0, **common)
-    moved.open(1, seed=-2, sample=5, **common)
-    kept.open(0, seed=-2, sample=5, **common)
+    request = job(0, max_new_tokens=200).request
+    moved.open(0, request, 1, range(1))
+    moved.open(1, request, -2, range(5, 6))
+    kept.open(0, request, -2, range(5, 6))
     drawn: list[float] = []
     for token in range(40):
         drawn.append(moved.uniforms(2)[1])

@@ -78,8 +78,7 @@ class Batch:
             if num_free <= 0 or (self._fresh and num_tokens > MAX_PREFILL_TOKENS):
                 break
             count = min(job.num_waiting, num_free)
-            for _ in range(count):
-                self._open(job)
+            self._open(job, count)
             self._fresh.append((job.request.prompt_ids, count))
             if not job.num_waiting:
                 waiting.popleft()
@@ -233,18 +232,16 @@ class Batch:
         for job in ended:
             job.on_done(job, None)
 
-    def _open(self, job: Job) -> None:
-        row, request = Row(job, self._decode), job.request
-        job.completions.append(row.completion)
-        self._slots.open(
-            len(self.rows), prompt_length=len(request.prompt_ids), limit=request.max_new_tokens,
-            temperature=request.temperature, heeds_ends=not request.ignore_eos, seed=job.seed,
-            sample=row.completion.index,
-        )  # fmt: skip
-        if self._version is not None:
-            row.sampled_by(self._version, 0)
-        self.rows.append(row)
-        self._count(row, 1)
+    def _open(self, job: Job, count: int) -> None:
+        samples = range(len(job.completions), len(job.completions) + count)
+        self._slots.open(len(self.rows), job.request, job.seed, samples)
+        for _ in samples:
+            row = Row(job, self._decode)
+            job.completions.append(row.completion)
+            if self._version is not None:
+                row.sampled_by(self._version, 0)
+            self.rows.append(row)
+            self._count(row, 1)
 
     def _drop(self, gone: list[int]) -> None:
         """Free the slots `gone`: the last rows move into them."""

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skyscale.policy.engine import GenerateRequest
+
 DRAWN_AT_ONCE = 64
 """Uniform numbers drawn per row at a time."""
 BELOW_ONE = 1 - 2**-23
@@ -35,6 +37,8 @@ class Slots:
         self._uniforms = np.zeros((size, DRAWN_AT_ONCE))
         self._keys = np.zeros((size, 2), np.uint64)
         self._philox = np.random.Philox(0)
+        # Its counter is moved to the beginning of a block, with nothing left of the block before.
+        self._state: Any = self._philox.state | {"buffer_pos": 4}
         self._generator = np.random.Generator(self._philox)
         self._tokens = np.zeros((size, FIRST_TOKENS), np.int64)
         self._logprobs = np.zeros((size, FIRST_TOKENS), np.float32)
@@ -42,13 +46,14 @@ class Slots:
         self._is_end = np.zeros(vocab_size, np.bool_)
         self._is_end[[token for token in ends if token < vocab_size]] = True
 
-    def open(
-        self, slot: int, *, prompt_length: int, limit: int, temperature: float, heeds_ends: bool, seed: int, sample: int
-    ) -> None:
-        """Give `slot` to a row that has sampled nothing."""
-        self.count[slot], self.newest[slot], self.temperature[slot] = 0, 0, temperature
-        self._start[slot], self._limit[slot], self._heeds_ends[slot] = prompt_length - 1, limit, heeds_ends
-        self._keys[slot] = (seed % 2**64, sample)
+    def open(self, first: int, request: GenerateRequest, seed: int, samples: range) -> None:
+        """Give the slots from `first` on to `samples` of `request`, which have sampled nothing."""
+        here = slice(first, first + len(samples))
+        self.count[here] = self.newest[here] = 0
+        self.temperature[here] = request.temperature
+        self._start[here], self._limit[here] = len(request.prompt_ids) - 1, request.max_new_tokens
+        self._heeds_ends[here] = not request.ignore_eos
+        self._keys[here, 0], self._keys[here, 1] = seed % 2**64, samples
 
     def positions(self, size: int) -> NDArray[np.int64]:
         """Where the newest token of each of the first `size` slots goes: the number of tokens before it."""
@@ -109,8 +114,8 @@ class Slots:
         self.temperature[size:] = 1.0
 
     def _drawn(self, key: NDArray[np.uint64], position: int) -> NDArray[np.float64]:
-        # The generator's counter counts blocks of four numbers. Moving it takes a quarter of a new generator's time.
-        counter = np.array([position // 4, 0, 0, 0], np.uint64)
-        state: Any = {"state": {"counter": counter, "key": key}, "buffer_pos": 4}
-        self._philox.state = self._philox.state | state
+        # The generator's counter counts blocks of four numbers. Moving it takes a fraction of a new generator's time.
+        self._state["state"]["counter"][0] = position // 4
+        self._state["state"]["key"][:] = key
+        self._philox.state = self._state
         return np.minimum(self._generator.random(DRAWN_AT_ONCE), BELOW_ONE)
