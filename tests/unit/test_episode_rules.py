@@ -50,3 +50,12 @@ def test_only_verdicts_that_would_repeat_are_remembered() -> None:
     assert rules.may_remember(verdict(Outcome.SCORED, "wrong_answer"))
     assert not rules.may_remember(verdict(Outcome.SCORED, "timeout"))
     assert not rules.may_remember(verdict(Outcome.INFRASTRUCTURE_FAILURE, "wrong_answer"))
+
+
+def test_a_remembered_verdict_is_of_this_program_for_this_whole_problem() -> None:
+    mine, other = problem(1, "a"), problem(1, "b")
+    codes = ["x", "", "\ud800"]
+    keys = rules.verdict_keys(mine, codes)
+    assert list(keys) == codes
+    assert len({*keys.values(), *rules.verdict_keys(other, codes).values()}) == 6
+    assert rules.verdict_keys(mine, ["x"])["x"] == keys["x"]

@@ -12,6 +12,7 @@ from fastapi import APIRouter, FastAPI
 
 from skyscale import __version__
 from skyscale.api import errors, openapi, pages, routes, services
+from skyscale.api.direct import Direct
 from skyscale.api.guard import Guard
 from skyscale.api.middleware import Boundary
 from skyscale.settings import Settings
@@ -30,10 +31,12 @@ def create_app(settings: Settings, parts: services.Services | None = None) -> Fa
     app.state.services = parts
     errors.install(app)
     openapi.install(app)
+    routers = all_routers()
+    app.add_middleware(Direct, routers=routers, parts=parts)
     app.add_middleware(Guard, settings=settings, tokens=parts.tokens, keys=parts.keys)
     larger = {("POST", "/api/rl/problem-sets"): settings.problem_set_max_bytes}
     app.add_middleware(Boundary, metrics=parts.metrics, max_body_bytes=settings.max_body_bytes, larger=larger)
-    for router in all_routers():
+    for router in routers:
         app.include_router(router)
     pages.install(app)
     return app

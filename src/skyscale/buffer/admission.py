@@ -74,7 +74,7 @@ class Admission:
             rows = [_named(s, draw(s)) | {"min_version": v} for s, v in zip(sequences, oldest, strict=True)]
             common = {"run_id": run.run_id, "purpose": Purpose.TRAIN, "state": GroupState.OPEN} | ticket
             await queries.insert_groups(connection, [common | row for row in rows])
-            await queries.update_run(connection, run.run_id, next_sequence=sequences.stop)
+            await queries.advance(connection, run.run_id, sequences.stop)
         if not share.evaluation and not share.train:
             return []
         return await queries.groups_of_request(connection, run.run_id, request_id)

@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from sqlalchemy import Connection, and_, exists, select, update
+from sqlalchemy import Connection, and_, bindparam, exists, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from skyscale.store.prepared import Prepared
 from skyscale.store.tables.buffer import buffer_groups as groups
 from skyscale.store.tables.buffer import buffer_runs as runs
 
@@ -33,6 +34,10 @@ async def give_up(connection: AsyncConnection, run_id: str, reason: str, since: 
     await connection.execute(update(runs).where(mine).values(hopeless=reason))
 
 
+_HOPELESS = Prepared(select(runs.c.hopeless).where(runs.c.run_id == bindparam("run")))
+
+
 async def hopeless(connection: AsyncConnection, run_id: str) -> str | None:
     """Why a run's environment leaves it no future."""
-    return (await connection.execute(select(runs.c.hopeless).where(runs.c.run_id == run_id))).scalar()
+    row = await _HOPELESS.first(connection, {"run": run_id})
+    return row[0] if row is not None else None

@@ -11,8 +11,9 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from skyscale.buffer import queries, rules
-from skyscale.buffer.queries import LeaseRow, RunRow
+from skyscale.buffer import lease_queries, queries, rules
+from skyscale.buffer.lease_queries import LeaseRow
+from skyscale.buffer.queries import RunRow
 from skyscale.buffer.rules import LEASE_MOVES, Candidate, GroupState, LeaseState, RunState
 from skyscale.errors import Conflict, Invalid, NotFound
 from skyscale.events.service import EventLog
@@ -48,18 +49,18 @@ class Leases:
         await self.expire(connection, run.run_id)
         if run.state != RunState.OPEN or await self._waits_for_evaluation(connection, run):
             return 1
-        waiting = await queries.waiting_groups(connection, run.run_id)
+        waiting = await lease_queries.waiting_groups(connection, run.run_id)
         if not waiting:
             return 1
         now = self._now()
-        window = await queries.rollout_window(connection, run.run_id, now)
-        ahead = await queries.num_unpublished(connection, run.run_id)
+        window = await lease_queries.rollout_window(connection, run.run_id, now)
+        ahead = await lease_queries.num_unpublished(connection, run.run_id)
         choice = rules.choose(waiting, num_groups, run.spec, run.newest_version, ahead, window.flat_groups)
         granted = rules.num_missing(run.spec, num_groups, window.flat_groups, len(waiting))
         if choice.batch:
             lease = LeaseRow(new_id("lease"), run.run_id, LeaseState.ACTIVE, len(choice.batch))
             ids = [group.group_id for group in choice.batch]
-            await queries.insert_lease(connection, lease, trainer_id, now, now + timedelta(seconds=lease_s), ids)
+            await lease_queries.insert_lease(connection, lease, trainer_id, now, now + timedelta(seconds=lease_s), ids)
             granted = lease.lease_id, choice.batch, window
         if choice.stale:
             await self._refuse_stale(connection, run, choice.stale)
@@ -71,7 +72,7 @@ class Leases:
         return (await queries.unfinished_evaluation(connection, run.run_id)).version is not None
 
     async def _refuse_stale(self, connection: "AsyncConnection", run: RunRow, stale: list[Candidate]) -> None:
-        await queries.mark_stale(connection, [group.group_id for group in stale])
+        await lease_queries.mark_stale(connection, [group.group_id for group in stale])
         limit = run.spec.algorithm.max_staleness
         await self._events.append(
             connection,
@@ -85,7 +86,7 @@ class Leases:
 
     async def expire(self, connection: "AsyncConnection", run_id: str) -> int:
         """Return the groups of leases whose time is over; how many leases that were."""
-        expired = await queries.expire_leases(connection, run_id, self._now())
+        expired = await lease_queries.expire_leases(connection, run_id, self._now())
         if expired:
             await self._events.append(
                 connection,
@@ -101,7 +102,7 @@ class Leases:
     async def extend(self, connection: "AsyncConnection", run_id: str, lease_id: str, lease_s: float) -> None:
         """Set the end of a lease, from now; revives an expired one that is not fenced."""
         await self._move(connection, run_id, lease_id, LeaseState.ACTIVE, GroupState.LEASED)
-        await queries.update_lease(connection, lease_id, expires_at=self._now() + timedelta(seconds=lease_s))
+        await lease_queries.update_lease(connection, lease_id, expires_at=self._now() + timedelta(seconds=lease_s))
 
     async def release(self, connection: "AsyncConnection", run_id: str, lease_id: str) -> None:
         """Give the groups back untrained."""
@@ -109,8 +110,8 @@ class Leases:
         if LeaseState.RELEASED not in LEASE_MOVES[lease.state]:
             raise _wrong_state(lease)
         if lease.state != LeaseState.RELEASED:
-            await queries.update_lease(connection, lease_id, state=LeaseState.RELEASED)
-            await queries.move_groups(connection, lease_id, state=GroupState.WAITING, lease_id=None)
+            await lease_queries.update_lease(connection, lease_id, state=LeaseState.RELEASED)
+            await lease_queries.move_groups(connection, lease_id, state=GroupState.WAITING, lease_id=None)
 
     async def ack(self, connection: "AsyncConnection", run_id: str, lease_id: str) -> None:
         """Consume the groups; their slots are freed by the next publish."""
@@ -120,7 +121,7 @@ class Leases:
         """Consume the groups of these leases and free all slots of consumed groups."""
         for lease_id in dict.fromkeys(lease_ids):
             await self._move(connection, run_id, lease_id, LeaseState.PUBLISHED, GroupState.CONSUMED)
-        await queries.consume_acked(connection, run_id)
+        await lease_queries.consume_acked(connection, run_id)
 
     async def _move(
         self, connection: "AsyncConnection", run_id: str, lease_id: str, to: LeaseState, groups_to: GroupState
@@ -130,17 +131,17 @@ class Leases:
             raise _wrong_state(lease)
         if lease.state == LeaseState.PUBLISHED or lease.state == to:
             return
-        if await queries.num_of_lease(connection, lease_id) < lease.num_groups:
+        if await lease_queries.num_of_lease(connection, lease_id) < lease.num_groups:
             raise Conflict(
                 f"lease {lease_id!r} expired and its groups went to another",
                 code="lease_fenced",
                 hint="Drop what was computed from this lease and take a new one.",
             )
-        await queries.update_lease(connection, lease_id, state=to)
-        await queries.move_groups(connection, lease_id, state=groups_to)
+        await lease_queries.update_lease(connection, lease_id, state=to)
+        await lease_queries.move_groups(connection, lease_id, state=groups_to)
 
     async def _load(self, connection: "AsyncConnection", run_id: str, lease_id: str) -> LeaseRow:
-        lease = await queries.load_lease(connection, lease_id)
+        lease = await lease_queries.load_lease(connection, lease_id)
         if lease is None or lease.run_id != run_id:
             raise NotFound(f"run {run_id!r} has no lease {lease_id!r}", code="lease_not_found")
         return lease

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from skyscale.buffer import judged_queries, queries, rules, single_queries
+from skyscale.buffer import judged_queries, lease_queries, queries, rules, single_queries
 from skyscale.buffer.admission import Admission
 from skyscale.buffer.leases import Leases
 from skyscale.buffer.parsing import ParsedGroup, ParsedPush, check_id, parse_push
@@ -74,7 +74,7 @@ class BufferService:
         """Refuse everything from now on, and end every lease; what is stored can still be read."""
         await self.load(connection, run_id, lock=True)
         await queries.update_run(connection, run_id, state=RunState.CLOSED)
-        await queries.release_all(connection, run_id)
+        await lease_queries.release_all(connection, run_id)
         self._ring(connection, run_id)
 
     async def published(
@@ -99,15 +99,15 @@ class BufferService:
         """Store a parsed push; rewards are compared with what was judged."""
         return await self._write(push)
 
-    async def keep(self, group: ParsedGroup) -> PushReply:
-        """Store a group whose rewards come from the judge itself."""
-        return await self._write(ParsedPush(groups=[group], has_own_rewards=False))
+    async def keep(self, group: ParsedGroup, *, may_wait: bool = False) -> PushReply:
+        """Store a group whose rewards come from the judge itself; with `may_wait`, together with the next ones."""
+        return await self._write(ParsedPush(groups=[group], has_own_rewards=False), may_wait=may_wait)
 
-    async def _write(self, push: ParsedPush) -> PushReply:
+    async def _write(self, push: ParsedPush, *, may_wait: bool = False) -> PushReply:
         if traces.recorder is None:
-            return await self._writer.write(push)
+            return await self._writer.write(push, may_wait=may_wait)
         began_ns = time.time_ns()
-        reply = await self._writer.write(push)
+        reply = await self._writer.write(push, may_wait=may_wait)
         for group in push.groups:
             id_, num = group.push.group_id, len(group.push.trajectories)
             traces.recorder.record(Stage.PUSH, id_, began_ns, trajectories=num)
@@ -214,7 +214,7 @@ class BufferService:
     async def recent_reward(self, run_id: str, now: datetime) -> float | None:
         """Mean reward of what was pushed for training since the last batch was leased; None if nothing was."""
         async with self._database.read() as connection:
-            return (await queries.rollout_window(connection, run_id, now)).mean_reward
+            return (await lease_queries.rollout_window(connection, run_id, now)).mean_reward
 
     async def load(self, connection: "AsyncConnection", run_id: str, *, lock: bool = False) -> RunRow:
         """The run; with `lock` nobody else counts its slots until the transaction ends.

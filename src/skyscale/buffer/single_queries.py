@@ -3,9 +3,10 @@
 from collections.abc import Iterable
 from datetime import datetime
 
-from sqlalchemy import Connection, and_, func, insert, or_, select, update
+from sqlalchemy import Connection, and_, bindparam, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from skyscale.store.prepared import Prepared
 from skyscale.store.tables.buffer import buffer_trajectories as singles
 
 
@@ -34,8 +35,12 @@ async def take_trajectories(connection: AsyncConnection, run_id: str, limit: int
     return [(row.trajectory_id, row.payload, row.created_at) for row in rows]
 
 
+_COUNTS = Prepared(
+    select(singles.c.consumed, func.count()).where(singles.c.run_id == bindparam("run")).group_by(singles.c.consumed)
+)
+
+
 async def count_trajectories(connection: AsyncConnection, run_id: str) -> tuple[int, int]:
     """(unsampled, sampled) single trajectories."""
-    query = select(singles.c.consumed, func.count()).where(singles.c.run_id == run_id).group_by(singles.c.consumed)
-    counts = {bool(consumed): int(number) for consumed, number in await connection.execute(query)}
+    counts = {bool(consumed): int(number) for consumed, number in await _COUNTS.all(connection, {"run": run_id})}
     return counts.get(False, 0), counts.get(True, 0)

@@ -8,6 +8,7 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Iterable
+from math import inf
 
 from skyscale.buffer.rules import GroupState
 
@@ -43,6 +44,11 @@ class Wakeup:
         bell = self._batch_bells[run_id]
         bell.missing = 1
         return bell
+
+    def lacking(self, run_id: str) -> float:
+        """Groups that the batch which somebody waits for still lacks; infinite when nobody waits."""
+        bell = self._batch_bells.get(run_id)
+        return inf if bell is None else bell.missing
 
     def ring(self, run_id: str) -> None:
         """Something changed. May be called inside the transaction: whoever wakes queues for the same lock."""

@@ -1,13 +1,16 @@
 """The hot path: concurrent pushes become one transaction and one fsync (group commit).
 
 - A reply is sent after the commit that holds its data; a push is stored entirely or refused entirely.
-- Pushes that arrive while a transaction is being written wait together for the next one; nothing waits for a timer.
+- Pushes that arrive while a transaction is being written wait together for the next one.
+- A push waits for a timer only if its caller says that it may: a group that was judged while others are being judged.
+  It does not when it completes a batch that somebody waits for.
 - A refused push (unknown run, unknown ticket) fails alone; a failed transaction fails every push in it.
 """
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -31,12 +34,17 @@ if TYPE_CHECKING:
 MAX_PUSHES = 256
 """Pushes in one transaction: bounds how long the write lock is held."""
 DEADLINE_S = 30.0
+COMPANY_S = 0.04
+"""How long a push that may wait does so: a transaction costs hardly more for several than for one."""
+COMPANY = 4
+"""So many do not wait for more."""
 
 
 @dataclass(slots=True)
 class _Waiting:
     push: ParsedPush
     reply: asyncio.Future[PushReply]
+    may_wait: bool
 
 
 @dataclass(slots=True)
@@ -63,12 +71,14 @@ class PushWriter:
         self._wakeup = wakeup
         self._now = now
         self._waiting: list[_Waiting] = []
+        self._arrived = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
-    async def write(self, push: ParsedPush) -> PushReply:
-        """Store the push; returns when it is on disk."""
+    async def write(self, push: ParsedPush, *, may_wait: bool = False) -> PushReply:
+        """Store the push; returns when it is on disk. With `may_wait` that may be `COMPANY_S` later."""
         reply: asyncio.Future[PushReply] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(push, reply))
+        self._waiting.append(_Waiting(push, reply, may_wait))
+        self._arrived.set()
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._drain(), name="buffer-writer")
         try:
@@ -79,6 +89,7 @@ class PushWriter:
 
     async def _drain(self) -> None:
         while self._waiting:
+            await self._wait_for_company()
             batch, self._waiting = self._waiting[:MAX_PUSHES], self._waiting[MAX_PUSHES:]
             (outcome,) = await asyncio.gather(self._commit([w.push for w in batch]), return_exceptions=True)
             for index, waiting in enumerate(batch):
@@ -89,6 +100,19 @@ class PushWriter:
                     waiting.reply.set_result(result)
                 else:
                     waiting.reply.set_exception(result)
+
+    async def _wait_for_company(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(COMPANY_S):
+                while self._may_all_wait():
+                    self._arrived.clear()
+                    await self._arrived.wait()
+
+    def _may_all_wait(self) -> bool:
+        if len(self._waiting) >= COMPANY or not all(waiting.may_wait for waiting in self._waiting):
+            return False
+        arrived = Counter(group.push.run_id for waiting in self._waiting for group in waiting.push.groups)
+        return all(number < self._wakeup.lacking(run_id) for run_id, number in arrived.items())
 
     async def _commit(self, pushes: list[ParsedPush]) -> list[PushReply | SkyscaleError]:
         now = self._now()

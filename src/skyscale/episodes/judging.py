@@ -46,7 +46,7 @@ class Judging:
 
     async def verdicts(self, problem: Problem, codes: Sequence[str], run_id: str | None = None) -> list[Verdict]:
         """Verdicts in the order of the programs; `run_id` is who pays for those that are not remembered."""
-        keys = {code: rules.verdict_key(problem, code) for code in dict.fromkeys(codes)}
+        keys = rules.verdict_keys(problem, dict.fromkeys(codes))
         found = {code: verdict for code, key in keys.items() if (verdict := self._known(key)) is not None}
         for _ in range(ATTEMPTS):
             left = [code for code in keys if code not in found or found[code].outcome is BROKEN]

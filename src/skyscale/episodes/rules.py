@@ -122,9 +122,15 @@ def pick(problem_ids: Sequence[str], seed: int) -> str:
     return min(problem_ids, key=lambda problem_id: _digest(f"{seed}:pick:{problem_id}"))
 
 
-def verdict_key(problem: Problem, code: str) -> bytes:
-    """What a verdict depends on: the problem's whole content and the program."""
-    return sha256(problem.model_dump_json().encode() + b"\0" + code.encode("utf-8", "surrogatepass")).digest()
+def verdict_keys(problem: Problem, codes: Iterable[str]) -> dict[str, bytes]:
+    """By program, what its verdict depends on: the problem's whole content and the program."""
+    of_problem = sha256(problem.model_dump_json().encode() + b"\0")
+    keys: dict[str, bytes] = {}
+    for code in codes:
+        digest = of_problem.copy()
+        digest.update(code.encode("utf-8", "surrogatepass"))
+        keys[code] = digest.digest()
+    return keys
 
 
 def may_remember(verdict: Verdict) -> bool:

@@ -81,6 +81,8 @@ class EpisodeService:
         self._judging = judging
         self._ticket_ttl_s = ticket_ttl_s
         self._played: OrderedDict[str, Played] = OrderedDict()
+        self._num_judging = 0
+        """Groups whose `finish` waits for the judge."""
         self.evaluations = Evaluations(database, buffer, library)
 
     async def tickets(self, request: TicketRequest) -> TicketReply:
@@ -193,11 +195,15 @@ class EpisodeService:
         played = await self.played(group_id)
         problem = self._library.open(played.spec.problem_set).get(played.problem_id)
         codes = [episode.code for episode in group.episodes]
-        verdicts = await self._judged(group_id, problem, codes, played.spec.run_id)
+        self._num_judging += 1
+        try:
+            verdicts = await self._judged(group_id, problem, codes, played.spec.run_id)
+        finally:
+            self._num_judging -= 1
         self._note(group_id, codes, verdicts)
         judged = judged_group(played.spec.run_id, group_id, played.problem_id, group, verdicts)
         try:
-            stored = await self._buffer.keep(judged)
+            stored = await self._buffer.keep(judged, may_wait=self._num_judging > 0)
         except Conflict as error:
             if error.code == "run_closed":
                 raise _closed(played.spec.run_id) from error

@@ -13,6 +13,8 @@ from sqlalchemy import Connection, RowMapping, Select, bindparam, case, func, in
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from skyscale.jobs.rules import LIVE, Desired, JobBrief, JobFacts
+from skyscale.store.engine import Database
+from skyscale.store.prepared import Prepared, Values
 from skyscale.store.tables.jobs import jobs
 from skyscale.wire.jobs import JobRole, JobStatus, JobView
 
@@ -21,8 +23,10 @@ WEAKER: dict[str, tuple[str, ...]] = {"run": (), "finish": ("run",), "stop": ("r
 
 BRIEF = [column for column in jobs.c if column.name != "spec"]
 """What is read several times a second leaves out the one large document."""
+_BRIEF_NAMES = [column.name for column in BRIEF]
 
 
+_IS_LIVE = jobs.c.status.in_([status.value for status in LIVE])
 PAGE = 100
 """Jobs that are read at once by whoever reads all."""
 
@@ -67,20 +71,23 @@ async def get(connection: AsyncConnection, job_id: str) -> JobRecord | None:
     return next(iter(await _read(connection, select(jobs).where(jobs.c.job_id == job_id))), None)
 
 
-async def live(connection: AsyncConnection) -> list[JobRecord]:
+_LIVE = Prepared(select(*BRIEF).where(_IS_LIVE, jobs.c.seq > bindparam("last")).order_by(jobs.c.seq).limit(PAGE))
+
+
+async def live(database: Database) -> list[JobRecord]:
     """Jobs that are not in a final state, oldest first: what the scheduler looks at.
 
     Read page by page, so that a thousand of them never hold up the loop for as long as reading them takes.
     """
-    is_live, last = jobs.c.status.in_([status.value for status in LIVE]), 0
-    found: list[JobRecord] = []
+    last, found = 0, list[JobRecord]()
     while True:
-        statement = select(*BRIEF).where(is_live, jobs.c.seq > last).order_by(jobs.c.seq).limit(PAGE)
-        rows = (await connection.execute(statement)).mappings().all()
-        found += [_record(row) for row in rows]
-        if len(rows) < PAGE:
+        at: Values = {"last": last}
+        rows = await database.read_at_once(lambda connection, at=at: _LIVE.all(connection, at))
+        records = [dict(zip(_BRIEF_NAMES, row, strict=True)) for row in rows]
+        found += [_record(record) for record in records]
+        if len(records) < PAGE:
             return found
-        last = rows[-1]["seq"]
+        last = records[-1]["seq"]
 
 
 async def of_run(connection: AsyncConnection, run_id: str) -> list[JobRecord]:
@@ -150,22 +157,28 @@ async def set_desired(
     return (await connection.execute(statement.values(values))).rowcount
 
 
+_OF_RUN = jobs.c.run_id == bindparam("run")
+_STANDING = select(jobs.c.job_id, jobs.c.role, jobs.c.status, jobs.c.attempt).where(_OF_RUN)
+_OTHERS = Prepared(_STANDING.where(jobs.c.role != JobRole.WORKER.value))
+_A_WORKER = Prepared(_STANDING.where(jobs.c.role == JobRole.WORKER.value, _IS_LIVE).limit(1))
+_FAILED = Prepared(
+    select(jobs.c.job_id)
+    .where(_OF_RUN, jobs.c.status == JobStatus.FAILED.value, jobs.c.role != JobRole.LOGGER.value)
+    .order_by(jobs.c.seq)
+    .limit(1)
+)
+
+
 async def brief_of_run(connection: AsyncConnection, run_id: str) -> list[JobBrief]:
     """Where the run's jobs stand: all but its workers, and of those one that lives, if any does."""
-    columns = (jobs.c.job_id, jobs.c.role, jobs.c.status, jobs.c.attempt)
-    mine = select(*columns).where(jobs.c.run_id == run_id)
-    is_live = jobs.c.status.in_([status.value for status in LIVE])
-    rows = [
-        *await connection.execute(mine.where(jobs.c.role != JobRole.WORKER.value)),
-        *await connection.execute(mine.where(jobs.c.role == JobRole.WORKER.value, is_live).limit(1)),
-    ]
+    rows = [*await _OTHERS.all(connection, {"run": run_id}), *await _A_WORKER.all(connection, {"run": run_id})]
     return [JobBrief(*row) for row in rows]
 
 
 async def failed_of_run(connection: AsyncConnection, run_id: str) -> JobRecord | None:
     """A job that is out of attempts and that the run cannot do without."""
-    mine = (jobs.c.run_id == run_id, jobs.c.status == JobStatus.FAILED.value, jobs.c.role != JobRole.LOGGER.value)
-    return next(iter(await _read(connection, select(*BRIEF).where(*mine).order_by(jobs.c.seq).limit(1))), None)
+    row = await _FAILED.first(connection, {"run": run_id})
+    return await get(connection, row[0]) if row is not None else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,17 +196,23 @@ class Standing:
         return self.desired == "stop" or self.status not in (JobStatus.STARTING, JobStatus.RUNNING)
 
 
+_STANDINGS = Prepared(
+    select(jobs.c.job_id, jobs.c.attempt, jobs.c.desired, jobs.c.status, jobs.c.reason).where(
+        jobs.c.job_id.in_(bindparam("ids", expanding=True))
+    )
+)
+
+
 def standings(connection: Connection, job_ids: Collection[str]) -> dict[str, Standing]:
     """Where these jobs stand, those that exist."""
-    columns = (jobs.c.job_id, jobs.c.attempt, jobs.c.desired, jobs.c.status, jobs.c.reason)
-    rows = connection.execute(select(*columns).where(jobs.c.job_id.in_(sorted(set(job_ids)))))
+    rows = _STANDINGS.all_now(connection, {"ids": sorted(set(job_ids))})
     return {
         job_id: Standing(attempt, desired, JobStatus(status), reason)
         for job_id, attempt, desired, status, reason in rows
     }
 
 
-_BEAT = (
+_BEAT = Prepared(
     update(jobs)
     .where(jobs.c.job_id == bindparam("id_"))
     .values(
@@ -205,7 +224,7 @@ _BEAT = (
 
 def note_beats(connection: Connection, rows: list[dict[str, object]]) -> None:
     """Keep what live attempts said of themselves (`id_` and the columns of `_BEAT`)."""
-    connection.execute(_BEAT, rows)
+    _BEAT.change_now(connection, list[Values](rows))
 
 
 async def claim(connection: AsyncConnection, seen: JobRecord, now: datetime, values: Mapping[str, object]) -> bool:
@@ -239,7 +258,7 @@ async def _read(connection: AsyncConnection, statement: Select[Any]) -> list[Job
     return [_record(row) for row in rows]
 
 
-def _record(row: RowMapping) -> JobRecord:
+def _record(row: Mapping[Any, Any]) -> JobRecord:
     shared = {name: row[name] for name in ("attempt", "started_at")}
     role, status = JobRole(row["role"]), JobStatus(row["status"])
     names = ("desired", "held", "due_at", "failures", "crashes", "max_attempts", "timeout_s", "heartbeat_at")

@@ -81,8 +81,7 @@ class Reaper:
     async def _unknown(self, name: str, owned: Sequence[Owned]) -> list[Owned]:
         if not owned:
             return []
-        async with self._db.read() as connection:
-            rows = await queries.live(connection)
+        rows = await queries.live(self._db)
         known = {(row.view.job_id, row.facts.attempt) for row in rows if row.view.provider == name}
         return [each for each in owned if (each.job_id, each.attempt) not in known]
 

@@ -86,8 +86,7 @@ class Scheduler:
         if is_alone:
             await self._break_locks()
         self._listening_since = self._last_look = self._clock()
-        async with self._db.read() as connection:
-            taken = [job for job in await queries.live(connection) if job.handle is not None]
+        taken = [job for job in await queries.live(self._db) if job.handle is not None]
         for job, seen in zip(taken, await asyncio.gather(*(self._poll(job) for job in taken)), strict=True):
             if seen is not None and seen.state in ("pending", "running"):
                 await self._do.note_adopted(job)
@@ -108,8 +107,7 @@ class Scheduler:
         """Stop looking, and end every process on this host; their jobs are queued for the next start."""
         await self.stop()
         await self._break_locks()
-        async with self._db.read() as connection:
-            jobs = await queries.live(connection)
+        jobs = await queries.live(self._db)
         here = [job for job in jobs if self._is_here(job) and job.facts.status is not JobStatus.QUEUED]
         for result in await asyncio.gather(*(self._do.park(job) for job in here), return_exceptions=True):
             if isinstance(result, BaseException):
@@ -121,8 +119,7 @@ class Scheduler:
         if now - self._last_look > timedelta(seconds=max(self._settings.heartbeat_s, 4 * self._settings.reconcile_s)):
             self._listening_since = now
         self._last_look = now
-        async with self._db.read() as connection:
-            jobs = await queries.live(connection)
+        jobs = await queries.live(self._db)
         self._metrics.note_jobs(Counter((job.facts.role, job.facts.status) for job in jobs))
         jobs = [job for job in jobs if job.view.job_id not in self._busy]
         seen = list[Seen | None]()

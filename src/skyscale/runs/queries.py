@@ -6,12 +6,13 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import RowMapping, Select, Text, and_, cast, insert, or_, select, update
+from sqlalchemy import Text, and_, bindparam, cast, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from skyscale.runs.rules import ENDED, version_to_serve, versions_in_use
+from skyscale.store.prepared import Prepared
 from skyscale.store.tables.runs import policies, runs, training_metrics
 from skyscale.wire.policies import PolicyVersion
 from skyscale.wire.runs import MetricsPoint, RunSpec, RunStatus
@@ -73,6 +74,10 @@ _COLUMNS = [
     cast(runs.c.spec, Text).label("document") if field.name == "spec" else runs.c[field.name]
     for field in fields(RunRecord)
 ]
+_NAMES = [field.name for field in fields(RunRecord)]
+_RUN = select(*_COLUMNS).where(runs.c.run_id == bindparam("id_"))
+_ONE_RUN, _LOCKED_RUN = Prepared(_RUN), Prepared(_RUN.with_for_update())
+_LIVE = Prepared(select(*_COLUMNS).where(runs.c.status.in_(LIVE)).order_by(runs.c.created_at))
 
 
 @lru_cache(maxsize=256)
@@ -81,29 +86,25 @@ def _spec(document: str) -> RunSpec:
     return RunSpec.model_validate_json(document)
 
 
-def _record(row: RowMapping) -> RunRecord:
-    values: dict[str, Any] = dict(row)
-    values["spec"] = _spec(values.pop("document"))
+def _record(row: Sequence[Any]) -> RunRecord:
+    values: dict[str, Any] = dict(zip(_NAMES, row, strict=True))
+    values["spec"] = _spec(values["spec"])
     values["status"] = RunStatus(values["status"])
     values["ending"] = RunStatus(values["ending"]) if values["ending"] else None
     values["has_jobs"] = bool(values["has_jobs"])
     return RunRecord(**values)
 
 
-async def _one(connection: AsyncConnection, statement: Select[Any]) -> RunRecord | None:
-    row = (await connection.execute(statement)).mappings().first()
-    return _record(row) if row is not None else None
-
-
 async def get(connection: AsyncConnection, run_id: str, *, lock: bool = False) -> RunRecord | None:
     """The run; with `lock`, nobody else changes it until the transaction ends."""
-    statement = select(*_COLUMNS).where(runs.c.run_id == run_id)
-    return await _one(connection, statement.with_for_update() if lock else statement)
+    row = await (_LOCKED_RUN if lock else _ONE_RUN).first(connection, {"id_": run_id})
+    return _record(row) if row is not None else None
 
 
 async def get_by_key(connection: AsyncConnection, key: str) -> RunRecord | None:
     """The run that was created with this idempotency key."""
-    return await _one(connection, select(*_COLUMNS).where(runs.c.idempotency_key == key))
+    row = (await connection.execute(select(*_COLUMNS).where(runs.c.idempotency_key == key))).first()
+    return _record(row) if row is not None else None
 
 
 async def insert_run(connection: AsyncConnection, values: Mapping[str, object]) -> bool:
@@ -126,8 +127,7 @@ async def note_serving(connection: AsyncConnection, run_id: str, url: str, versi
 
 async def live(connection: AsyncConnection) -> list[RunRecord]:
     """Every run that has not ended, oldest first."""
-    statement = select(*_COLUMNS).where(runs.c.status.in_(LIVE)).order_by(runs.c.created_at)
-    return [_record(row) for row in (await connection.execute(statement)).mappings()]
+    return [_record(row) for row in await _LIVE.all(connection)]
 
 
 async def page(
@@ -141,7 +141,7 @@ async def page(
         statement = statement.where(or_(older, and_(runs.c.created_at == created_at, runs.c.run_id < run_id)))
     if statuses:
         statement = statement.where(runs.c.status.in_(statuses))
-    return [_record(row) for row in (await connection.execute(statement)).mappings()]
+    return [_record(row) for row in await connection.execute(statement)]
 
 
 async def insert_policy(connection: AsyncConnection, values: Mapping[str, object]) -> None:
@@ -149,11 +149,19 @@ async def insert_policy(connection: AsyncConnection, values: Mapping[str, object
     await connection.execute(insert(policies).values(**values))
 
 
+_POLICY = Prepared(
+    select(*(policies.c[name] for name in PolicyVersion.model_fields), policies.c.manifest_sha256).where(
+        policies.c.run_id == bindparam("run"), policies.c.version == bindparam("version")
+    )
+)
+
+
 async def policy(connection: AsyncConnection, run_id: str, version: int) -> tuple[PolicyVersion, str] | None:
     """A published version and its manifest's checksum."""
-    statement = select(policies).where(policies.c.run_id == run_id, policies.c.version == version)
-    row = (await connection.execute(statement)).mappings().first()
-    return (PolicyVersion.model_validate(dict(row)), row["manifest_sha256"]) if row is not None else None
+    row = await _POLICY.first(connection, {"run": run_id, "version": version})
+    if row is None:
+        return None
+    return PolicyVersion.model_validate(dict(zip(PolicyVersion.model_fields, row[:-1], strict=True))), row[-1]
 
 
 async def policy_by_uri(connection: AsyncConnection, run_id: str, uri: str) -> int | None:

@@ -157,7 +157,8 @@ class Swaps:
             "swap_ms": round(swap_ms, 2), "since_publish_ms": round(lag_ms, 2),
         }  # fmt: skip
         message = f"now serving version {reply.version}; decoding stood still for {reply.stall_ms:.1f} ms"
-        async with self._db.write() as connection:
+
+        async def note(connection: AsyncConnection) -> None:
             now = await queries.get(connection, run.run_id, lock=True)
             if now is None or (now.policy_url, now.policy_attempt) != (run.policy_url, run.policy_attempt):
                 return
@@ -165,6 +166,8 @@ class Swaps:
             await self._events.append(
                 connection, run_id=run.run_id, component="policy", kind="policy.swapped", message=message, data=data
             )
+
+        await self._db.write_at_once(note)
 
     async def _failed(self, run_id: str, error: SkyscaleError, failures: int) -> None:
         if failures & (failures - 1):

@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, Select, delete, select, update
+from sqlalchemy import Connection, bindparam, delete, select, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from skyscale.store.prepared import Prepared
 from skyscale.store.tables.replicas import leaders, replicas
 
 
@@ -94,16 +95,18 @@ async def resign(connection: AsyncConnection, office: str, token: int) -> None:
     await connection.execute(update(leaders).where(*mine).values(holder=None))
 
 
+_PROOF = Prepared(
+    select(leaders.c.token)
+    .where(leaders.c.office == bindparam("office"), leaders.c.token == bindparam("token"))
+    .with_for_update(read=True)
+)
+
+
 async def holds(connection: AsyncConnection, office: str, token: int) -> bool:
     """Whether that term goes on; it goes on until the transaction ends."""
-    return (await connection.execute(_proof(office, token))).first() is not None
+    return await _PROOF.first(connection, {"office": office, "token": token}) is not None
 
 
 def holds_now(connection: Connection, office: str, token: int) -> bool:
     """Like `holds`, on a synchronous connection."""
-    return connection.execute(_proof(office, token)).first() is not None
-
-
-def _proof(office: str, token: int) -> Select[tuple[int]]:
-    mine = (leaders.c.office == office, leaders.c.token == token)
-    return select(leaders.c.token).where(*mine).with_for_update(read=True)
+    return bool(_PROOF.all_now(connection, {"office": office, "token": token}))

@@ -17,12 +17,13 @@ class StraightConnection:
     """The part of AsyncConnection that `queries.py` files use."""
 
     def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+        self.sync = connection
+        """For statements that know how to be run at once (`store.prepared`)."""
         self.dialect = connection.dialect
 
     async def execute(self, statement: Any, parameters: Any = None) -> CursorResult[Any]:
         """The statement's result, there and then."""
-        return self._connection.execute(statement, parameters)
+        return self.sync.execute(statement, parameters)
 
 
 def run_straight(work: Coroutine[Any, Any, T]) -> T:

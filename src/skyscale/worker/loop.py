@@ -28,6 +28,10 @@ ORPHANED_AFTER_S = 300.0
 TICKET_WAIT_S = 10.0
 # Slots that become free within this time are asked for in one call.
 GATHER_S = 0.02
+# Two tickets of one call cost the control plane hardly more than one does: a free slot waits so long for a second one,
+# where others keep the policy server busy meanwhile.
+LOT, LOT_S = 2, 0.04
+MANY_GROUPS = 8
 POLICY_POLL_S = 0.1
 
 
@@ -42,6 +46,7 @@ class Worker:
         is_synchronous = spec.mode == "synchronous"
         self._most_sampling = 1 if is_synchronous else spec.max_concurrent_groups
         self._most = 1 if is_synchronous else 2 * spec.max_concurrent_groups
+        self._lot = LOT if self._most_sampling >= MANY_GROUPS else 1
         self._num_sampling = 0
         self._policy = PolicyLink()
         self._meter = Meter(time.monotonic())
@@ -102,7 +107,9 @@ class Worker:
             elif self._room() <= 0:
                 await self._wait_for_slot()
             else:
-                await self._take_tickets()
+                await self._wait_for_lot()
+                if not self._is_finishing:
+                    await self._take_tickets()
         while self._groups:
             await asyncio.wait(self._groups)
         await self._last_words()
@@ -116,6 +123,13 @@ class Worker:
         await self._slot_freed.wait()
         if self._most > 1:
             await asyncio.sleep(GATHER_S)
+
+    async def _wait_for_lot(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LOT_S):
+                while self._room() < self._lot and not self._is_finishing:
+                    self._slot_freed.clear()
+                    await self._slot_freed.wait()
 
     async def _take_tickets(self) -> None:
         self._activity = "waiting for a free slot in the buffer"

@@ -81,8 +81,7 @@ class Life:
             assert all(count == 1 for count in account.starts.values()), f"submitted twice: {account.starts}"
 
     async def job(self) -> JobRecord:
-        async with self.db.read() as connection:
-            (job,) = await queries.live(connection)
+        (job,) = await queries.live(self.db)
         return job
 
     async def until(self, done: Callable[[JobRecord], bool]) -> JobRecord:

@@ -151,3 +151,41 @@ async def test_synchronous_mode_plays_one_group_at_a_time_in_ticket_order(stage)
     assert policy.order == [f"grp-{index}" for index in range(5)]
     assert policy.most_at_once == 1
     assert list(plane.finished) == policy.order
+
+
+class OneByOne(Policy):
+    """Ends a group when it is told to, the oldest first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waiting: list[asyncio.Event] = []
+
+    async def chat(self, request):
+        ends = asyncio.Event()
+        self.waiting.append(ends)
+        await ends.wait()
+        return await super().chat(request)
+
+    def end_one(self) -> None:
+        self.waiting.pop(0).set()
+
+
+async def test_groups_that_end_soon_after_one_another_are_replaced_by_one_call(stage):
+    plane, policy = Plane(num_groups=1000), OneByOne()
+    await stage(plane, policy, max_concurrent_groups=8)
+    await until(lambda: len(policy.waiting) == 8)
+    asked = len(plane.granted)
+    policy.end_one()
+    await asyncio.sleep(0.03)
+    policy.end_one()
+    await until(lambda: len(policy.waiting) == 8)
+    assert [len(ids) for ids in plane.granted.values()][asked:] == [2]
+
+
+async def test_a_free_place_does_not_wait_for_a_second_one_that_does_not_come(stage):
+    plane, policy = Plane(num_groups=1000), OneByOne()
+    await stage(plane, policy, max_concurrent_groups=8)
+    await until(lambda: len(policy.waiting) == 8)
+    policy.end_one()
+    await until(lambda: len(policy.waiting) == 8, 1.0)
+    assert len(plane.granted) == 2

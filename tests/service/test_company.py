@@ -1,0 +1,104 @@
+"""Judged groups wait a moment for one another, and for nothing else."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from typing import Any
+
+import pytest
+
+from skyscale.buffer import writer
+from skyscale.buffer.parsing import ParsedGroup, parse_push
+from skyscale.buffer.queries import GroupRow
+from skyscale.buffer.wakeup import Wakeup
+from skyscale.store.engine import Database
+from skyscale.store.tables import metadata
+from skyscale.wire.batches import PushReply
+from tests.service.buffer_bench import RUN, Bench, group_json, spec
+
+FOR_EVER_S = 60.0
+
+
+@pytest.fixture
+async def bench(database_url: str) -> AsyncGenerator[Bench]:
+    database = Database(database_url)
+    async with database.write() as connection:
+        await connection.run_sync(metadata.create_all)
+    bench = Bench(database)
+    await bench.open(spec())
+    yield bench
+    await database.close()
+
+
+@pytest.fixture
+def commits(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """One entry per transaction of pushes."""
+    seen: list[object] = []
+    transact = bench.database.transact
+
+    async def counted(work: Callable[[Any], Any]) -> Any:
+        seen.append(work)
+        return await transact(work)
+
+    monkeypatch.setattr(bench.database, "transact", counted)
+    return seen
+
+
+def judged(ticket: GroupRow) -> ParsedGroup:
+    return parse_push(group_json(ticket, (0.0, 1.0))).groups[0]
+
+
+async def kept(bench: Bench, *tickets: GroupRow) -> list[PushReply]:
+    """They arrive one after another."""
+    tasks: list[asyncio.Task[PushReply]] = []
+    for ticket in tickets:
+        tasks.append(asyncio.create_task(bench.buffer.keep(judged(ticket), may_wait=True)))
+        await asyncio.sleep(0.005)
+    async with asyncio.timeout(10):
+        return list(await asyncio.gather(*tasks))
+
+
+async def test_groups_that_may_wait_share_a_transaction_and_a_lone_one_is_stored_all_the_same(
+    bench: Bench, commits: list[object]
+) -> None:
+    tickets = await bench.tickets(4)
+    commits.clear()
+    assert [reply.accepted for reply in await kept(bench, *tickets[:3])] == [2, 2, 2]
+    assert len(commits) == 1
+    assert [reply.accepted for reply in await kept(bench, tickets[3])] == [2]
+
+
+async def test_so_many_do_not_wait_for_more(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "COMPANY_S", FOR_EVER_S)
+    assert len(await kept(bench, *await bench.tickets(4))) == writer.COMPANY
+
+
+async def test_one_that_may_not_wait_takes_the_others_along(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "COMPANY_S", FOR_EVER_S)
+    first, second, *_ = await bench.tickets(4)
+    waits = asyncio.create_task(bench.buffer.keep(judged(first), may_wait=True))
+    await asyncio.sleep(0.01)
+    assert not waits.done()
+    async with asyncio.timeout(10):
+        assert await bench.push(second) == (2, 0)
+        assert (await waits).accepted == 2
+
+
+async def test_what_completes_a_batch_that_somebody_waits_for_is_stored_at_once(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "COMPANY_S", FOR_EVER_S)
+    tickets = await bench.tickets(2)
+    trainer = asyncio.create_task(bench.lease(2, wait_s=20.0))
+    async with asyncio.timeout(10):
+        for ticket in tickets:
+            while bench.buffer.wakeup.lacking(RUN) != 1:  # noqa: ASYNC110 - until the trainer has looked again
+                await asyncio.sleep(0.01)
+            await kept(bench, ticket)
+        assert sorted((await trainer)[1]) == sorted(ticket.group_id for ticket in tickets)
+
+
+def test_nobody_who_waits_lacks_nothing_that_could_come() -> None:
+    wakeup = Wakeup()
+    assert wakeup.lacking("rl-1") == float("inf")
+    wakeup.batch_bell("rl-1").missing += 2
+    assert wakeup.lacking("rl-1") == 3
