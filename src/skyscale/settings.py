@@ -346,6 +346,16 @@ class VllmSettings(BaseSettings):
     which the policy server relies are refused (docs/engines.md)."""
 
 
+class TorchSettings(BaseSettings):
+    """How a policy server that samples with the torch engine does it; jobs on this host inherit it."""
+
+    model_config = SettingsConfigDict(use_attribute_docstrings=True, frozen=True, populate_by_name=True, extra="ignore")
+
+    recompute_on_swap: Annotated[bool, Field(alias="SKYSCALE_TORCH_RECOMPUTE_ON_SWAP")] = False
+    """When weights are replaced, compute the keys and values of what is in flight anew: every token is then sampled as
+    its version alone would, and decoding stands still for as long as that takes (docs/engines.md)."""
+
+
 class JobSettings(BaseSettings):
     """The three settings of a job's process."""
 

@@ -146,13 +146,29 @@ def make_adapter(base: Path, folder: Path, seed: int) -> Decoder:
     return decoder
 
 
-def off_by(decoder: Decoder, completion: Completion) -> float:
+def off_by(decoder: Decoder, completion: Completion, since: int = 0) -> float:
     """The largest distance between a completion's logprobs and the decoder's, its prompt being that of `ask`."""
     ids = torch.tensor([[3, 4, 5, 6, *completion.token_ids]])
     with torch.no_grad():
         hidden = decoder(ids, torch.arange(ids.shape[1])[None])
         sampled = decoder.logits(hidden)[0, 3:-1].log_softmax(-1).gather(1, ids[0, 4:, None]).squeeze(1)
-    return (sampled - torch.tensor(completion.logprobs)).abs().max().item()
+    return (sampled - torch.tensor(completion.logprobs))[since:].abs().max().item()
+
+
+async def test_torch_computes_what_is_in_flight_anew_when_told_to(
+    base: Path, trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SKYSCALE_TORCH_RECOMPUTE_ON_SWAP", "true")
+    engine, decoder = open_engine("torch", base, version=0, decode=str), load_decoder(trained)
+    await engine.start()
+    generating = asyncio.create_task(engine.generate(ask(n=4, max_new_tokens=1500, ignore_eos=True)))
+    await until(lambda: engine.stats().generated_tokens > 200)
+    await engine.reload(trained, 1)
+    for completion in await generating:
+        since = completion.versions.index(1)
+        assert 0 < since < 1500
+        assert off_by(decoder, completion, since) < 1e-4, "tokens of version 1 are version 1's alone"
+    await engine.stop()
 
 
 async def test_adapters_are_swapped_in_flight_and_each_counts_alone(engine: Engine, base: Path, tmp_path: Path) -> None:

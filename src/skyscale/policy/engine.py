@@ -5,7 +5,8 @@
   the version whose weights sampled it, in order: a swap in mid-completion shows as a change from one to the other.
 - A request's tokens depend on the weights, the prompt, the seed and the sample's index, not on what else is running.
 - `reload` reads and verifies new weights while serving and pauses decoding only to activate them. Weights that cannot
-  be used are never activated, and serving goes on with the old ones. Cached keys and values are kept.
+  be used are never activated, and serving goes on with the old ones. Cached keys and values are kept, unless the
+  torch engine is told to compute them anew (`SKYSCALE_TORCH_RECOMPUTE_ON_SWAP`).
 - Cancelling the task that waits for a request (or closing its stream) frees what the request holds.
 """
 

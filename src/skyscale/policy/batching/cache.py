@@ -48,8 +48,8 @@ class KvCache:
 
     def move(self, source: int, target: int, length: int) -> None:
         """Copy the first `length` tokens of row `source` over row `target`."""
-        self._keys[:, target, ..., :length] = self._keys[:, source, ..., :length]
-        self._values[:, target, :, :length] = self._values[:, source, :, :length]
+        for rows, dim in ((self._key_rows, 3), (self._value_rows, 2)):
+            rows[target].narrow(dim, 0, length).copy_(rows[source].narrow(dim, 0, length))
 
     def write_prompts(self, layer: int, first_row: int, prompt_of_row: Tensor, k: Tensor, v: Tensor) -> None:
         """Put prompts' keys and values [P,T,K,E] into consecutive rows from `first_row` on."""
@@ -59,10 +59,8 @@ class KvCache:
 
     def slots(self, positions_R: Tensor) -> tuple[Tensor, Tensor]:
         """Where one token per row goes in a layer's slabs: of each number of its keys, and of each head's values."""
-        columns = positions_R[:, None]
-        numbers = self._key_starts[: len(positions_R) * self._heads * self._size].view(len(positions_R), -1) + columns
-        lines = self._value_starts[: len(positions_R) * self._heads].view(len(positions_R), -1) + columns
-        return numbers.flatten(), lines.flatten()
+        columns, rows = positions_R.unsqueeze(1), len(positions_R)
+        return self._key_starts.narrow(0, 0, rows) + columns, (self._value_starts.narrow(0, 0, rows) + columns).view(-1)
 
     def write_tokens(self, layer: int, slots: tuple[Tensor, Tensor], k: Tensor, v: Tensor) -> None:
         """Put one token per row, [R,K,E], into the places that `slots` returned."""
@@ -85,9 +83,11 @@ class KvCache:
         self._keys = torch.zeros((*shape, self._size, length), dtype=self._dtype, device=self._device)
         self._values = torch.zeros((*shape, length, self._size), dtype=self._dtype, device=self._device)
         # Making a view takes as long as a small product, so those that every step needs are kept.
+        self._key_rows, self._value_rows = self._keys.unbind(1), self._values.unbind(1)
         self._key_numbers = self._keys.flatten(1).unbind(0)
         self._value_lines = self._values.flatten(1, 3).unbind(0)
         self._viewed: tuple[int, int] | None = None
         self._views: list[tuple[Tensor, Tensor]] = []
-        self._key_starts = torch.arange(rows * self._heads * self._size, device=self._device) * length
-        self._value_starts = torch.arange(rows * self._heads, device=self._device) * length
+        starts = torch.arange(rows * self._heads * self._size, device=self._device) * length
+        self._key_starts = starts.view(rows, self._heads * self._size)
+        self._value_starts = starts[: rows * self._heads].view(rows, self._heads)

@@ -17,7 +17,7 @@ from skyscale.decoder.layers import inverse_frequencies
 from skyscale.policy.batching.weights import BlockWeights, EngineWeights
 
 Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
-"""(layer, query [N,H,E], key [N,K,E], value [N,K,E]) -> attended values [N,H*E]. Query and key are contiguous."""
+"""(layer, query [N,H,E], key [N,K,E], value [N,K,E]) -> attended values [N,H*E]; each may be a slice of more."""
 
 
 class Forward:
@@ -46,17 +46,16 @@ class Forward:
         `rotations` are the tokens' [N, E / 2].
         """
         hidden = weights.embedding.index_select(0, ids_N)
-        rotations = rotations[:, None]
-        last, size = len(weights.blocks) - 1, self._config.mlp_size
+        rotations = rotations.unsqueeze(1)
+        last, halves = len(weights.blocks) - 1, (self._config.mlp_size,) * 2
         for layer, block in enumerate(weights.blocks):
             q, k, v = self._queries_keys_values(block, hidden, rotations)
             mixed = attend(layer, q, k, v)
             if layer == last and wanted is not None:
-                hidden, mixed = hidden[wanted], mixed[wanted]
+                hidden, mixed = hidden.index_select(0, wanted), mixed.index_select(0, wanted)
             hidden.addmm_(mixed, block.out)
             normed = _rms_norm(hidden, block.mlp_norm, self._width_floor)
-            gate_up = torch.mm(normed, block.gate_up)
-            gate, up = gate_up.narrow(1, 0, size), gate_up.narrow(1, size, size)
+            gate, up = torch.mm(normed, block.gate_up).split_with_sizes(halves, 1)
             hidden.addmm_(F.silu(gate).mul_(up), block.down)
         return torch.mm(_rms_norm(hidden, weights.final_norm, self._width_floor), weights.head)
 
@@ -68,16 +67,13 @@ class Forward:
         fused = torch.mm(normed, block.qkv)
         if block.qkv_bias is not None:
             fused.add_(block.qkv_bias)
-        by_head = fused.view(-1, heads + 2 * kv_heads, size)
-        qk, v = by_head.narrow(1, 0, heads + kv_heads), by_head.narrow(1, heads + kv_heads, kv_heads)
+        qk, v = fused.view(-1, heads + 2 * kv_heads, size).split_with_sizes((heads + kv_heads, kv_heads), 1)
         if block.qk_norm is not None:
             qk = _rms_norm(qk, block.qk_norm, self._head_floor)
         is_wide = qk.dtype == torch.float32
-        pairs = (qk if is_wide else qk.float()).view(torch.complex64)
-        # Two products instead of one: each comes out contiguous, as the products of attention want it.
-        q = (pairs.narrow(1, 0, heads) * rotations).view(torch.float32)
-        k = (pairs.narrow(1, heads, kv_heads) * rotations).view(torch.float32)
-        return (q, k, v) if is_wide else (q.to(v.dtype), k.to(v.dtype), v)
+        rotated = ((qk if is_wide else qk.float()).view(torch.complex64) * rotations).view(torch.float32)
+        q, k = (rotated if is_wide else rotated.to(v.dtype)).split_with_sizes((heads, kv_heads), 1)
+        return q, k, v
 
     def _floor(self, width: int) -> Tensor:
         # Under a sum of squares in place of their mean, epsilon counts `width` times.

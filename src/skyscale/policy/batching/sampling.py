@@ -24,7 +24,7 @@ def sample_tokens(logits_RV: Tensor, uniform_R: Tensor, temperature_R: Tensor | 
     sum_dtype = torch.float32 if logits.shape[-1] <= EXACT_SUM_VOCABULARY else torch.float64
     mass = probabilities.cumsum(-1, dtype=sum_dtype)
     # `right`: the first entry whose running sum exceeds the threshold, so tokens of probability 0 are never taken.
-    threshold = uniform_R.to(sum_dtype)[:, None] * mass[:, -1:]
+    threshold = uniform_R.to(sum_dtype).unsqueeze(1) * mass.narrow(1, -1, 1)
     tokens = torch.searchsorted(mass, threshold, right=True).clamp_(max=logits.shape[-1] - 1)
     if is_greedy is not None:
         tokens = torch.where(is_greedy[:, None], logits.argmax(-1, keepdim=True), tokens)

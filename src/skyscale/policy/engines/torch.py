@@ -32,6 +32,7 @@ from skyscale.policy.batching.rows import Decode, Job
 from skyscale.policy.batching.weights import EngineWeights, arrange
 from skyscale.policy.checks import check_request
 from skyscale.policy.engine import Completion, EngineStats, GenerateRequest, Swap, TokenEvent
+from skyscale.settings import TorchSettings
 
 MAX_ROWS = 256
 CACHE_BYTES = 2 * 1024**3
@@ -64,6 +65,7 @@ class TorchEngine:
         self.vocab_size = config.vocab_size
         self._version = version
         self._batch = Batch(config, self._read(folder), decode=decode, max_rows=MAX_ROWS, max_tokens=max_tokens)
+        self._recomputes = TorchSettings().recompute_on_swap
         self._wake = threading.Condition()
         self._incoming: list[Job] = []
         self._waiting: deque[Job] = deque()
@@ -203,7 +205,7 @@ class TorchEngine:
             while self._collect_work():
                 started = time.perf_counter()
                 if self._waiting:
-                    self._batch.admit(self._waiting, self._version)
+                    self._batch.admit(self._waiting)
                     self._num_waiting = sum(job.num_waiting for job in self._waiting)
                 if self._batch.rows:
                     self._batch.step(self._version)
@@ -242,6 +244,8 @@ class TorchEngine:
         started = time.perf_counter()
         self._batch.weights = staged.weights
         self._version = staged.version
+        if self._recomputes:
+            self._batch.recompute()
         self._swaps += 1
         staged.activated((time.perf_counter() - started) * 1e3)
 
