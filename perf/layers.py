@@ -75,18 +75,22 @@ class _Parts:
 
     def __init__(self) -> None:
         room = "sandboxes.backends.process.zygote."
-        self.isolate, self.kernel, self.runner, main_module = (
-            importlib.import_module(room + name) for name in ("isolate", "kernel", "runner", "main")
+        self.isolate, self.kernel, self.runner, steps, main_module = (
+            importlib.import_module(room + name) for name in ("isolate", "kernel", "runner", "steps", "main")
         )
+        for number in steps.FREE:  # as the zygote keeps them
+            os.dup2(0, number)
         for name in main_module.PRELOADED.split():
             __import__(name)
         self.base: Any = self.isolate.Base(0)
         self.base.enter()
+        self.base.prepare(1 << 24)
+        self.runner.fix_random_state()
         self.flags = {
             "user namespace": self.kernel.CLONE_NEWUSER, "pid namespace": self.kernel.CLONE_NEWPID,
             "mount namespace": self.kernel.CLONE_NEWNS,
         }  # fmt: skip
-        self.filter = self.base.filter
+        self.steps, self.filter_steps, self.always = self.base.steps, self.base.filter_steps, steps.DIES_WITH_PARENT
         main_module.gc.collect()
         main_module.gc.freeze()
 
@@ -121,19 +125,14 @@ class _Parts:
         """Never returns."""
         try:
             os.read(gate, 1)
-            episode = self.isolate.Episode(self.base, 1 << 24)
-            for name in ("user namespace", "mount namespace", "landlock"):
-                episode.layers[name] = "yes" if name in wanted else "no"
-            self.base.filter = self.filter if "seccomp" in wanted else None
-            put_on = episode._apply
-
-            def some(name: str, layer: Any) -> None:
-                if name in wanted:
-                    put_on(name, layer)
-
-            episode._apply = some
             null = os.open("/dev/null", os.O_WRONLY)
-            episode.enter(channel, null, null)
+            for source, target in ((null, 1), (null, 2), (channel, 3)):
+                os.dup2(source, target)
+            self.base.promised["user namespace"] = "yes" if "user namespace" in wanted else "no"
+            always = wanted | {self.always}
+            self.base.steps = [step for step in self.steps if step.layer in always]
+            self.base.filter_steps = self.filter_steps if "seccomp" in wanted else []
+            self.isolate.enter_episode(self.base)
             self.runner.run(json.loads(self.runner.receive(bytes)))
         except BaseException as error:  # noqa: BLE001  nothing may return into the loop
             os.write(3, repr(error).encode())

@@ -5,7 +5,6 @@
 """
 
 import asyncio
-import json
 import signal
 from collections.abc import Sequence
 
@@ -58,9 +57,11 @@ class Programs(Talking):
 def _execution(frame: Frame, limits: Limits, duration_ms: float) -> Execution:
     """One run, from the claims of the process that watched over it."""
     try:
-        exit_code, stdout, stderr = json.loads(frame.value)
-        if not -_MAX_SIGNAL <= int(exit_code) <= _MAX_EXIT_CODE:
-            raise ValueError("not an exit code")
+        numbers, printed = frame.value.split("\n", 1)
+        exit_code, length = map(int, numbers.split(","))
+        if not -_MAX_SIGNAL <= exit_code <= _MAX_EXIT_CODE or not 0 <= length <= len(printed):
+            raise ValueError("not an exit code and a length")
+        stdout, stderr = printed[:length], printed[length:]
         texts = [stdout[: limits.output_bytes], stderr[: limits.output_bytes]]
         is_flood = max(len(each.encode("utf-8", "replace")) for each in (stdout, stderr)) > limits.output_bytes
         status, detail = frame.status, frame.detail
@@ -68,7 +69,7 @@ def _execution(frame: Frame, limits: Limits, duration_ms: float) -> Execution:
             status, detail = CallStatus.OUTPUT_LIMIT, f"more than {limits.output_bytes} bytes of output"
         elif exit_code < 0:
             status, detail = CallStatus.KILLED, detail or signal.Signals(-exit_code).name
-    except (ValueError, TypeError, AttributeError, RecursionError):
+    except ValueError:
         status, detail, exit_code, texts = CallStatus.PROTOCOL_VIOLATION, "not the result of a run", 1, ["", ""]
     return Execution(
         status=status, stdout=texts[0], stderr=texts[1], exit_code=exit_code, detail=detail, duration_ms=duration_ms

@@ -1,7 +1,7 @@
 """The default backend: a fork per episode from a warm interpreter, inside Linux namespaces.
 
     control plane                       zygote (no host files, no network)          episode (single use)
-    backend.py -- spawn + 3 fds -->     main.py -- clone, map uid -->               isolate.py, then runner.py
+    backend.py -- spawn + 3 fds each ->  main.py -- clone, map uid -->              isolate.py, then runner.py
          ^---- pid, pidfd ---------------'                                               |
     sandbox.py <-------- results over the channel, stdout, stderr ----------------------'
 

@@ -1,6 +1,6 @@
 """The control plane's end of one zygote process.
 
-- The zygote is started with an empty environment (but the hash seed) and without site-packages; it gets one socket.
+- The zygote is started with an environment of two constants and without site-packages; it gets one socket.
 - A death of the zygote is told once to `on_death` and to every sandbox that it was the parent of: those are broken.
 """
 
@@ -10,7 +10,8 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,11 @@ _BOOT = (
     "import sys; sys.path.insert(0, {root!r}); from sandboxes.backends.process.zygote.main import main; "
     "del sys.path[0]; main({fd}, {index}, {tmp_bytes})"
 )
+_ENVIRONMENT = {"PYTHONHASHSEED": "0", "LD_BIND_NOW": "1"}
+"""Bound now: a library function's address is found once in the zygote, not in each episode that calls it first."""
 _MAX_MESSAGE = 8192
+MAX_LOT = 8
+"""As in `zygote/main.py`."""
 
 
 class ZygoteLink:
@@ -74,25 +79,28 @@ class ZygoteLink:
         # sys.executable resolved: without site-packages a virtual environment is only a link to its interpreter
         command = [str(Path(sys.executable).resolve()), "-s", "-S", "-P", "-B", "-X", "utf8", "-c", boot]
         return subprocess.Popen(
-            command, env={"PYTHONHASHSEED": "0"}, pass_fds=(control,), cwd="/", stdin=subprocess.DEVNULL,
+            command, env=_ENVIRONMENT, pass_fds=(control,), cwd="/", stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL, stderr=None, start_new_session=True,
         )  # fmt: skip
 
-    def spawn(self, sandbox: ProcessSandbox) -> None:
-        """Ask for the process of `sandbox`; it is told when it is ready or failed."""
-        self.sandboxes[sandbox.sandbox_id] = sandbox
-        message = json.dumps({"spawn": sandbox.sandbox_id}).encode()
+    def spawn(self, sandboxes: Sequence[ProcessSandbox]) -> None:
+        """Ask for the processes of at most `MAX_LOT` sandboxes; each is told when it is ready or failed."""
+        assert len(sandboxes) <= MAX_LOT
+        self.sandboxes.update((sandbox.sandbox_id, sandbox) for sandbox in sandboxes)
+        message = json.dumps({"spawn": [sandbox.sandbox_id for sandbox in sandboxes]}).encode()
         try:
-            socket.send_fds(self._control, [message], sandbox.child_ends)
+            socket.send_fds(self._control, [message], [end for sandbox in sandboxes for end in sandbox.child_ends])
         except OSError as error:
-            del self.sandboxes[sandbox.sandbox_id]
-            sandbox.broke(f"the zygote takes no request: {error}")
+            for sandbox in sandboxes:
+                del self.sandboxes[sandbox.sandbox_id]
+                sandbox.broke(f"the zygote takes no request: {error}")
         finally:
-            sandbox.close_child_ends()
+            for sandbox in sandboxes:
+                sandbox.close_child_ends()
 
     def _on_readable(self) -> None:
         try:
-            data, descriptors, _, _ = socket.recv_fds(self._control, _MAX_MESSAGE, 1, socket.MSG_CMSG_CLOEXEC)
+            data, descriptors, _, _ = socket.recv_fds(self._control, _MAX_MESSAGE, MAX_LOT, socket.MSG_CMSG_CLOEXEC)
         except BlockingIOError:
             return
         except OSError:
@@ -118,13 +126,14 @@ class ZygoteLink:
                 sandbox.exited(int(message["status"]))
 
     def _on_spawned(self, message: dict[str, Any], descriptors: list[int]) -> None:
-        sandbox = self.sandboxes.get(message["spawned"])
-        if sandbox is not None and descriptors:
-            sandbox.spawned(int(message["pid"]), descriptors[0])
-        elif sandbox is not None:  # its channel's end makes the process end itself
-            sandbox.broke("the control plane has no file descriptor left")
-        else:
-            os.close(descriptors[0])
+        for (sandbox_id, pid), pidfd in zip_longest(message["spawned"].items(), descriptors):
+            sandbox = self.sandboxes.get(sandbox_id)
+            if sandbox is not None and pidfd is not None:
+                sandbox.spawned(int(pid), pidfd)
+            elif sandbox is not None:  # its channel's end makes the process end itself
+                sandbox.broke("the control plane has no file descriptor left")
+            elif pidfd is not None:
+                os.close(pidfd)
 
     def _died(self) -> None:
         if not self.is_alive:

@@ -22,6 +22,8 @@ from skyscale.sandboxes.sandbox import CallResult, CallStatus, Execution, Limits
 _CHUNK = 65536
 _EXIT_WAIT_S = 2.0
 """From the end of the channel to the zygote's word on the exit status; normally a millisecond."""
+_LISTEN_AFTER_S = 0.02
+"""Most programs have ended by then; what they printed waits in the pipes, which hold as much as may be printed."""
 
 
 @lru_cache(maxsize=16)
@@ -58,7 +60,8 @@ class ProcessSandbox:
         self._end_detail = ""
         self._settled: asyncio.Future[None] = self._loop.create_future()
         self._exit: asyncio.Future[int] = self._loop.create_future()
-        self._is_ready = self._is_used = self._is_closed = False
+        self._is_ready = self._is_used = self._is_closed = self._is_listening = False
+        self._listening: asyncio.TimerHandle | None = None
         self._loop.add_reader(self._channel.fileno(), self._on_channel)
 
     # -- told by the link ----------------------------------------------------------------------------------------
@@ -118,8 +121,7 @@ class ProcessSandbox:
         """Destroy it and every process in it; safe to call twice."""
         self._release()
         if not self._exit.done():
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(asyncio.shield(self._exit), _EXIT_WAIT_S)
+            await asyncio.wait((self._exit,), timeout=_EXIT_WAIT_S)
 
     # -- running -------------------------------------------------------------------------------------------------
 
@@ -142,8 +144,21 @@ class ProcessSandbox:
         self._reader.max_value = limits.result_bytes
         self._reader.max_frames = max_frames
         self._output_limit = limits.output_bytes
+        self._listening = self._loop.call_later(_LISTEN_AFTER_S, self._listen)
+
+    def _listen(self) -> None:
+        """From now on take in what it prints as it comes: it may be more than a pipe holds."""
+        self._is_listening = True
         for descriptor in self._outputs:
             self._loop.add_reader(descriptor, self._on_output, descriptor)
+
+    def _stop_listening(self) -> None:
+        if self._listening is not None:
+            self._listening.cancel()
+        if self._is_listening:
+            self._is_listening = False
+            for descriptor in self._outputs:
+                self._loop.remove_reader(descriptor)
 
     async def _conclude(self) -> None:
         """Say how it ended, collect what it printed, end it."""
@@ -169,13 +184,13 @@ class ProcessSandbox:
 
     async def _explain_end(self) -> None:
         """The channel ended without `done`: what the exit status has to say."""
-        try:
-            status = await asyncio.wait_for(asyncio.shield(self._exit), _EXIT_WAIT_S)
-        except TimeoutError:
+        await asyncio.wait((self._exit,), timeout=_EXIT_WAIT_S)
+        if not self._exit.done():
             self._end(CallStatus.PROTOCOL_VIOLATION, "closed its channel")
             return
         if self.failure is not None:
             raise SandboxFailure(self.failure)
+        status = self._exit.result()
         if status < 0:
             self._end(CallStatus.KILLED, signal.Signals(-status).name)
         else:
@@ -233,8 +248,8 @@ class ProcessSandbox:
 
     def _drain_outputs(self) -> None:
         """What was written before the last frame lies in the pipes by now."""
+        self._stop_listening()
         for descriptor, buffer in self._outputs.items():
-            self._loop.remove_reader(descriptor)
             size = -1
             while len(buffer) <= self._output_limit and size != len(buffer):
                 size = len(buffer)
@@ -312,10 +327,10 @@ class ProcessSandbox:
         if self._is_closed:
             return
         self._is_closed = True
+        self._stop_listening()
         self._loop.remove_reader(self._channel.fileno())
         self._channel.close()
         for descriptor in self._outputs:
-            self._loop.remove_reader(descriptor)
             os.close(descriptor)
 
     def _close_pidfd(self) -> None:

@@ -40,6 +40,7 @@ def main(tmp_bytes: int) -> None:
     try:
         _place_descriptors()
         runner.open_streams()
+        runner.fix_random_state()
         layers = _isolate(tmp_bytes)
         gc.collect()
         gc.freeze()

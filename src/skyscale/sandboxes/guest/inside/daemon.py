@@ -77,7 +77,7 @@ class Episode:
         self.channel, channel = socket.socketpair()
         self.stdout, stdout = os.pipe()
         self.stderr, stderr = os.pipe()
-        socket.send_fds(ours, [b'{"spawn": "episode"}'], [channel.fileno(), stdout, stderr])
+        socket.send_fds(ours, [b'{"spawn": ["episode"]}'], [channel.fileno(), stdout, stderr])
         channel.close()
         os.close(stdout)
         os.close(stderr)

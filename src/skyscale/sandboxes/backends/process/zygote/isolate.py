@@ -1,10 +1,11 @@
-"""The layers of isolation: `Base` once per zygote, `Episode` once per episode. Each is tried for real and reported.
+"""The layers of isolation: `Base` once per zygote, `enter_episode` once per episode. Each is tried and reported.
 
 - A layer that fails is recorded in `layers` as `no: reason`, never skipped in silence; the backend decides whether what
   is left is enough.
 - Base: own mount, network, IPC and UTS namespaces, and a root of a few read-only binds: no host file is reachable.
 - Episode: own user, PID and mount namespaces, a uid of its own, private /tmp, no capabilities, landlock, seccomp.
 - clone + uid_map alone leave the kernel's uid unchanged: `setresuid` inside is what changes it.
+- What an episode does is prepared in the zygote (`steps.py`); so are the words in which it reports it.
 - Process groups span PID namespaces: without `setsid` a kill(0) would reach the zygote and the control plane.
 """
 
@@ -14,7 +15,7 @@ import socket
 import sys
 from collections.abc import Callable
 
-from . import kernel, landlock, seccomp
+from . import kernel, landlock, seccomp, steps
 
 YES = "yes"
 _NEW_ROOT = "/tmp"  # the tmpfs of the new root is mounted over it, in the zygote's own mount namespace
@@ -40,6 +41,11 @@ class Base:
         self.clone_flags = 0
         self.filter: seccomp.Filter | None = None
         self.rules: landlock.Rules | None = None
+        self.steps: list[steps.Step] = []
+        """What an episode does to put its layers on, but for the filter; see `prepare`."""
+        self.filter_steps: list[steps.Step] = []
+        self.promised: dict[str, str] = {}
+        """The layers of an episode in which every step succeeds."""
 
     def enter(self) -> None:
         """Apply every layer that this host allows."""
@@ -93,14 +99,44 @@ class Base:
             "pid namespace": kernel.CLONE_NEWPID,
             "mount namespace": kernel.CLONE_NEWNS,
         }
-        flags = sum(spaces.values())
+        self.clone_flags = sum(spaces.values())
         try:
-            _clone_and_wait(flags)
+            self._clone_and_map()
         except OSError as error:
+            self.clone_flags = 0
             self.layers.update(dict.fromkeys(spaces, f"no: {error}"))
             return
         self.layers.update(dict.fromkeys(spaces, YES))
-        self.clone_flags = flags
+
+    def _clone_and_map(self) -> None:
+        gate_out, gate_in = os.pipe()
+        pid, pidfd = kernel.clone(self.clone_flags)
+        if pid == 0:
+            os.close(gate_in)
+            os.read(gate_out, 1)
+            os._exit(0)
+        try:
+            self.map_user(pid)
+        finally:
+            for descriptor in (gate_out, gate_in, pidfd):
+                os.close(descriptor)
+            os.waitpid(pid, 0)
+
+    def prepare(self, tmp_bytes: int) -> None:
+        """Make the steps of all episodes to come; after `enter`."""
+        found: list[steps.Step] = []
+        self.promised = dict(self.layers)
+        if self.layers["private root"] == YES and self.layers["mount namespace"] == YES:
+            found += steps.private_tmp(tmp_bytes)
+        else:
+            self.promised["private tmp"] = "no: it would be everybody's"
+        found += steps.own_process()
+        if self.rules is not None:
+            found += steps.confined(self.rules)
+        self.steps = found
+        self.filter_steps = steps.filtered(self.filter) if self.filter is not None else []
+        for name in [step.layer for step in found if step.layer != steps.DIES_WITH_PARENT]:
+            self.promised.setdefault(name, YES)
 
     def _assemble(self) -> None:
         self.filter = seccomp.Filter(seccomp.base_program(kernel.MACHINE))
@@ -108,7 +144,7 @@ class Base:
             seccomp.job_filter(allow_fork=allow_fork)
 
     def _prepare_rules(self) -> None:
-        self.rules = landlock.Rules(self.readable, "/tmp", "/dev/null")
+        self.rules = landlock.Rules(self.readable, "/dev/null")
 
     def _try(self, name: str, layer: Callable[[], object]) -> None:
         try:
@@ -138,60 +174,34 @@ class Base:
         _write_maps(self.proc, str(pid), f"0 {os.geteuid()} 1", f"0 {os.getegid()} 1")
 
 
-class Episode:
-    """The layers that the episode's own process puts on, before any candidate's code is seen."""
+def enter_episode(base: Base) -> dict[str, str]:
+    """Become the episode, descriptors 0 to 3 and nothing else, before any candidate's code is seen.
 
-    def __init__(self, base: Base, tmp_bytes: int) -> None:
-        self.base = base
-        self.tmp_bytes = tmp_bytes
-        self.layers = dict(base.layers)
-
-    def enter(self, channel: int, stdout: int, stderr: int) -> None:
-        """Become the episode: descriptors 0 to 3 and nothing else, every layer on."""
-        if self.layers["user namespace"] == YES:
-            os.setresgid(0, 0, 0)
-            os.setresuid(0, 0, 0)
-        elif os.geteuid() == 0:
-            self._apply("own uid", _become_nobody)
-        os.setsid()
-        for target, source in enumerate((channel, stdout, stderr), start=250):
-            os.dup2(source, target)
-        os.dup2(251, 1)
-        os.dup2(252, 2)
-        os.dup2(250, 3)
-        self._apply("private tmp", self._mount_tmp)
-        kernel.die_with_parent()
-        self._apply("no capabilities", kernel.drop_capabilities)
-        self._apply("no new privileges", kernel.set_no_new_privileges)
-        self._apply("not dumpable", kernel.set_undumpable)
-        self._apply("resource limits", _limit_statically)
-        if self.base.rules is not None and self.layers["landlock"] == YES:
-            self._apply("landlock", self.base.rules.restrict)
-        kernel.close_from(4)
-        if self.base.filter is not None:
-            self._apply("seccomp", self.base.filter.install)
-
-    def _mount_tmp(self) -> None:
-        flags = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
-        if self.layers["private root"] != YES or self.layers["mount namespace"] != YES:
-            raise OSError(0, "it would be everybody's")
-        kernel.mount("tmp", "/tmp", "tmpfs", flags, f"size={self.tmp_bytes},nr_inodes=1024,mode=700")
-        os.chdir("/tmp")
-
-    def _apply(self, name: str, layer: Callable[[], None]) -> None:
-        try:
-            layer()
-        except OSError as error:
-            self.layers[name] = f"no: {error}"
-        else:
-            self.layers[name] = YES
+    What differs from `base.promised`: nothing, where every layer is on that was on for the episodes before.
+    """
+    differs: dict[str, str] = {}
+    if base.promised["user namespace"] == YES:
+        os.setresgid(0, 0, 0)
+        os.setresuid(0, 0, 0)
+    elif os.geteuid() == 0:
+        differs["own uid"] = _become_nobody()
+    os.setsid()
+    differs |= steps.put_on(base.steps)
+    if steps.DIES_WITH_PARENT in differs:
+        raise OSError(0, f"it would outlive its zygote ({differs[steps.DIES_WITH_PARENT]})")
+    kernel.close_from(4)
+    return differs | steps.put_on(base.filter_steps)
 
 
-def _become_nobody() -> None:
-    """Without a user namespace, root becomes a uid that owns nothing."""
-    os.setgroups([])
-    os.setresgid(_FIRST_UID, _FIRST_UID, _FIRST_UID)
-    os.setresuid(_FIRST_UID, _FIRST_UID, _FIRST_UID)
+def _become_nobody() -> str:
+    """Without a user namespace, root becomes a uid that owns nothing; the layer's state."""
+    try:
+        os.setgroups([])
+        os.setresgid(_FIRST_UID, _FIRST_UID, _FIRST_UID)
+        os.setresuid(_FIRST_UID, _FIRST_UID, _FIRST_UID)
+    except OSError as error:
+        return f"no: {error}"
+    return YES
 
 
 def library_folders() -> list[str]:
@@ -212,17 +222,6 @@ def limit_for_job(memory_bytes: int, cpu_s: int, file_bytes: int, max_processes:
         (resource.RLIMIT_CPU, cpu_s),
         (resource.RLIMIT_FSIZE, file_bytes),
         (resource.RLIMIT_NPROC, max_processes),
-    ):
-        resource.setrlimit(kind, (value, value))
-
-
-def _limit_statically() -> None:
-    for kind, value in (
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_NOFILE, 64),
-        (resource.RLIMIT_MEMLOCK, 0),
-        (resource.RLIMIT_MSGQUEUE, 0),
-        (resource.RLIMIT_STACK, 8 * 1024 * 1024),
     ):
         resource.setrlimit(kind, (value, value))
 
@@ -258,11 +257,3 @@ def _hide_site_packages(folder: str) -> None:
         path = f"{folder}/{name}"
         if os.path.isdir(path):  # noqa: PTH112
             kernel.mount("none", path, "tmpfs", kernel.MS_RDONLY | kernel.MS_NOSUID | kernel.MS_NODEV, "size=4k")
-
-
-def _clone_and_wait(flags: int) -> None:
-    pid, pidfd = kernel.clone(flags)
-    if pid == 0:
-        os._exit(0)
-    os.close(pidfd)
-    os.waitpid(pid, 0)

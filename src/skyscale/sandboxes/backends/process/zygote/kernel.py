@@ -7,16 +7,24 @@ import ctypes
 import os
 import platform
 import signal
+import struct
 
 MACHINE = platform.machine()
 _NUMBERS = {
-    "x86_64": {"clone": 56, "pivot_root": 155, "capset": 126},
-    "aarch64": {"clone": 220, "pivot_root": 41, "capset": 91},
-}
+    "x86_64": {
+        "clone": 56, "pivot_root": 155, "capset": 126, "mount": 165, "prctl": 157, "prlimit64": 302, "openat": 257,
+        "close": 3, "chdir": 80,
+    },
+    "aarch64": {
+        "clone": 220, "pivot_root": 41, "capset": 91, "mount": 40, "prctl": 167, "prlimit64": 261, "openat": 56,
+        "close": 57, "chdir": 49,
+    },
+}  # fmt: skip
 _SAME_EVERYWHERE = {
     "close_range": 436, "landlock_create_ruleset": 444, "landlock_add_rule": 445, "landlock_restrict_self": 446,
 }  # fmt: skip
 
+_CLOSE_RANGE = _SAME_EVERYWHERE["close_range"]
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC = 0x00020000, 0x04000000, 0x08000000
 CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
 _CLONE_PIDFD = 0x00001000
@@ -28,32 +36,56 @@ PR_SET_SECCOMP, _PR_CAP_AMBIENT = 22, 47
 _CAP_V3 = 0x20080522
 _LAST_CAP = 63
 _MOST_DESCRIPTORS = 4096
+_PR_CAPBSET_READ, _PR_CAP_AMBIENT_CLEAR_ALL = 23, 4
 _SIGCHLD = int(signal.SIGCHLD)
+_CLONE = _NUMBERS[MACHINE]["clone"]
 
 _libc = ctypes.PyDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
-_libc.prctl.argtypes = [ctypes.c_int, *[ctypes.c_ulong] * 4]
 
 
-# One function object per call that is made for every episode: numbers pass as they are, without an object for each.
-_syscall_5 = ctypes.PyDLL(None, use_errno=True)["syscall"]
-_syscall_5.restype = ctypes.c_long
-_syscall_5.argtypes = [ctypes.c_long, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_void_p, ctypes.c_ulong, ctypes.c_ulong]
-_CLONE = _NUMBERS[MACHINE]["clone"]
+_raw = ctypes.PyDLL(None)["syscall"]
+_raw.restype = ctypes.c_long
+_errno = ctypes.PyDLL(None)["__errno_location"]
+_errno.restype = ctypes.c_void_p
 _pidfd = ctypes.c_int(-1)
-_pidfd_address = ctypes.addressof(_pidfd)
+_pidfd_reference = ctypes.byref(_pidfd)
 
-_cap_header = (ctypes.c_uint32 * 2)(_CAP_V3, 0)
-_cap_data = (ctypes.c_uint32 * 6)()
-_cap_header_pointer, _cap_data_pointer = ctypes.byref(_cap_header), ctypes.byref(_cap_data)
-# made once: each new ctypes object in an episode copies pages
+Argument = int | bytes | None
+"""Of a prepared call: a number below 2**31, memory that the kernel only reads, or NULL."""
+Prepared = tuple[int, Argument, Argument, Argument, Argument, Argument]
+
+
+def number_of(name: str) -> int:
+    """The number of a system call on this machine."""
+    return _SAME_EVERYWHERE.get(name) or _NUMBERS[MACHINE][name]
 
 
 def syscall(name: str, *arguments: object) -> int:
     """One raw system call; integers are passed as C longs."""
-    number = _SAME_EVERYWHERE.get(name) or _NUMBERS[MACHINE][name]
     converted = [ctypes.c_long(a) if isinstance(a, int) else a for a in arguments]
-    return _checked(name, _libc.syscall(ctypes.c_long(number), *converted))
+    return _checked(name, _libc.syscall(ctypes.c_long(number_of(name)), *converted))
+
+
+def prepared(name: str, *arguments: Argument) -> Prepared:
+    """A call to be made later, by `call`, as often as wanted."""
+    filled: list[Argument] = [*arguments, *[0] * (5 - len(arguments))]
+    return number_of(name), filled[0], filled[1], filled[2], filled[3], filled[4]
+
+
+def call(request: Prepared) -> int:
+    """Make a prepared call: its result, negative on failure (`last_error` says why).
+
+    No object is made on the way and one function serves all calls: in a forked process every page that is written to
+    is copied first, which costs more than most calls.
+    """
+    return _raw(*request)
+
+
+def last_error() -> OSError:
+    """Why the call before this one failed."""
+    number = ctypes.c_int.from_address(_errno()).value
+    return OSError(number, os.strerror(number))
 
 
 def _checked(name: str, result: int) -> int:
@@ -69,15 +101,20 @@ def clone(flags: int) -> tuple[int, int]:
     Python's fork hooks are left out on purpose. They repair locks and threads that a single-threaded process does not
     have, and they cost 190 page faults of 575 per episode; the random state, which they also renew, is seeded per job.
     """
-    pid = _syscall_5(_CLONE, flags | _CLONE_PIDFD | _SIGCHLD, 0, _pidfd_address, 0, 0)
+    pid = _raw(_CLONE, flags | _CLONE_PIDFD | _SIGCHLD, 0, _pidfd_reference, 0, 0)
     if pid > 0:
         return pid, _pidfd.value
-    return _checked("clone", pid), -1
+    if pid < 0:
+        raise last_error()
+    return 0, -1
 
 
 def fork() -> int:
     """A plain fork without Python's hooks: 0 in the child, its pid in the parent."""
-    return _checked("clone", _syscall_5(_CLONE, _SIGCHLD, 0, None, 0, 0))
+    pid = _raw(_CLONE, _SIGCHLD, 0, None, 0, 0)
+    if pid < 0:
+        raise last_error()
+    return pid
 
 
 def unshare(flags: int) -> None:
@@ -99,44 +136,62 @@ def pivot_into(new_root: str) -> None:
     os.chdir("/")
 
 
-def prctl(option: int, second: int = 0, third: int = 0) -> None:
-    """prctl(2)."""
-    _checked("prctl", _libc.prctl(option, second, third, 0, 0))
+def make(request: Prepared) -> None:
+    """Make a prepared call that must succeed."""
+    if call(request) < 0:
+        raise last_error()
+
+
+def dying_with_parent() -> Prepared:
+    """SIGKILL when the parent ends; a change of uid clears it, so to be made after the change."""
+    return prepared("prctl", _PR_SET_PDEATHSIG, int(signal.SIGKILL))
+
+
+def being_undumpable() -> Prepared:
+    """No core dumps, and no ptrace or /proc access by processes of the same uid."""
+    return prepared("prctl", _PR_SET_DUMPABLE, 0)
+
+
+def having_no_new_privileges() -> Prepared:
+    """No set-uid program can ever raise what this process may do; also the condition for seccomp and landlock."""
+    return prepared("prctl", _PR_SET_NO_NEW_PRIVS, 1)
+
+
+def dropping_capabilities() -> list[Prepared]:
+    """Empty the bounding set, capability by capability that this kernel knows, and then the other sets."""
+    known = [n for n in range(_LAST_CAP + 1) if call(prepared("prctl", _PR_CAPBSET_READ, n)) >= 0]
+    bounding = [prepared("prctl", _PR_CAPBSET_DROP, n) for n in known]
+    none = prepared("capset", struct.pack("@II", _CAP_V3, 0), bytes(24))
+    return [*bounding, prepared("prctl", _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL), none]
 
 
 def die_with_parent() -> None:
-    """SIGKILL when the parent ends; a change of uid clears it, so call this after the change."""
-    prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    """Make the call of `dying_with_parent`."""
+    make(dying_with_parent())
 
 
 def set_undumpable() -> None:
-    """No core dumps, and no ptrace or /proc access by processes of the same uid."""
-    prctl(_PR_SET_DUMPABLE, 0)
+    """Make the call of `being_undumpable`."""
+    make(being_undumpable())
 
 
 def set_no_new_privileges() -> None:
-    """No set-uid program can ever raise what this process may do; also the condition for seccomp and landlock."""
-    prctl(_PR_SET_NO_NEW_PRIVS, 1)
+    """Make the call of `having_no_new_privileges`."""
+    make(having_no_new_privileges())
 
 
 def drop_capabilities() -> None:
-    """Empty the bounding, ambient, effective, permitted and inheritable sets."""
-    for capability in range(_LAST_CAP + 1):
-        if _libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0) < 0:
-            break  # EINVAL: the kernel knows no more capabilities
-    prctl(_PR_CAP_AMBIENT, 4)  # PR_CAP_AMBIENT_CLEAR_ALL
-    keep_capabilities(0)
+    """Make the calls of `dropping_capabilities`."""
+    for request in dropping_capabilities():
+        make(request)
 
 
 def keep_capabilities(mask: int) -> None:
     """Keep only the capabilities of `mask` (all below 32), none of them inheritable."""
-    _cap_data[0] = _cap_data[1] = mask
-    syscall("capset", _cap_header_pointer, _cap_data_pointer)
+    make(prepared("capset", struct.pack("@II", _CAP_V3, 0), struct.pack("@IIIIII", mask, mask, 0, 0, 0, 0)))
 
 
 def close_from(first: int) -> None:
     """Close every descriptor from `first` on."""
-    try:
-        syscall("close_range", first, 0x7FFFFFFF, 0)
-    except OSError:  # gVisor's kernel may not know it
+    if _raw(_CLOSE_RANGE, first, 0x7FFFFFFF, 0, 0, 0) < 0:  # gVisor's kernel may not know it
         os.closerange(first, _MOST_DESCRIPTORS)

@@ -6,29 +6,53 @@ The candidate shares this interpreter and can forge every frame; the other side 
 It may raise anything at any time, hence `except BaseException`.
 """
 
+import json
 import os
 import random
 import sys
 import traceback
 from collections.abc import Callable
 from types import CodeType
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
 from ....encoding import Unsupported, decode, encode  # noqa: TID252
 from . import isolate, seccomp
 
-_CHANNEL = 3
+CHANNEL = 3
 _SOURCE = "<solution>"
 _REHEARSALS = 20
 """CPython 3.11 specialises a function's instructions by its eighth call or so."""
+_REHEARSED_CALLS = """
+def f(items):
+    total = 0
+    for index, item in enumerate(items):
+        total = max(total, item % 10 + len(items) - index)
+    return [item + total for item in sorted(items)]
+"""
+_REHEARSED_PROGRAM = """
+n = int(input())
+items = [int(word) for word in input().split()]
+for item in items[:n]:
+    print(item, sum(items) // n)
+print(*items)
+"""
 _T = TypeVar("_T")
 Job = dict[str, Any]
 
 
 def send(kind: str, status: str = "", detail: str = "", value: str = "") -> None:
     """One frame to the other side."""
+    write_all(CHANNEL, frame(kind, status, detail, value))
+
+
+def frame(kind: str, status: str, detail: str, value: str) -> bytes:
+    """The frame's bytes."""
     payload = "\n".join((kind, status, detail, value)).encode("utf-8", "backslashreplace")
-    write_all(_CHANNEL, len(payload).to_bytes(4, "big") + payload)
+    return len(payload).to_bytes(4, "big") + payload
+
+
+ENDED_WELL = frame("done", "ok", "", "0")
+"""What most runs end with; made once."""
 
 
 def receive(loads: Callable[[bytes], _T]) -> _T | None:
@@ -41,7 +65,7 @@ def receive(loads: Callable[[bytes], _T]) -> _T | None:
 def _read_exactly(size: int) -> bytes:
     data = bytearray()
     while len(data) < size:
-        piece = os.read(_CHANNEL, size - len(data))
+        piece = os.read(CHANNEL, size - len(data))
         if not piece:
             return b""
         data += piece
@@ -49,13 +73,12 @@ def _read_exactly(size: int) -> bytes:
 
 
 def prepare(job: Job) -> None:
-    """The last steps before foreign code is seen: input, limits, second filter, random state."""
+    """The last steps before foreign code is seen: input, limits, second filter."""
     if job["kind"] == "program":
         _set_stdin(job["stdin"])
     isolate.limit_for_job(job["memory_bytes"], job["cpu_s"], job["file_bytes"], job["max_processes"])
     if job["filtered"]:
         seccomp.job_filter(allow_fork=job["max_processes"] > 1).install()
-    random.seed(0)
 
 
 def run(job: Job) -> int:
@@ -90,13 +113,19 @@ def open_streams() -> None:
     out, err, (reading, writing) = os.dup(1), os.dup(2), os.pipe()
     os.dup2(writing, 1)
     os.dup2(writing, 2)
-    sys.stdin = open(0, encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115
-    sys.stdout = open(1, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
-    sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
+    sys.stdin, sys.stdout, sys.stderr = _streams(0, 1, 2)
     os.dup2(out, 1)
     os.dup2(err, 2)
     for descriptor in (out, err, reading, writing):
         os.close(descriptor)
+
+
+def _streams(stdin: int, stdout: int, stderr: int) -> tuple[TextIO, TextIO, TextIO]:
+    return (
+        open(stdin, encoding="utf-8", errors="replace", closefd=False),
+        open(stdout, "w", encoding="utf-8", errors="backslashreplace", closefd=False),
+        open(stderr, "w", encoding="utf-8", errors="backslashreplace", closefd=False),
+    )
 
 
 def _run_program(code: str) -> int:
@@ -128,6 +157,10 @@ def execute(compiled: CodeType) -> int:
 
 
 def _finish(status: str, error: BaseException | None, exit_code: int) -> int:
+    if status == "ok" and exit_code == 0:
+        flush()
+        os.write(CHANNEL, ENDED_WELL)
+        return 0
     if status != "ok" and error is not None and not isinstance(error, SystemExit):
         _show(error)
     flush()
@@ -141,19 +174,48 @@ def _run_calls(job: Job) -> int:
         return 1
     _call_each(function, job["arguments"], job["result_bytes"])
     flush()
-    send("done", "ok", "", "0")
+    os.write(CHANNEL, ENDED_WELL)
     return 0
 
 
 def rehearse() -> None:
-    """In the zygote: run code of our own through what every episode runs.
+    """In the zygote: run code of our own through what every episode runs, with frames and outputs to nowhere.
 
-    What the interpreter makes or rewrites the first times is then there before the fork, not made in each episode.
+    What the interpreter makes or rewrites the first times (specialised instructions, caches of types' attributes) is
+    then there before the fork, not made in each episode.
     """
+    streams = sys.stdin, sys.stdout, sys.stderr
+    channel, nowhere = os.dup(CHANNEL), os.open("/dev/null", os.O_WRONLY)
+    os.dup2(nowhere, CHANNEL)
+    program = compile(_REHEARSED_PROGRAM, _SOURCE, "exec", dont_inherit=True)
+    job = json.dumps({"code": _REHEARSED_CALLS, "arguments": ['{"t":[[1,2,3]]}'] * 2}).encode()
     for _ in range(_REHEARSALS):
-        space: dict[str, Any] = {"__name__": "solution", "__builtins__": __builtins__}
-        load("def f(items):\n    return [item + 1 for item in items]\n", space)
-        result_of(space["f"], '{"t":[[1,2,3]]}', 100)
+        calls = json.loads(job)
+        function = load_function(calls["code"], "f")
+        assert function is not None
+        _call_each(function, calls["arguments"], 1000)
+        _rehearse_program(program, nowhere)
+    sys.stdin, sys.stdout, sys.stderr = streams
+    os.dup2(channel, CHANNEL)
+    os.close(channel)
+    os.close(nowhere)
+
+
+def _rehearse_program(program: CodeType, nowhere: int) -> None:
+    reading, writing = os.pipe()
+    os.write(writing, b"2\n3 4\n")
+    os.close(writing)
+    sys.stdin, sys.stdout, sys.stderr = _streams(reading, nowhere, nowhere)
+    execute(program)
+    os.close(reading)
+
+
+def fix_random_state() -> None:
+    """In the zygote, or before the job where there is none: every episode draws the same numbers.
+
+    Nothing of ours draws any after this.
+    """
+    random.seed(0)
 
 
 def load_function(code: str, entry_point: str) -> Callable[..., object] | None:

@@ -97,12 +97,11 @@ class Filter:
     def __init__(self, program: bytes) -> None:
         self._buffer = ctypes.create_string_buffer(program, len(program))
         header = struct.pack("@HP", len(program) // 8, ctypes.addressof(self._buffer))
-        self._header = ctypes.create_string_buffer(header)
-        self._address = ctypes.addressof(self._header)
+        self.installing = kernel.prepared("prctl", kernel.PR_SET_SECCOMP, 2, header)  # 2: SECCOMP_MODE_FILTER
 
     def install(self) -> None:
         """Add it to this process; needs no_new_privs."""
-        kernel.prctl(kernel.PR_SET_SECCOMP, 2, self._address)  # 2: SECCOMP_MODE_FILTER
+        kernel.make(self.installing)
 
 
 def install(program: bytes) -> None:
