@@ -273,7 +273,8 @@ async def test_a_sandbox_that_is_ended_at_once_is_gone_with_its_descriptors(back
     assert isinstance(sandbox, EndedAtOnce)
     running = asyncio.create_task(sandbox.run_calls("while True: pass", "f", [encode(())], Limits()))
     await asyncio.sleep(0.2)  # it runs, and the pool is full again
-    pid, fds = int(sandbox.pid), me.num_fds()
+    pid, fds = int(getattr(sandbox, "pid", 0)), me.num_fds()
+    assert pid > 0
     running.cancel()
     await asyncio.wait((running,))
     sandbox.end()
