@@ -66,6 +66,43 @@ def test_putting_again_replaces_whole_bytes(store: ArtifactStore):
     assert store.get_bytes("k") == b"new"
 
 
+def test_the_same_bytes_under_another_key_outlive_the_first(store: ArtifactStore, tmp_path: Path):
+    store.put_bytes("a/k", b"one")
+    store.put_bytes("b/k", b"before")
+    for _ in range(2):
+        store.put_same("b/k", "a/k")
+        assert store.get_bytes("b/k") == _local_path(store, "b/k", tmp_path).read_bytes() == b"one"
+    store.put_bytes("a/k", b"two")
+    assert store.get_bytes("b/k") == b"one"
+    store.put_same("b/k", "a/k")
+    store.delete_prefix("a")
+    assert store.list("") == ["b/k"]
+    assert store.get_bytes("b/k") == b"two"
+    with pytest.raises(NotFound):
+        store.put_same("b/k", "a/k")
+    assert store.get_bytes("b/k") == b"two"
+
+
+def test_a_file_system_without_links_gets_a_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    store = open_store(_STORES["file"](tmp_path))
+    store.put_bytes("a/k", b"one")
+    monkeypatch.setattr(os, "link", refuse)
+    store.put_same("b/k", "a/k")
+    store.delete_prefix("a")
+    assert store.get_bytes("b/k") == b"one"
+
+
+def test_no_put_leaves_anything_behind(tmp_path: Path):
+    store = open_store(_STORES["file"](tmp_path))
+    store.put_bytes("a/k", b"one")
+    for _ in range(2):
+        store.put_same("b/k", "a/k")
+    assert not list((tmp_path / "a store" / ".incoming").iterdir())
+
+
 def test_missing_keys_are_not_found(store: ArtifactStore, tmp_path: Path):
     store.put_bytes("folder/k", b"x")
     assert not store.exists("folder")

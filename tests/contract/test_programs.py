@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 
+from skyscale.envs.judge import Judge
 from skyscale.errors import SandboxFailure
 from skyscale.sandboxes.loading import load_backend
 from skyscale.sandboxes.sandbox import CallStatus, Execution, Limits, ManyRuns, SandboxBackend
+from skyscale.wire.problems import Difficulty, Problem, Split, StdinTest
 
 QUICK = Limits(wall_s=1.5, cpu_s=2)
 
@@ -104,3 +106,58 @@ async def test_a_flood_is_cut_and_stated(backend: SandboxBackend) -> None:
 async def test_output_that_is_not_text_is_replaced(backend: SandboxBackend) -> None:
     code = "import os; os.write(1, b'a\\xff\\x00'); input()"
     assert [each.stdout for each in await runs(backend, code, "1", "2")] == ["a\ufffd\x00"] * 2
+
+
+FORKED = "import os\n"
+"""Before a program, it has a process for each input: `os` may leave something behind."""
+
+
+def seen(run: Execution) -> tuple[object, ...]:
+    return run.status, run.stdout, run.exit_code, run.detail, run.stderr.count("\n")
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "print(int(input()) * 2)",
+        "import sys\nprint(sum(map(int, sys.stdin.read().split())))",
+        "import sys\nread = sys.stdin.buffer.read\nprint(len(read()))\nsys.stdout.write('end')",
+        "total = 0\nseen = []\ndef add(x, kept=[]):\n    kept.append(x)\n    return kept\nprint(add(input()), seen)",
+        "def f(n): return f(n + 1)\nf(int(input()))",
+        "print(10 // int(input()))",
+        "print('é' * int(input()), end='')\nimport sys\nsys.exit(int(input()))",
+        "x = 10**9 if input() == '0' else 1\nprint(len('a' * x))",
+        "print(input(), input(), input(), input())",
+        "print('x' * 100_000 if input() == '3' else 'y')",
+        "from functools import cache\n@cache\ndef f(n): return n if n < 2 else f(n - 1)\nprint(f(int(input())))",
+        "import heapq, math, collections\nprint(collections.Counter(input()), math.gcd(4, int(input())))",
+        "input = lambda: '7'\nprint = str\nint('x')",
+    ],
+)
+async def test_runs_that_share_a_process_come_out_as_each_alone(backend: SandboxBackend, code: str) -> None:
+    stdins = ("3\n4\n5\n", "0\n", "", "12\n-3\n1", "x")
+    shared, alone = [await runs(backend, before + code, *stdins) for before in ("", FORKED)]
+    lines = [
+        [(e.status, e.stdout, e.exit_code, e.detail, e.stderr.count("\n")) for e in each] for each in (shared, alone)
+    ]
+    assert lines[0] == lines[1] and len(shared) == len(stdins)
+
+
+async def test_long_runs_and_large_ones_leave_the_rest_to_another_sandbox(backend: SandboxBackend) -> None:
+    busy = "n = 0\nfor _ in range(10**6 * int(input())): n += 1\nprint('done')"
+    assert 1 <= len(await runs(backend, busy, *["8"] * 12)) < 12
+    large = "kept = ['x' * 10**6 for _ in range(60)]\nprint(len(kept))"
+    assert [each.stdout for each in await runs(backend, large, "1", "2", "3")] == ["60\n"]
+
+
+async def test_the_judge_takes_as_many_sandboxes_as_a_program_needs(backend: SandboxBackend) -> None:
+    tests = [StdinTest(stdin=f"{n}\n", stdout=f"{n}\n") for n in range(6)]
+    problem = Problem(
+        id="large", family="large", difficulty=Difficulty.EASY, split=Split.TRAIN, prompt="?", style="stdin",
+        stdin_tests=tests,
+    )  # fmt: skip
+    judge = Judge(backend, concurrency=2, limits=QUICK)
+    verdict = await judge.judge(problem, "kept = ['x' * 10**6 for _ in range(60)]\nprint(input())")
+    assert (verdict.passed_tests, verdict.total_tests) == (6, 6)
+    stuck = await judge.judge(problem, "n = int(input())\nwhile n == 2: pass\nprint(n)")
+    assert [each.status for each in stuck.tests] == ["passed"] * 2 + ["timeout"] + ["passed"] * 3

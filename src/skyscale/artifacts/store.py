@@ -27,6 +27,8 @@ _LEAVES = {"file": "skyscale.artifacts.stores.local:LocalStore", "s3": "skyscale
 
 _SEGMENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+=@-]{0,199}")
 MAX_KEY_CHARS = 800
+MAX_SAME_BYTES = 5_000_000_000
+"""S3 copies no more in one call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,13 @@ class ArtifactStore(Protocol):
 
     def put_pieces(self, key: str, pieces: Iterable[Piece]) -> Digest:
         """Store the pieces one behind the other; memory never holds a second copy of all of them."""
+        ...
+
+    def put_same(self, key: str, source: str) -> None:
+        """Store under `key` what is under `source`, without the bytes coming by; `MAX_SAME_BYTES` at most.
+
+        Either lives on when the other is replaced or deleted. Raises NotFound.
+        """
         ...
 
     def get_bytes(self, key: str) -> bytes:

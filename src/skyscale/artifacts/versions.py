@@ -30,6 +30,7 @@ class Published:
 
     manifest_uri: str
     manifest_sha256: str
+    files: Sequence[ManifestFile]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ def publish_files(
         run_id=run_id, version=version, parent=parent, encoding="full", files=files, created_at=utc_now()
     )
     digest = store.put_bytes(f"{prefix}/{MANIFEST}", manifest.model_dump_json(indent=1).encode())
-    return Published(store.uri(f"{prefix}/{MANIFEST}"), digest.sha256)
+    return Published(store.uri(f"{prefix}/{MANIFEST}"), digest.sha256, files)
 
 
 def open_version(manifest_uri: str, cache_dir: Path) -> VersionFolder:
@@ -115,7 +116,7 @@ def _published_before(
     if manifest.parent == parent and manifest.files == [
         _manifest_file(name, _digest(contents[name])) for name in sorted(contents)
     ]:
-        return Published(store.uri(key), hashlib.sha256(data).hexdigest())
+        return Published(store.uri(key), hashlib.sha256(data).hexdigest(), manifest.files)
     store.delete_prefix(key)
     store.delete_prefix(prefix)
     return None

@@ -112,6 +112,11 @@ def unfused(config: DecoderConfig, weights: Mapping[str, Tensor]) -> dict[str, T
     return result
 
 
+def stacked_names(config: DecoderConfig) -> dict[str, list[str]]:
+    """The decoder's name of each parameter to Hugging Face's of the parts that are stacked in it, in their order."""
+    return {name: [part for part, _ in parts] for name, parts in _parts_by_name(config).items()}
+
+
 def save_decoder(decoder: Decoder, folder: Path, base_folder: Path, *, dtype: torch.dtype | None = None) -> None:
     """Write `folder`: the weights in `dtype` (default: as they are), and configuration and tokenizer of `base_folder`.
 

@@ -4,8 +4,9 @@
   and printed claims decide nothing.
 - Every submission gets a verdict. Bad code scores 0 with a status; a sandbox that broke is `infrastructure_failure`,
   which is never a reward, and the caller tries again.
-- `calls` problems take one sandbox; `stdin` problems a process per test, in one sandbox where the backend can do that,
-  else in one each; `asserts` problems are rewritten to calls, or take two sandboxes (`proxied.py`).
+- `calls` problems take one sandbox; `stdin` problems a run per test, each as if it were the first, in one sandbox where
+  the backend can do that, else in one each; `asserts` problems are rewritten to calls, or take two sandboxes
+  (`proxied.py`).
 - `answer` problems take none: their text is compared, never run (`answers.py`).
 - The total is the number of the problem's tests: a missing answer fails, an extra one is ignored.
 """

@@ -1,6 +1,7 @@
 """One program run on many inputs in one sandbox, seen from outside.
 
 - Each run has the deadline of a single one; a run that passes it ends the sandbox, and the runs after it never happen.
+- A sandbox may stop after any run and say so: the others are for the next sandbox.
 - Status and printed text are claims; signals, limits and deadlines are stated here.
 """
 
@@ -17,7 +18,7 @@ _MAX_SIGNAL, _MAX_EXIT_CODE = 64, 255
 
 
 class Programs(Talking):
-    """A sandbox whose far side can fork a fresh process for each input."""
+    """A sandbox whose far side runs a program as often as it is asked to, every time as if it were the first."""
 
     async def run_programs(self, code: str, stdins: Sequence[str], limits: Limits) -> list[Execution]:
         """Run `code` once per input: at least one result, fewer than inputs when the sandbox ended with a run."""
@@ -25,12 +26,14 @@ class Programs(Talking):
         self._begin(limits)
         clock = asyncio.get_running_loop().time
         results: list[Execution] = []
+        has_stopped = False
         began = clock()
         try:
             async with asyncio.timeout(limits.wall_s) as deadline:
                 await self._hand_over(job, limits)
                 while len(results) < len(stdins) and (frame := await self._next_frame()) is not None:
                     if frame.kind != "ran":
+                        has_stopped = frame.kind == "done" and bool(results)
                         break
                     results.append(_execution(frame, limits, (clock() - began) * 1000))
                     began = clock()
@@ -39,7 +42,7 @@ class Programs(Talking):
             self._end(CallStatus.TIMEOUT, f"longer than {limits.wall_s:.3g} s")
         if self.failure is not None:
             raise SandboxFailure(self.failure)
-        if len(results) < len(stdins):
+        if len(results) < len(stdins) and not has_stopped:
             results.append(await self._ending((clock() - began) * 1000))
         self._kill()
         return results

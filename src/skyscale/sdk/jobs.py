@@ -9,8 +9,8 @@ from typing import Self, TypeVar
 
 from skyscale.sdk import job_calls as calls
 from skyscale.sdk.call import Call
+from skyscale.sdk.direct_transport import DirectTransport
 from skyscale.sdk.job_transport import JobTransport
-from skyscale.sdk.transport import Transport
 from skyscale.settings import JobSettings
 from skyscale.wire.batches import (
     GroupBatchPush,
@@ -44,7 +44,7 @@ class JobClient:
         self, base_url: str, token: str, job_id: str, *, timeout_s: float = TIMEOUT_S, retry_for_s: float = RETRY_FOR_S
     ) -> None:
         self.job_id = job_id
-        self._transport = Transport(base_url, token, timeout_s, retry_for_s)
+        self._transport = DirectTransport(base_url, token, timeout_s, retry_for_s)
 
     @classmethod
     def from_settings(cls, settings: JobSettings) -> Self:

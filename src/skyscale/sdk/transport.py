@@ -103,7 +103,7 @@ class Transport:
         while True:
             address = self.options.base_url
             try:
-                content = self._exchange(call)
+                content = self.exchange(call)
             except SkyscaleError as error:
                 self.move_on(address, error)
                 time.sleep(patience.pause_after(error))
@@ -115,7 +115,8 @@ class Transport:
         self.options.move_on(failed, error)
         self.http.base_url = self.options.base_url
 
-    def _exchange(self, call: Call[T]) -> bytes:
+    def exchange(self, call: Call[T]) -> bytes:
+        """One request and its reply's body; raises the error class that the reply names."""
         try:
             response = self.http.send(self.options.request(self.http, call))
         except httpx.TransportError as error:

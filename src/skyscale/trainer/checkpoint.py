@@ -1,15 +1,17 @@
 """Everything that training needs to go on exactly: weights, optimizer, random state, and which leases are in them.
 
-    runs/<run_id>/checkpoints/v000012/state.safetensors, then checkpoint.json
+    runs/<run_id>/checkpoints/v000012/model.safetensors, state.safetensors, then checkpoint.json
 
-- The header is written last and holds the state's hash: a checkpoint is complete and whole, or it does not exist.
+- The header is written last and holds the hashes: a checkpoint is complete and whole, or it does not exist.
+- Weights that the version's folder has number for number are not written again: `model.safetensors` is then that file
+  under another name (`ArtifactStore.put_same`), which outlives the folder. Otherwise they are in the state.
 - The leases in the header are those whose groups this state has learned from since the checkpoint before it. Publishing
   the header's version acks them; until then the checkpoint may turn out to be void (see `resume`).
 - Weights are fp32, and a state that is restored continues bit for bit like the one that was captured.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,9 +28,17 @@ from skyscale.trainer.step import Learner
 from skyscale.trainer.team import Order
 from skyscale.wire.base import Reply
 
-STATE, HEADER = "state.safetensors", "checkpoint.json"
+WEIGHTS, STATE, HEADER = "model.safetensors", "state.safetensors", "checkpoint.json"
 KEEP = 2
 """The newest may be void, so the one before it must still be there."""
+
+
+class SharedWeights(Reply):
+    """Weights that lie in a file with Hugging Face's names."""
+
+    sha256: str
+    stacked: dict[str, list[str]]
+    """Name of each parameter to those of the parts that are stacked in it, in their order."""
 
 
 class CheckpointHeader(Reply):
@@ -44,6 +54,8 @@ class CheckpointHeader(Reply):
     manifest_sha256: str
     """Of the published version with the same weights, so that a sibling of it is recognised."""
     state_sha256: str
+    weights: SharedWeights | None = None
+    """None: they are in the state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,11 +138,19 @@ def write_checkpoint(
     parent: int,
     lease_ids: list[str],
     manifest_sha256: str,
+    weights: tuple[str, SharedWeights] | None = None,
 ) -> CheckpointHeader:
-    """Store the snapshot; durable when it returns. An earlier checkpoint of the version is replaced."""
+    """Store the snapshot; durable when it returns. An earlier checkpoint of the version is replaced.
+
+    `weights` is the key of a file that has the snapshot's weights already, and what is in it.
+    """
     prefix = _prefix(run_id, version)
     store.delete_prefix(f"{prefix}/{HEADER}")
-    digest = store.put_pieces(f"{prefix}/{STATE}", safetensors_pieces(snapshot.tensors))
+    tensors: Mapping[str, Tensor] = snapshot.tensors
+    if weights is not None:
+        store.put_same(f"{prefix}/{WEIGHTS}", weights[0])
+        tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith("model/")}
+    digest = store.put_pieces(f"{prefix}/{STATE}", safetensors_pieces(tensors))
     header = CheckpointHeader(
         run_id=run_id,
         version=version,
@@ -139,6 +159,7 @@ def write_checkpoint(
         lease_ids=lease_ids,
         manifest_sha256=manifest_sha256,
         state_sha256=digest.sha256,
+        weights=None if weights is None else weights[1],
     )
     store.put_bytes(f"{prefix}/{HEADER}", header.model_dump_json(indent=1).encode())
     return header
@@ -157,14 +178,14 @@ def read_checkpoint(
     prefix = _prefix(run_id, version)
     try:
         header = CheckpointHeader.model_validate_json(store.get_bytes(f"{prefix}/{HEADER}"))
-        path = store.fetch(f"{prefix}/{STATE}", scratch / f"resumed-{STATE}")
-    except (NotFound, ValidationError):
+        found = _read_tensors(store, f"{prefix}/{STATE}", header.state_sha256, scratch)
+        if header.weights is not None:
+            parts = _read_tensors(store, f"{prefix}/{WEIGHTS}", header.weights.sha256, scratch)
+            stacked = header.weights.stacked.items()
+            found |= {f"model/{name}": torch.cat([parts[part] for part in of]) for name, of in stacked}
+    except (NotFound, ValidationError, _Damaged):
         return None
-    if _sha256(path) != header.state_sha256:
-        return None
-    # Cloned out of the mapped file, which may be deleted while the tensors live.
-    tensors = {name: tensor.clone() for name, tensor in load_file(path).items()}
-    return header, Snapshot(tensors, header.num_steps)
+    return header, Snapshot(found, header.num_steps)
 
 
 def discard_checkpoint(store: ArtifactStore, run_id: str, version: int) -> None:
@@ -183,6 +204,14 @@ def _prefix(run_id: str, version: int) -> str:
     return f"runs/{run_id}/checkpoints/v{version:06d}"
 
 
-def _sha256(path: Path) -> str:
+class _Damaged(Exception):
+    """A file is not the one that was written."""
+
+
+def _read_tensors(store: ArtifactStore, key: str, sha256: str, scratch: Path) -> dict[str, Tensor]:
+    path = store.fetch(key, scratch / f"resumed-{key.rpartition('/')[2]}")
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
+            raise _Damaged
+    # Cloned out of the mapped file, which may be deleted while the tensors live.
+    return {name: tensor.clone() for name, tensor in load_file(path).items()}

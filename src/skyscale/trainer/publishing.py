@@ -15,13 +15,13 @@ from pathlib import Path
 
 import torch
 
-from skyscale.artifacts.store import ArtifactStore
-from skyscale.artifacts.versions import Published, prune_versions, publish_files, publish_version
-from skyscale.decoder.checkpoint import decoder_files
+from skyscale.artifacts.store import MAX_SAME_BYTES, ArtifactStore
+from skyscale.artifacts.versions import Published, prune_versions, publish_files, publish_version, version_prefix
+from skyscale.decoder.checkpoint import decoder_files, stacked_names
 from skyscale.decoder.config import DecoderConfig
 from skyscale.decoder.lora import LoraConfig, save_adapter
 from skyscale.sdk.jobs import JobClient
-from skyscale.trainer.checkpoint import Snapshot, prune_checkpoints, write_checkpoint
+from skyscale.trainer.checkpoint import WEIGHTS, SharedWeights, Snapshot, prune_checkpoints, write_checkpoint
 from skyscale.wire.policies import PolicyPublish
 
 SPARED_S = 15.0
@@ -120,6 +120,7 @@ class Publisher:
             parent=candidate.parent,
             lease_ids=candidate.lease_ids,
             manifest_sha256=published.manifest_sha256,
+            weights=self._shared_weights(candidate, published),
         )
 
     def announce(self, candidate: Candidate, published: Published, lease_ids: list[str]) -> None:
@@ -132,6 +133,17 @@ class Publisher:
             lease_ids=lease_ids,
         )
         self._client.publish(self._run_id, body)
+
+    def _shared_weights(self, candidate: Candidate, published: Published) -> tuple[str, SharedWeights] | None:
+        """Where the version has the snapshot's own weights, unless its numbers are others or too many to share."""
+        dtypes = {weight.dtype for weight in candidate.snapshot.weights.values()}
+        if self._lora is not None or (self._dtype is not None and dtypes != {self._dtype}) or len(dtypes) > 1:
+            return None
+        file = next(file for file in published.files if file.name == WEIGHTS)
+        if file.size_bytes > MAX_SAME_BYTES:
+            return None
+        key = f"{version_prefix(self._run_id, candidate.version)}/{file.name}"
+        return key, SharedWeights(sha256=file.sha256, stacked=stacked_names(self._config))
 
     def _write_folder(self, candidate: Candidate) -> Published:
         run_id, version, parent = self._run_id, candidate.version, candidate.parent

@@ -1,6 +1,7 @@
 """A real HTTP server on a free loopback port that answers from a script and remembers what it was asked."""
 
 import threading
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,13 +12,16 @@ import orjson
 
 @dataclass
 class Reply:
-    """One scripted reply; `hang_up` closes the connection without any."""
+    """One scripted reply; `hang_up` closes the connection without any, `closes` unannounced after it."""
 
     status: int = 200
     body: object = None
     headers: dict[str, str] = field(default_factory=dict)
     content_type: str = "application/json"
     hang_up: bool = False
+    closes: bool = False
+    after_s: float = 0.0
+    """How long the reply takes."""
 
 
 def problem(status: int, code: str, hint: str = "do this", **headers: str) -> Reply:
@@ -34,6 +38,8 @@ class Asked:
     path: str
     headers: dict[str, str]
     body: bytes
+    connection: int
+    """The client's port."""
 
 
 class ScriptedServer:
@@ -55,21 +61,21 @@ class ScriptedServer:
             def _answer(self) -> None:
                 body = self.rfile.read(int(self.headers.get("content-length") or 0))
                 with outer.lock:
-                    outer.asked.append(
-                        Asked(self.command, self.path, {k.lower(): v for k, v in self.headers.items()}, body)
-                    )
+                    headers = {k.lower(): v for k, v in self.headers.items()}
+                    outer.asked.append(Asked(self.command, self.path, headers, body, self.client_address[1]))
                     reply = outer.replies.pop(0) if len(outer.replies) > 1 else outer.replies[0]
                 if reply.hang_up:
                     self.close_connection = True
                     return
+                time.sleep(reply.after_s)
                 content = reply.body if isinstance(reply.body, bytes) else orjson.dumps(reply.body)
                 self.send_response(reply.status)
                 self.send_header("content-type", reply.content_type)
-                self.send_header("content-length", str(len(content)))
-                for name, value in reply.headers.items():
+                for name, value in {"content-length": str(len(content)), **reply.headers}.items():
                     self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(content)
+                self.close_connection |= reply.closes
 
             do_GET = do_POST = do_DELETE = _answer  # noqa: N815 - the names that http.server looks for
 

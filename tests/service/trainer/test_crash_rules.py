@@ -32,7 +32,7 @@ _spec.loader.exec_module(_ledger)
 Ledger, make_group = _ledger.Ledger, _ledger.make_group
 
 RUN_ID = "rl-crash"
-EFFECTS = ("put_file", "put_bytes", "put_pieces", "delete_prefix", "publish", "sample", "ack", "release")
+EFFECTS = ("put_file", "put_bytes", "put_pieces", "put_same", "delete_prefix", "publish", "sample", "ack", "release")
 
 
 class Killed(BaseException):

@@ -59,6 +59,19 @@ class LocalStore:
         _rename_durably(temporary, target)
         return Digest(size_bytes, digest.hexdigest())
 
+    def put_same(self, key: str, source: str) -> None:
+        """See `ArtifactStore.put_same`: another name of the file, which nobody writes to, or a copy of it."""
+        path, temporary = self._existing(source), self._incoming()
+        try:
+            os.link(path, temporary)
+        except FileNotFoundError as error:
+            raise NotFound(f"no artifact {source!r} in {self._root.as_uri()}") from error
+        except OSError:
+            self.put_file(key, path)
+        else:
+            _rename_durably(temporary, self._path(key))
+            temporary.unlink(missing_ok=True)  # a name of the very file that is there already is not renamed
+
     def get_bytes(self, key: str) -> bytes:
         """See `ArtifactStore.get_bytes`."""
         return self._existing(key).read_bytes()

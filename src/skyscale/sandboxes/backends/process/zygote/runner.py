@@ -120,9 +120,14 @@ def open_streams() -> None:
         os.close(descriptor)
 
 
+def open_input(descriptor: int) -> TextIO:
+    """A text stream to read a program's input from."""
+    return open(descriptor, encoding="utf-8", errors="replace", closefd=False)
+
+
 def _streams(stdin: int, stdout: int, stderr: int) -> tuple[TextIO, TextIO, TextIO]:
     return (
-        open(stdin, encoding="utf-8", errors="replace", closefd=False),
+        open_input(stdin),
         open(stdout, "w", encoding="utf-8", errors="backslashreplace", closefd=False),
         open(stderr, "w", encoding="utf-8", errors="backslashreplace", closefd=False),
     )
@@ -144,28 +149,41 @@ def compiled(code: str) -> CodeType | None:
 
 def execute(compiled: CodeType) -> int:
     """Run a program and tell how it ended; returns its exit code."""
+    return _finish(*outcome(compiled, {"__name__": "__main__", "__builtins__": __builtins__}))
+
+
+def outcome(compiled: CodeType, space: dict[str, Any]) -> tuple[str, BaseException | None, int]:
+    """Run a program in a name space: how it ended, with which exception, and its exit code."""
     try:
-        exec(compiled, {"__name__": "__main__", "__builtins__": __builtins__})  # the purpose of this process
+        exec(compiled, space)  # the purpose of this process
     except SystemExit as error:
         code_of_exit = error.code if isinstance(error.code, int) else 0 if error.code is None else 1
-        return _finish("ok" if code_of_exit == 0 else "exception", error, code_of_exit & 0xFF)
+        return ("ok" if code_of_exit == 0 else "exception"), error, code_of_exit & 0xFF
     except MemoryError as error:
-        return _finish("memory", error, 1)
+        return "memory", error, 1
     except BaseException as error:  # noqa: BLE001
-        return _finish("exception", error, 1)
-    return _finish("ok", None, 0)
+        return "exception", error, 1
+    return "ok", None, 0
 
 
 def _finish(status: str, error: BaseException | None, exit_code: int) -> int:
+    reason = conclude(status, error)
     if status == "ok" and exit_code == 0:
-        flush()
         os.write(CHANNEL, ENDED_WELL)
-        return 0
-    if status != "ok" and error is not None and not isinstance(error, SystemExit):
+    else:
+        send("done", status, reason, str(exit_code))
+    return exit_code
+
+
+def conclude(status: str, error: BaseException | None) -> str:
+    """Write out what was printed, with the traceback of an error; the reason in a word."""
+    if status == "ok" or error is None:
+        flush()
+        return ""
+    if not isinstance(error, SystemExit):
         _show(error)
     flush()
-    send("done", status, "" if status == "ok" or error is None else name(error), str(exit_code))
-    return exit_code
+    return name(error)
 
 
 def _run_calls(job: Job) -> int:
