@@ -7,7 +7,7 @@ import pytest
 
 from skyscale.buffer.queries import GroupRow
 from skyscale.buffer.rules import GroupState
-from skyscale.buffer.tally import Counts, Tally
+from skyscale.buffer.tally_queries import Counts, Tally
 from skyscale.store.engine import Database
 from skyscale.store.tables import metadata
 from tests.service.buffer_bench import RUN, Bench, spec

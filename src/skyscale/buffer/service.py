@@ -19,7 +19,7 @@ from skyscale.buffer.leases import Leases
 from skyscale.buffer.parsing import ParsedGroup, ParsedPush, check_id, parse_push
 from skyscale.buffer.queries import EvaluationCount, GroupRow, RunRow
 from skyscale.buffer.rules import GroupState, RunState
-from skyscale.buffer.tally import Tally
+from skyscale.buffer.tally_queries import Tally
 from skyscale.buffer.wakeup import Wakeup, wait_for
 from skyscale.buffer.writer import PushWriter
 from skyscale.errors import Invalid, NotFound
