@@ -17,7 +17,7 @@ from skyscale.envs.judge import Judge
 from skyscale.errors import SandboxFailure
 from skyscale.sandboxes.encoding import encode
 from skyscale.sandboxes.loading import load_backend
-from skyscale.sandboxes.sandbox import CallStatus, Execution, Limits, SandboxBackend
+from skyscale.sandboxes.sandbox import CallStatus, EndedAtOnce, Execution, Limits, SandboxBackend
 from skyscale.wire.episodes import Outcome, Verdict
 from skyscale.wire.problems import Difficulty, Problem, Split, StdinTest
 from tests.contract.footprint import footprint, processes_at_most
@@ -264,6 +264,23 @@ async def test_every_sandbox_can_be_killed_when_it_is_handed_out(backend: Sandbo
         sandboxes = await asyncio.gather(*(backend.acquire() for _ in range(8)))
         assert all(sandbox.pid > 0 for sandbox in sandboxes)  # type: ignore[attr-defined]
         await asyncio.gather(*(sandbox.close() for sandbox in sandboxes))
+
+
+async def test_a_sandbox_that_is_ended_at_once_is_gone_with_its_descriptors(backend: SandboxBackend) -> None:
+    me = psutil.Process()
+    await asyncio.sleep(0.3)  # until the pool is full
+    sandbox = await backend.acquire()
+    assert isinstance(sandbox, EndedAtOnce)
+    running = asyncio.create_task(sandbox.run_calls("while True: pass", "f", [encode(())], Limits()))
+    await asyncio.sleep(0.2)  # it runs, and the pool is full again
+    pid, fds = int(getattr(sandbox, "pid", 0)), me.num_fds()
+    assert pid > 0
+    running.cancel()
+    await asyncio.wait((running,))
+    sandbox.end()
+    sandbox.end()
+    await settled(lambda: not psutil.pid_exists(pid) and me.num_fds() <= fds - 3)  # its channel and two pipes
+    await sandbox.close()
 
 
 async def test_the_report_names_every_layer(backend: SandboxBackend) -> None:

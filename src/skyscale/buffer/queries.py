@@ -248,19 +248,6 @@ async def first_given_out(connection: AsyncConnection, run_id: str) -> datetime 
     return (await connection.execute(query)).scalar()
 
 
-_COUNTS = Prepared(
-    select(groups.c.state, func.count(), func.sum(groups.c.kept), func.sum(groups.c.dropped))
-    .where(_TRAIN)
-    .group_by(groups.c.state)
-)
-
-
-async def count_groups(connection: AsyncConnection, run_id: str) -> dict[GroupState, tuple[int, int, int]]:
-    """Train groups by state: (groups, kept trajectories, dropped trajectories)."""
-    rows = await _COUNTS.all(connection, {"run": run_id})
-    return {GroupState(state): (number, int(kept), int(dropped)) for state, number, kept, dropped in rows}
-
-
 @dataclass(frozen=True, slots=True)
 class EvaluationCount:
     """The groups of one evaluation, summed up."""

@@ -19,6 +19,7 @@ from skyscale.buffer.leases import Leases
 from skyscale.buffer.parsing import ParsedGroup, ParsedPush, check_id, parse_push
 from skyscale.buffer.queries import EvaluationCount, GroupRow, RunRow
 from skyscale.buffer.rules import GroupState, RunState
+from skyscale.buffer.tally_queries import Tally
 from skyscale.buffer.wakeup import Wakeup, wait_for
 from skyscale.buffer.writer import PushWriter
 from skyscale.errors import Invalid, NotFound
@@ -52,6 +53,7 @@ class BufferService:
         self.admission = Admission(now)
         self._leases = Leases(events, now)
         self._writer = PushWriter(database, self.wakeup, now)
+        self._tally = Tally()
 
     async def open(self, connection: "AsyncConnection", spec: RunSpec, *, is_prepared: bool = True) -> None:
         """Let a new run play; unless it is prepared, from the first time that its trainer asks for a batch.
@@ -192,7 +194,7 @@ class BufferService:
 
         async def look(connection: "AsyncConnection"):
             run = await self.load(connection, run_id)
-            counts = await queries.count_groups(connection, run_id)
+            counts = await self._tally.count(connection, run_id)
             return run, counts, await single_queries.count_trajectories(connection, run_id)
 
         run, counts, (unsampled, sampled) = await self._database.read_at_once(look)

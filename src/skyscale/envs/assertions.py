@@ -17,6 +17,7 @@ import ast
 import math
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import cast
 
 from skyscale.envs.literals import constant
@@ -25,6 +26,8 @@ from skyscale.sandboxes.encoding import Unsupported, encode, number_of, same_val
 _EMPTY: tuple[object, ...] = (None, False, 0, 0.0, -0.0, 0j, "", b"", [], (), {}, set[object](), frozenset[object]())
 _FALSY = frozenset(map(encode, _EMPTY))
 _ISCLOSE = ("math.isclose", "isclose")
+_REMEMBERED, _REMEMBERED_CHARS = 8192, 500
+"""Lines that are parsed once, when their problem is checked, and not again when it is judged: at most some 20 MB."""
 
 
 class Expectation(StrEnum):
@@ -100,7 +103,14 @@ def parse_assertion(line: str) -> Assertion:
     Raises:
         ValueError: what about the line is not understood.
     """
+    return _remembered(line) if len(line) <= _REMEMBERED_CHARS else _parsed(line)
+
+
+def _parsed(line: str) -> Assertion:
     return assertion_of(_condition(line), line)
+
+
+_remembered = lru_cache(maxsize=_REMEMBERED)(_parsed)
 
 
 def assertion_of(condition: ast.expr, line: str) -> Assertion:

@@ -13,6 +13,8 @@
 
 import asyncio
 from collections.abc import Sequence
+from functools import lru_cache
+from typing import TypeGuard
 
 from skyscale.envs import proxied
 from skyscale.envs.answers import is_right
@@ -22,6 +24,7 @@ from skyscale.errors import SandboxFailure
 from skyscale.sandboxes.sandbox import (
     CallResult,
     CallStatus,
+    EndedAtOnce,
     Execution,
     Limits,
     ManyRuns,
@@ -143,7 +146,7 @@ class Judge:
     async def _run_programs(self, code: str, stdins: list[str]) -> list[Execution]:
         sandbox = await self._backend.acquire()
         try:
-            if isinstance(sandbox, ManyRuns) and self._limits.max_processes == 1:
+            if _runs_many(sandbox) and self._limits.max_processes == 1:
                 return await sandbox.run_programs(code, stdins, self._limits)
             return [await sandbox.run_program(code, stdins[0], self._limits)]
         finally:
@@ -151,6 +154,9 @@ class Judge:
 
     def _close_soon(self, sandbox: Sandbox) -> None:
         """Destroy it beside the verdict's way, which need not wait for the process to be reaped."""
+        if _ends_at_once(sandbox):
+            sandbox.end()
+            return
         task = asyncio.get_running_loop().create_task(sandbox.close())
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
@@ -180,6 +186,14 @@ class Judge:
         return assertions
 
 
+def _runs_many(sandbox: Sandbox) -> TypeGuard[ManyRuns]:
+    return hasattr(sandbox, ManyRuns.run_programs.__name__)  # isinstance of a protocol costs more than all the rest
+
+
+def _ends_at_once(sandbox: Sandbox) -> TypeGuard[EndedAtOnce]:
+    return hasattr(sandbox, EndedAtOnce.end.__name__)
+
+
 def _judge_answer(problem: Problem, text: str) -> Verdict:
     """Without a length penalty: reasoning may be long."""
     is_passed = is_right(problem, text)
@@ -205,35 +219,40 @@ def parse_tests(problem: Problem) -> list[Assertion]:
 
 def same_output(actual: str, expected: str) -> bool:
     """Whether two outputs are equal but for white space at the ends of lines and of the whole."""
-    return _lines(actual) == _lines(expected)
+    return actual == expected or _lines(actual) == _lines(expected)
 
 
 def _lines(text: str) -> list[str]:
     return [line.rstrip() for line in text.rstrip().split("\n")]
 
 
+_PASSED = TestResult(passed=True, status="passed")
+
+
+@lru_cache(maxsize=256)
+def _failed(status: str, detail: str) -> TestResult:
+    """A failed test; they are frozen and few kinds of them differ."""
+    return TestResult.model_validate({"passed": False, "status": status, "detail": detail})
+
+
 def _call_result(assertion: Assertion, call: CallResult) -> TestResult:
     if call.status != CallStatus.OK:
-        return TestResult(passed=False, status=call.status.value, detail=call.detail)
-    if assertion.accepts(call.value):
-        return TestResult(passed=True, status="passed")
-    return TestResult(passed=False, status="wrong_answer", detail="returned another value")
+        return _failed(call.status.value, call.detail)
+    return _PASSED if assertion.accepts(call.value) else _failed("wrong_answer", "returned another value")
 
 
 def _test_result(call: CallResult) -> TestResult:
     if call.status == CallStatus.OK:
-        return TestResult(passed=True, status="passed")
+        return _PASSED
     if call.status == CallStatus.EXCEPTION and call.detail == "AssertionError":
-        return TestResult(passed=False, status="wrong_answer", detail="an assertion failed")
-    return TestResult(passed=False, status=call.status.value, detail=call.detail)
+        return _failed("wrong_answer", "an assertion failed")
+    return _failed(call.status.value, call.detail)
 
 
 def _run_result(test: StdinTest, run: Execution) -> TestResult:
     if run.status != CallStatus.OK:
-        return TestResult(passed=False, status=run.status.value, detail=run.detail)
-    if same_output(run.stdout, test.stdout):
-        return TestResult(passed=True, status="passed")
-    return TestResult(passed=False, status="wrong_answer", detail="printed something else")
+        return _failed(run.status.value, run.detail)
+    return _PASSED if same_output(run.stdout, test.stdout) else _failed("wrong_answer", "printed something else")
 
 
 def _hopeless(executions: list[Execution]) -> Execution | None:

@@ -4,7 +4,7 @@ A frame is a 4-byte big-endian length and `kind\nstatus\ndetail\nvalue` in UTF-8
 bounded, unknown words are violations, the value is text that only gets compared.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from skyscale.sandboxes.sandbox import CallStatus
 
@@ -23,8 +23,7 @@ MAX_BYTES = 16 * 1024 * 1024
 """Of all frames of an episode: what one submission can make the control plane hold."""
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(NamedTuple):
     """One claim of the episode."""
 
     kind: str
@@ -56,20 +55,31 @@ class FrameReader:
         self._num_bytes += len(data)
         if self._num_bytes > MAX_BYTES:
             raise FrameViolation(f"more than {MAX_BYTES} bytes of results")
+        if not self._buffer:  # nearly always: what comes in one piece is cut where it is
+            frames, used = self._cut(data)
+            self._buffer += data[used:]
+            return frames
         self._buffer += data
+        frames, used = self._cut(self._buffer)
+        del self._buffer[:used]
+        return frames
+
+    def _cut(self, data: bytes | bytearray) -> tuple[list[Frame], int]:
+        """The whole frames that these bytes begin with, and how many bytes those are."""
         frames: list[Frame] = []
-        while len(self._buffer) >= 4:
-            size = int.from_bytes(self._buffer[:4], "big")
-            if size > self.max_value + _OVERHEAD:
+        begin, longest = 4, self.max_value + _OVERHEAD
+        while begin <= len(data):
+            size = int.from_bytes(data[begin - 4 : begin], "big")
+            if size > longest:
                 raise FrameViolation("frame too long")
-            if len(self._buffer) < 4 + size:
+            if begin + size > len(data):
                 break
             self._num_frames += 1
             if self._num_frames > self.max_frames:
                 raise FrameViolation("too many frames")
-            frames.append(_parsed(bytes(self._buffer[4 : 4 + size])))
-            del self._buffer[: 4 + size]
-        return frames
+            frames.append(_parsed(bytes(data[begin : begin + size])))
+            begin += size + 4
+        return frames, begin - 4
 
 
 def _parsed(payload: bytes) -> Frame:
@@ -79,5 +89,7 @@ def _parsed(payload: bytes) -> Frame:
         raise FrameViolation("frame is not text") from error
     if len(parts) != 4 or parts[0] not in KINDS or parts[1] not in CLAIMABLE:
         raise FrameViolation("unknown frame")
-    detail = "".join(c if c.isprintable() else "?" for c in parts[2][:MAX_DETAIL])
+    detail = parts[2][:MAX_DETAIL]
+    if not detail.isprintable():
+        detail = "".join(c if c.isprintable() else "?" for c in detail)
     return Frame(parts[0], CLAIMABLE[parts[1]], detail, parts[3])

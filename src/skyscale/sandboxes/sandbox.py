@@ -93,6 +93,15 @@ class Sandbox(Protocol):
 
 
 @runtime_checkable
+class EndedAtOnce(Sandbox, Protocol):
+    """A sandbox whose end needs no waiting: its backend sees to the rest, and to what is left when it stops."""
+
+    def end(self) -> None:
+        """Kill it and every process in it, and give back what it holds here; safe to call twice, and before `close`."""
+        ...
+
+
+@runtime_checkable
 class ManyRuns(Sandbox, Protocol):
     """A sandbox that can run one program on many inputs, each in a process of its own."""
 

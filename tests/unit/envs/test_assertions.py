@@ -94,3 +94,10 @@ def test_the_expected_value_is_apart_from_what_the_sandbox_is_told() -> None:
 def test_other_lines_are_refused_with_the_reason(line: str, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         parse_assertion(line)
+
+
+def test_a_line_is_parsed_once_unless_it_is_long() -> None:
+    long = f"assert f({list(range(300))}) == 1"
+    assert parse_assertion("assert f(77001) == 2") is parse_assertion("assert f(77001) == 2")
+    assert parse_assertion(long) is not parse_assertion(long)
+    assert parse_assertion(long) == parse_assertion(long)

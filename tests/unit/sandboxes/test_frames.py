@@ -1,5 +1,7 @@
 """Frames from a hostile sender."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -39,6 +41,19 @@ def test_frames_are_cut_wherever_the_bytes_are_split() -> None:
 def test_what_is_not_in_the_vocabulary_is_a_violation(data: bytes) -> None:
     with pytest.raises(FrameViolation):
         FrameReader().feed(data)
+
+
+@given(
+    st.lists(st.text(max_size=40), min_size=1, max_size=6),
+    st.lists(st.integers(min_value=0, max_value=400), max_size=5),
+)
+def test_pieces_of_any_size_give_the_same_frames(values: list[str], cuts: list[int]) -> None:
+    data = b"".join(framed(f"call\nok\n\n{value}") for value in values)
+    places = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
+    reader = FrameReader()
+    reader.max_frames = len(values)
+    frames = [frame for a, b in pairwise(places) for frame in reader.feed(data[a:b])]
+    assert [frame.value for frame in frames] == values
 
 
 @given(st.lists(st.binary(max_size=200), max_size=20))

@@ -119,7 +119,7 @@ class ProcessSandbox:
 
     async def close(self) -> None:
         """Destroy it and every process in it; safe to call twice."""
-        self._release()
+        self.end()
         if not self._exit.done():
             await asyncio.wait((self._exit,), timeout=_EXIT_WAIT_S)
 
@@ -321,8 +321,8 @@ class ProcessSandbox:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
 
-    def _release(self) -> None:
-        """Kill, and give every descriptor back."""
+    def end(self) -> None:
+        """Kill, and give every descriptor back; the zygote reaps it."""
         self._kill()
         if self._is_closed:
             return
