@@ -103,7 +103,7 @@ class EndedAtOnce(Sandbox, Protocol):
 
 @runtime_checkable
 class ManyRuns(Sandbox, Protocol):
-    """A sandbox that can run one program on many inputs, each in a process of its own."""
+    """A sandbox that can run one program on many inputs, each time as if it were the first."""
 
     async def run_programs(self, code: str, stdins: Sequence[str], limits: Limits) -> list[Execution]:
         """Run `code` once per input: at least one result, fewer than inputs when the sandbox ended with a run."""
