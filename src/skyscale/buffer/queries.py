@@ -242,12 +242,6 @@ def store_groups(connection: Connection, rows: list[dict[str, object]], contents
     _CONTENTS.change_now(connection, list[Values](contents))
 
 
-async def first_given_out(connection: AsyncConnection, run_id: str) -> datetime | None:
-    """When the first training group was given out."""
-    query = select(func.min(groups.c.created_at)).where(groups.c.run_id == run_id, groups.c.purpose == Purpose.TRAIN)
-    return (await connection.execute(query)).scalar()
-
-
 @dataclass(frozen=True, slots=True)
 class EvaluationCount:
     """The groups of one evaluation, summed up."""

@@ -213,11 +213,6 @@ class BufferService:
             pushed=pushed + unsampled + sampled,
         )
 
-    async def began_at(self, run_id: str) -> datetime | None:
-        """When the first training group was given out; None before."""
-        async with self._database.read() as connection:
-            return await queries.first_given_out(connection, run_id)
-
     async def recent_reward(self, run_id: str, now: datetime) -> float | None:
         """Mean reward of what was pushed for training since the last batch was leased; None if nothing was."""
         async with self._database.read() as connection:

@@ -20,10 +20,8 @@ async def note_rollouts(
     stats = await buffer.stats(run.run_id)
     metrics.note_buffer(stats)
     if run.rollouts_started_at is None and stats.groups_in_play + stats.pushed > 0:
-        # Trajectories that were pushed one by one have no group.
-        began_at = await buffer.began_at(run.run_id) or now
         async with database.write() as connection:
-            await queries.change(connection, run.run_id, now, {"rollouts_started_at": began_at})
+            await queries.change(connection, run.run_id, now, {"rollouts_started_at": now})
     return stats
 
 

@@ -77,10 +77,6 @@ class Buffer(Protocol):
         """What became of the run's trajectories so far."""
         ...
 
-    async def began_at(self, run_id: str) -> datetime | None:
-        """When the first training group was given out; None before."""
-        ...
-
     async def recent_reward(self, run_id: str, now: datetime) -> float | None:
         """Mean reward of what was pushed for training since the last batch was leased; None if nothing was."""
         ...
