@@ -88,6 +88,18 @@ async def test_a_waiting_sandbox_that_dies_takes_nobody_with_it(backend: Process
     await asyncio.gather(*(sandbox.close() for sandbox in (first, *others)))
 
 
+async def test_a_sandbox_that_dies_before_it_reads_its_job_is_no_fault_of_the_code(backend: ProcessBackend) -> None:
+    sandbox = await backend.acquire()
+    process = psutil.Process(sandbox.pid)
+    process.suspend()
+    running = asyncio.create_task(sandbox.run_calls("def f(): return 7", "f", [encode(())], Limits()))
+    await asyncio.sleep(0.05)
+    process.kill()
+    with pytest.raises(SandboxFailure, match="before it took its job"):
+        await running
+    await sandbox.close()
+
+
 async def test_a_zygote_keeps_nothing_of_the_sandboxes_that_it_made(backend: ProcessBackend) -> None:
     await until(lambda: backend.num_ready == FULL)
     zygotes = psutil.Process().children()

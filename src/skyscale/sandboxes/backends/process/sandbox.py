@@ -201,7 +201,9 @@ class ProcessSandbox:
             data = self._channel.recv(_CHUNK)
         except BlockingIOError:
             return
-        except ConnectionResetError:
+        except ConnectionResetError:  # what we sent was not read: if it was the job, no candidate's code has run
+            if self._is_used and not self._frames:
+                self.broke("it ended before it took its job")
             data = b""
         if not data:
             self._loop.remove_reader(self._channel.fileno())
