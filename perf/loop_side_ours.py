@@ -17,6 +17,8 @@ from skyscale.wire.rollouts import RolloutRow
 from skyscale.wire.runs import Algorithm, Evaluation, RunCreate, RunStatus, Sampling
 
 PAGE = 200  # the most that the API gives at once
+SEEN_LATE_S = 0.25
+"""A run's start is noted by the coordinator's next round; it is counted as if it always was a whole round late."""
 
 
 def judged_groups(client: Client, run_id: str) -> list[RolloutRow]:
@@ -63,7 +65,7 @@ def main() -> None:
             batch = groups[first : first + arguments.groups]
             samples = sum(row.num_completions for row in batch)
             reward = sum(row.num_completions * (row.reward_mean or 0.0) for row in batch) / samples
-            at_s = (batch[-1].pushed_at - view.rollouts_started_at).total_seconds()
+            at_s = (batch[-1].pushed_at - view.rollouts_started_at).total_seconds() + SEEN_LATE_S
             out.write(json.dumps({"at_s": at_s, "samples": samples, "reward": reward}) + "\n")
 
 
