@@ -43,13 +43,13 @@ def test_a_wrong_program_is_written_again_and_both_answers_are_trained_on(contro
 
 def test_a_reward_file_from_the_command_line_is_what_is_learned(control_plane: ControlPlane) -> None:
     command = [sys.executable, "-m", "skyscale.cli.main", "runs", "create", "--url", control_plane.url, "--json"]
-    command += ["--reward", str(EXAMPLES / "tidy_code" / "reward.py"), "--max-steps", "12", "--seed", "1"]
+    command += ["--reward", str(EXAMPLES / "same_program" / "reward.py"), "--max-steps", "24", "--seed", "1"]
     command += ["--set", "algorithm.groups_per_step=6", "--set", "evaluation.num_problems=16", "--difficulty", "easy"]
     created = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert created.returncode == 0, created.stderr
     view = completed(control_plane, json.loads(created.stdout)["run_id"])
     before, after = view.evaluations
-    assert 0.3 < before.reward < after.reward, "shorter programs, as the file asks"
+    assert after.reward > before.reward + 0.1, "closer to the reference, as the file asks"
     kinds = {event.kind for event in control_plane.client.events(view.run_id, limit=500).events}
     assert "environment.failed" not in kinds
 

@@ -98,17 +98,17 @@ async def test_word_problems_are_verified_and_may_be_tried_twice():
 
 
 async def test_the_reward_file_scores_by_named_parts():
-    source = (EXAMPLES / "tidy_code" / "reward.py").read_text()
+    source = (EXAMPLES / "same_program" / "reward.py").read_text()
     problem = next(p for p in load_problem_set().train("easy") if p.style == "calls")
+    assert problem.solution is not None
     task = problem.model_dump(mode="json") | {"seed": 1}
     async with environments() as made:
         environment = RewardFileEnvironment(kind="reward_file", source=source)
-        long = f"def {problem.entry_point}(a):\n    return {'a + ' * 40}a"
-        tidy, wordy, wrong, nothing = await made.scores(
-            environment, task, [f"def {problem.entry_point}(a): 0", long, "def other(): pass", ""]
-        )
-        assert tidy.parts["defined"] == 0.5 and tidy.reward == tidy.parts["defined"] + tidy.parts["short"] > 0.85
-        assert (wordy.reward, wrong.reward, nothing.reward) == (0.5, 0.0, 0.0)
+        spaced = problem.solution.replace("\n", "  # by the book\n\n")
+        candidates = [problem.solution, spaced, f"def {problem.entry_point}(a): 0", "def other(): pass", "def (", ""]
+        same, laid_out, defined, other, broken, nothing = await made.scores(environment, task, candidates)
+        assert same.parts == laid_out.parts == {"defined": 0.2, "same": 0.8}
+        assert (same.reward, defined.reward, other.reward, broken.reward, nothing.reward) == (1.0, 0.2, 0.0, 0.0, 0.0)
 
 
 HOSTILE = """
