@@ -4,12 +4,14 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
+import orjson
 import pytest
 
 from skyscale.buffer import writer
 from skyscale.buffer.parsing import ParsedGroup, parse_push
 from skyscale.buffer.queries import GroupRow
 from skyscale.buffer.wakeup import Wakeup
+from skyscale.errors import Conflict, Invalid
 from skyscale.store.engine import Database
 from skyscale.store.tables import metadata
 from skyscale.wire.batches import PushReply
@@ -102,3 +104,20 @@ def test_nobody_who_waits_lacks_nothing_that_could_come() -> None:
     assert wakeup.lacking("rl-1") == float("inf")
     wakeup.batch_bell("rl-1").missing += 2
     assert wakeup.lacking("rl-1") == 3
+
+
+async def test_a_push_that_is_refused_does_not_take_its_company_along(bench: Bench) -> None:
+    """Both share a transaction: a number that cannot be written, and the same group under another run."""
+    await bench.open(spec(run_id="rl-other"))
+    first, second, *_ = await bench.tickets(4)
+    single = b'{"run_id":"%s","problem_id":"p","prompt":"","code":"","reward":0.5,"step_n":1%s}' % (
+        RUN.encode(),
+        b"0" * 30,
+    )
+    elsewhere = orjson.dumps(orjson.loads(group_json(second, (0.0, 1.0))) | {"run_id": "rl-other"})
+    async with asyncio.timeout(10):
+        well, large = await asyncio.gather(bench.push(first), bench.buffer.push(single), return_exceptions=True)
+        also, wrong = await asyncio.gather(bench.push(second), bench.buffer.push(elsewhere), return_exceptions=True)
+    assert (well, also) == ((2, 0), (2, 0))
+    assert isinstance(large, Invalid) and "step_n" in large.detail
+    assert isinstance(wrong, Conflict) and wrong.code == "unknown_ticket"
