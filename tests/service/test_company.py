@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 import pytest
+from sqlalchemy import func, insert, select
 
 from skyscale.buffer import writer
 from skyscale.buffer.parsing import ParsedGroup, parse_push
@@ -14,6 +15,7 @@ from skyscale.buffer.wakeup import Wakeup
 from skyscale.errors import Conflict, Invalid
 from skyscale.store.engine import Database
 from skyscale.store.tables import metadata
+from skyscale.store.tables.buffer import buffer_trajectories
 from skyscale.wire.batches import PushReply
 from tests.service.buffer_bench import RUN, Bench, group_json, spec
 
@@ -121,3 +123,18 @@ async def test_a_push_that_is_refused_does_not_take_its_company_along(bench: Ben
     assert (well, also) == ((2, 0), (2, 0))
     assert isinstance(large, Invalid) and "step_n" in large.detail
     assert isinstance(wrong, Conflict) and wrong.code == "unknown_ticket"
+
+
+async def test_a_single_trajectory_that_another_control_plane_stores_just_now_fails_nobody(bench: Bench) -> None:
+    (ticket, *_) = await bench.tickets(4)
+    single = {"run_id": RUN, "problem_id": "p", "prompt": "", "code": "", "reward": 0.5, "trajectory_id": "tr-twice"}
+    row = {"run_id": RUN, "trajectory_id": "tr-twice", "payload": b"{}", "consumed": False, "created_at": bench.now}
+    async with asyncio.timeout(10), bench.database.write() as elsewhere:
+        await elsewhere.execute(insert(buffer_trajectories).values(row))
+        pushes = asyncio.gather(bench.push(ticket), bench.buffer.push(orjson.dumps(single)), return_exceptions=True)
+        await asyncio.sleep(0.3)  # they wait for that transaction
+    group, again = await pushes
+    assert group == (2, 0)
+    assert isinstance(again, PushReply)
+    async with bench.database.read() as connection:
+        assert (await connection.execute(select(func.count()).select_from(buffer_trajectories))).scalar_one() == 1
