@@ -2,24 +2,28 @@
 
 A put writes a temporary file in `.incoming`, syncs it, renames it into place and syncs the folder, so a name in the
 tree always stands for whole, durable bytes. A delete renames the folder into `.incoming` first, so that it vanishes at
-once. Files left in `.incoming` by a crash are garbage that no key reaches.
+once. A put that fails takes its temporary file with it; one that a crash leaves is garbage that no key reaches.
 """
 
+import errno
 import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from skyscale.artifacts.store import Digest, Piece, checked_key
-from skyscale.errors import Invalid, NotFound
+from skyscale.errors import Invalid, NotFound, Unavailable
 
 _CHUNK_BYTES = 1 << 20
 _INCOMING = ".incoming"
 """Begins with a dot, which no key may."""
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class LocalStore:
@@ -44,24 +48,17 @@ class LocalStore:
 
     def put_pieces(self, key: str, pieces: Iterable[Piece]) -> Digest:
         """See `ArtifactStore.put_pieces`."""
-        target = self._path(key)
-        temporary = self._incoming()
-        with temporary.open("xb", buffering=0) as sink:
-            digest = hashlib.sha256()
-            size_bytes = 0
-            for piece in pieces:
-                digest.update(piece)
-                rest = memoryview(piece)
-                while rest.nbytes:
-                    written = sink.write(rest)  # one call writes 2 GiB at most
-                    size_bytes, rest = size_bytes + written, rest[written:]
-            os.fsync(sink.fileno())
-        _rename_durably(temporary, target)
-        return Digest(size_bytes, digest.hexdigest())
+        target, temporary = self._path(key), self._incoming()
+        with self._put(key, temporary):
+            with temporary.open("xb", buffering=0) as sink:
+                digest = _write(sink, pieces)
+                os.fsync(sink.fileno())
+            _rename_durably(temporary, target)
+        return digest
 
     def put_same(self, key: str, source: str) -> None:
         """See `ArtifactStore.put_same`: another name of the file, which nobody writes to, or a copy of it."""
-        path, temporary = self._existing(source), self._incoming()
+        target, path, temporary = self._path(key), self._existing(source), self._incoming()
         try:
             os.link(path, temporary)
         except FileNotFoundError as error:
@@ -69,8 +66,8 @@ class LocalStore:
         except OSError:
             self.put_file(key, path)
         else:
-            _rename_durably(temporary, self._path(key))
-            temporary.unlink(missing_ok=True)  # a name of the very file that is there already is not renamed
+            with self._put(key, temporary):  # a name of the very file that is there already is not renamed
+                _rename_durably(temporary, target)
 
     def get_bytes(self, key: str) -> bytes:
         """See `ArtifactStore.get_bytes`."""
@@ -121,6 +118,21 @@ class LocalStore:
         probe.write_bytes(b"skyscale")
         probe.unlink()
 
+    @contextmanager
+    def _put(self, key: str, temporary: Path) -> Generator[None]:
+        """Leaves nothing of a put that failed, and says so when there is no room for it."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+            raise Unavailable(
+                f"there is no room for {key} in {self._root.as_uri()}: {error.strerror}",
+                code="disk_full", hint="Delete old runs or files, or give the artifact folder more space.",
+            ) from error  # fmt: skip
+        finally:
+            temporary.unlink(missing_ok=True)
+
     def _path(self, key: str) -> Path:
         return self._root / checked_key(key)
 
@@ -134,6 +146,18 @@ class LocalStore:
         folder = self._root / _INCOMING
         folder.mkdir(parents=True, exist_ok=True)
         return folder / secrets.token_hex(8)
+
+
+def _write(sink: FileIO, pieces: Iterable[Piece]) -> Digest:
+    digest = hashlib.sha256()
+    size_bytes = 0
+    for piece in pieces:
+        digest.update(piece)
+        rest = memoryview(piece)
+        while rest.nbytes:
+            written = sink.write(rest)  # one call writes 2 GiB at most
+            size_bytes, rest = size_bytes + written, rest[written:]
+    return Digest(size_bytes, digest.hexdigest())
 
 
 def _rename_durably(temporary: Path, target: Path) -> None:

@@ -30,7 +30,7 @@ ATTEND_BUCKET = 16
 MIN_SEEDED_ROWS = 16
 """From so many rows on, MKL's products give a row the same bits however many others there are; below, they do not."""
 MAX_PREFILL_TOKENS = 4096
-"""Prompt tokens computed in one step; more wait for the next one, so that decoding keeps moving."""
+"""Prompt tokens computed in one step, padding included; more wait for the next, so that decoding keeps moving."""
 
 LOWEST = torch.finfo(torch.float32).min
 """The score of a token that may not be attended to."""
@@ -68,14 +68,14 @@ class Batch:
 
         Jobs all of whose samples were taken are removed from `waiting`.
         """
-        num_tokens = 0
+        widest = 0
         longest = self._longest()
         while waiting:
             job = waiting[0]
-            num_tokens += len(job.request.prompt_ids)
+            widest = max(widest, len(job.request.prompt_ids))
             longest = max(longest, job.final_length)
             num_free = min(self._max_rows, self._max_tokens // longest) - len(self.rows)
-            if num_free <= 0 or (self._fresh and num_tokens > MAX_PREFILL_TOKENS):
+            if num_free <= 0 or (self._fresh and widest * (len(self._fresh) + 1) > MAX_PREFILL_TOKENS):
                 break
             count = min(job.num_waiting, num_free)
             self._open(job, count)
