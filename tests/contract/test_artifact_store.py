@@ -131,6 +131,20 @@ def test_a_put_whose_source_breaks_leaves_nothing(tmp_path: Path):
     assert not list((tmp_path / "a store" / ".incoming").iterdir())
 
 
+def test_what_a_killed_process_left_goes_when_nobody_can_be_writing_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    store = open_store(_STORES["file"](tmp_path))
+    store.put_bytes("a/k", b"one")
+    incoming = tmp_path / "a store" / ".incoming"
+    (incoming / "half a file").write_bytes(b"half")
+    (incoming / "half deleted" / "v1").mkdir(parents=True)
+    store.check()
+    assert len(list(incoming.iterdir())) == 2
+    monkeypatch.setattr("skyscale.artifacts.stores.local._ABANDONED_S", -1.0)
+    store.check()
+    assert not list(incoming.iterdir())
+    assert store.get_bytes("a/k") == b"one"
+
+
 def test_missing_keys_are_not_found(store: ArtifactStore, tmp_path: Path):
     store.put_bytes("folder/k", b"x")
     assert not store.exists("folder")

@@ -2,7 +2,8 @@
 
 A put writes a temporary file in `.incoming`, syncs it, renames it into place and syncs the folder, so a name in the
 tree always stands for whole, durable bytes. A delete renames the folder into `.incoming` first, so that it vanishes at
-once. A put that fails takes its temporary file with it; one that a crash leaves is garbage that no key reaches.
+once. A put that fails takes its temporary file with it. What a crash leaves in `.incoming` is garbage that no key
+reaches; the first `check` a day later deletes it.
 """
 
 import errno
@@ -10,8 +11,9 @@ import hashlib
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Generator, Iterable
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -23,6 +25,8 @@ from skyscale.errors import Invalid, NotFound, Unavailable
 _CHUNK_BYTES = 1 << 20
 _INCOMING = ".incoming"
 """Begins with a dot, which no key may."""
+_ABANDONED_S = 24 * 3600.0
+"""Nothing takes so long to write: what is older in `.incoming` is of a process that was killed."""
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -100,10 +104,7 @@ class LocalStore:
             self._path(prefix).rename(doomed)
         except FileNotFoundError:
             return
-        if doomed.is_dir():
-            shutil.rmtree(doomed)
-        else:
-            doomed.unlink()
+        _remove(doomed)
 
     def uri(self, key: str) -> str:
         """See `ArtifactStore.uri`."""
@@ -113,10 +114,14 @@ class LocalStore:
         """See `ArtifactStore.download_url`: a folder has no server."""
 
     def check(self) -> None:
-        """See `ArtifactStore.check`: writes and deletes a small file."""
+        """See `ArtifactStore.check`: writes and deletes a small file, and deletes what crashes have left."""
         probe = self._incoming()
         probe.write_bytes(b"skyscale")
         probe.unlink()
+        for left in probe.parent.iterdir():
+            with suppress(OSError):  # its writer has just finished, or is another user's and it stays
+                if time.time() - left.lstat().st_ctime > _ABANDONED_S:
+                    _remove(left)
 
     @contextmanager
     def _put(self, key: str, temporary: Path) -> Generator[None]:
@@ -158,6 +163,13 @@ def _write(sink: FileIO, pieces: Iterable[Piece]) -> Digest:
             written = sink.write(rest)  # one call writes 2 GiB at most
             size_bytes, rest = size_bytes + written, rest[written:]
     return Digest(size_bytes, digest.hexdigest())
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
 
 
 def _rename_durably(temporary: Path, target: Path) -> None:
