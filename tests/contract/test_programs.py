@@ -132,6 +132,13 @@ def seen(run: Execution) -> tuple[object, ...]:
         "from functools import cache\n@cache\ndef f(n): return n if n < 2 else f(n - 1)\nprint(f(int(input())))",
         "import heapq, math, collections\nprint(collections.Counter(input()), math.gcd(4, int(input())))",
         "input = lambda: '7'\nprint = str\nint('x')",
+        "import sys\nwith sys.stdout as out:\n    out.write(input())",
+        "import sys\nwith sys.stderr as err:\n    print(input(), file=err)\nprint('end')",
+        "def f():\n    try: yield\n    finally: print('late')\nkept = f()\nnext(kept)\nprint(input())",
+        "import sys\nif input() == '3':\n    try:\n        while True: sys.stdout.write('x' * 99 + '\\n')\n"
+        "    except OSError: print('late')\nelse: print('y')",
+        "import sys\nif input() == '3':\n    for _ in range(200): print('x' * 100_000, file=sys.stderr)\nprint('y')",
+        "import statistics\nprint(input(), statistics.NormalDist().samples(2))",
     ],
 )
 async def test_runs_that_share_a_process_come_out_as_each_alone(backend: SandboxBackend, code: str) -> None:

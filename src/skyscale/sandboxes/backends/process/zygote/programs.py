@@ -19,7 +19,6 @@ process, the rest is left to another sandbox. All others run in a child forked f
 import os
 import resource
 import signal
-import sys
 import time
 from types import CodeType
 from typing import Any
@@ -80,12 +79,12 @@ def _size_kb() -> int:
 
 def _empty_files(text: str) -> None:
     """Descriptors 0 to 2 as a new process has them: this input, and nothing printed."""
+    runner.renew_streams()  # a run may have closed them, or printed while its objects were let go of
     for descriptor in range(3):
         os.ftruncate(descriptor, 0)
         os.lseek(descriptor, 0, os.SEEK_SET)
     runner.write_all(0, text.encode("utf-8", "surrogateescape"))
     os.lseek(0, 0, os.SEEK_SET)
-    sys.stdin = runner.open_input(0)
 
 
 def _run_in_children(compiled: CodeType, job: runner.Job) -> None:
