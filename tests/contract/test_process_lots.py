@@ -1,6 +1,7 @@
 """The process backend's pool: sandboxes are forked in lots, and each is as alone as if it had been made by itself."""
 
 import asyncio
+import gc
 import os
 import random
 import time
@@ -12,6 +13,7 @@ import pytest
 
 from skyscale.errors import SandboxFailure
 from skyscale.sandboxes.backends.process.backend import ProcessBackend
+from skyscale.sandboxes.backends.process.link import ZygoteLink
 from skyscale.sandboxes.encoding import encode
 from skyscale.sandboxes.sandbox import CallStatus, Limits, ManyRuns
 
@@ -98,6 +100,28 @@ async def test_a_sandbox_that_dies_before_it_reads_its_job_is_no_fault_of_the_co
     with pytest.raises(SandboxFailure, match="before it took its job"):
         await running
     await sandbox.close()
+
+
+async def test_a_zygote_that_dies_while_it_starts_is_replaced_once(backend: ProcessBackend) -> None:
+    troubles: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: troubles.append(str(context)))
+    await until(lambda: backend.num_ready == FULL)
+    for _ in range(2):  # the second one in its first moments
+        known = {link.pid for link in links(backend)}
+        psutil.Process(links(backend)[0].pid).kill()
+        await until(lambda known=known: links(backend)[0].pid not in known)
+    await until(lambda: all(link.is_alive and link.layers for link in links(backend)))
+    await asyncio.sleep(0.5)  # for whoever else might want to replace it
+    gc.collect()
+    assert (troubles, len(psutil.Process().children())) == ([], len(links(backend)))
+    sandbox = await backend.acquire()
+    found = await sandbox.run_calls("def f(): return 7", "f", [encode(())], Limits())
+    await sandbox.close()
+    assert found.calls[0].value == "7"
+
+
+def links(backend: ProcessBackend) -> list[ZygoteLink]:
+    return backend._links  # pyright: ignore[reportPrivateUsage]
 
 
 async def test_a_zygote_keeps_nothing_of_the_sandboxes_that_it_made(backend: ProcessBackend) -> None:

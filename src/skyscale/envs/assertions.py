@@ -27,7 +27,9 @@ _EMPTY: tuple[object, ...] = (None, False, 0, 0.0, -0.0, 0j, "", b"", [], (), {}
 _FALSY = frozenset(map(encode, _EMPTY))
 _ISCLOSE = ("math.isclose", "isclose")
 _REMEMBERED, _REMEMBERED_CHARS = 8192, 500
-"""Lines that are parsed once, when their problem is checked, and not again when it is judged: at most some 20 MB."""
+"""Lines that are parsed once, when their problem is checked, and not again when it is judged: some 20 MB."""
+_GROWING = ("*", "range")
+"""What makes values far larger than the line that states them: such a line is not remembered."""
 
 
 class Expectation(StrEnum):
@@ -103,7 +105,8 @@ def parse_assertion(line: str) -> Assertion:
     Raises:
         ValueError: what about the line is not understood.
     """
-    return _remembered(line) if len(line) <= _REMEMBERED_CHARS else _parsed(line)
+    is_small = len(line) <= _REMEMBERED_CHARS and not any(sign in line for sign in _GROWING)
+    return _remembered(line) if is_small else _parsed(line)
 
 
 def _parsed(line: str) -> Assertion:

@@ -101,3 +101,10 @@ def test_a_line_is_parsed_once_unless_it_is_long() -> None:
     assert parse_assertion("assert f(77001) == 2") is parse_assertion("assert f(77001) == 2")
     assert parse_assertion(long) is not parse_assertion(long)
     assert parse_assertion(long) == parse_assertion(long)
+
+
+@pytest.mark.parametrize("value", ["[0] * 100_000", "list(range(100_000))", "2**30_000"])
+def test_a_short_line_that_states_a_large_value_is_not_kept(value: str) -> None:
+    line = f"assert f({value}) == 1"
+    assert parse_assertion(line) is not parse_assertion(line)
+    assert parse_assertion(line) == parse_assertion(line)

@@ -54,6 +54,8 @@ def test_ordinary_programs_leave_nothing(code: str) -> None:
         "lambda: __import__('os')",
         "[eval(x) for x in '1']",
         "import threading",
+        "import statistics\nprint(statistics.random.random())",
+        "import operator, sys\noperator.attrgetter('modules')(sys).clear()",
         "import time\ntime.sleep(1)",
         ";".join(f"x{n} = {n}" for n in range(300)) + "\nimport os",
     ],

@@ -226,8 +226,8 @@ class ProcessBackend:
 
     async def _replace(self, link: ZygoteLink) -> None:
         """Start a zygote in the dead one's place, until one lives or the backend stops."""
-        await link.reap()
         while not self._is_stopping:
+            await link.reap()
             await asyncio.sleep(_RESTART_PAUSE_S)
             fresh = self._new_link(link.index)
             self._links[self._links.index(link)] = fresh

@@ -1,7 +1,8 @@
 """The control plane's end of one zygote process.
 
 - The zygote is started with an environment of two constants and without site-packages; it gets one socket.
-- A death of the zygote is told once to `on_death` and to every sandbox that it was the parent of: those are broken.
+- A death of the zygote is told once, to `on_death` or, while it starts, to whoever waits for `start`; and to every
+  sandbox that it was the parent of: those are broken.
 """
 
 import asyncio
@@ -139,12 +140,13 @@ class ZygoteLink:
         if not self.is_alive:
             return
         self._release()
-        if not self._hello.done():
-            self._hello.set_exception(SandboxFailure("the zygote ended while it started; its errors are on stderr"))
         for sandbox in list(self.sandboxes.values()):
             sandbox.broke("its zygote ended")
         self.sandboxes.clear()
-        self._on_death(self)
+        if self._hello.done():
+            self._on_death(self)
+        else:
+            self._hello.set_exception(SandboxFailure("the zygote ended while it started; its errors are on stderr"))
 
     def _release(self) -> None:
         self.is_alive = False

@@ -179,7 +179,7 @@ class _Zygote:
     def _tell(self, message: dict[str, object], descriptors: list[int] | None = None) -> None:
         try:
             socket.send_fds(self.control, [json.dumps(message).encode()], descriptors or [])
-        except BrokenPipeError:
+        except (BrokenPipeError, ConnectionResetError):  # the latter once, when it closed with words of ours unread
             self._end()
             sys.exit(0)
 

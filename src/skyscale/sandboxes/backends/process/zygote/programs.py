@@ -6,8 +6,9 @@ process, the rest is left to another sandbox. All others run in a child forked f
 
     parent: holds the channel, runs no candidate's code     child: descriptors 0 to 3 are files in memory, runs it
 
-- A child cannot fork (the job's filter), so when it has ended nothing of it runs; nor can it reach its parent: not by
-  ptrace or /proc (not dumpable, the filter), nor by signals (the parent is the first process of the namespace).
+- A child cannot fork (the job's filter), so when it has ended nothing of it runs; nor can it read or write its parent,
+  by ptrace or /proc (not dumpable, the filter). It can hinder it, by SIGINT (no other signal has a handler in the first
+  process of a namespace) and by lower limits: that spoils its own further runs and no others.
 - What a run says of itself is a claim, as always. What it printed is read from its files.
 - Files under /tmp stay from one input to the next: they are the same program's own.
 - One frame per input, `ran`: the claimed status and reason, and as value `exit code,length of stdout`, a new line, and
@@ -19,7 +20,6 @@ process, the rest is left to another sandbox. All others run in a child forked f
 import os
 import resource
 import signal
-import sys
 import time
 from types import CodeType
 from typing import Any
@@ -80,12 +80,12 @@ def _size_kb() -> int:
 
 def _empty_files(text: str) -> None:
     """Descriptors 0 to 2 as a new process has them: this input, and nothing printed."""
+    runner.renew_streams()  # a run may have closed them, or printed while its objects were let go of
     for descriptor in range(3):
         os.ftruncate(descriptor, 0)
         os.lseek(descriptor, 0, os.SEEK_SET)
     runner.write_all(0, text.encode("utf-8", "surrogateescape"))
     os.lseek(0, 0, os.SEEK_SET)
-    sys.stdin = runner.open_input(0)
 
 
 def _run_in_children(compiled: CodeType, job: runner.Job) -> None:

@@ -6,6 +6,7 @@ The candidate shares this interpreter and can forge every frame; the other side 
 It may raise anything at any time, hence `except BaseException`.
 """
 
+import contextlib
 import json
 import os
 import random
@@ -113,21 +114,21 @@ def open_streams() -> None:
     out, err, (reading, writing) = os.dup(1), os.dup(2), os.pipe()
     os.dup2(writing, 1)
     os.dup2(writing, 2)
-    sys.stdin, sys.stdout, sys.stderr = _streams(0, 1, 2)
+    renew_streams()
     os.dup2(out, 1)
     os.dup2(err, 2)
     for descriptor in (out, err, reading, writing):
         os.close(descriptor)
 
 
-def open_input(descriptor: int) -> TextIO:
-    """A text stream to read a program's input from."""
-    return open(descriptor, encoding="utf-8", errors="replace", closefd=False)
+def renew_streams() -> None:
+    """New text streams over descriptors 0 to 2; what the old ones still held is written as they go."""
+    sys.stdin, sys.stdout, sys.stderr = _streams(0, 1, 2)
 
 
 def _streams(stdin: int, stdout: int, stderr: int) -> tuple[TextIO, TextIO, TextIO]:
     return (
-        open_input(stdin),
+        open(stdin, encoding="utf-8", errors="replace", closefd=False),
         open(stdout, "w", encoding="utf-8", errors="backslashreplace", closefd=False),
         open(stderr, "w", encoding="utf-8", errors="backslashreplace", closefd=False),
     )
@@ -311,7 +312,7 @@ def _show(error: BaseException) -> None:
         start = error.__traceback__.tb_next if error.__traceback__ else None
         traceback.print_exception(type(error), error, start, limit=-6, file=sys.stderr)
     except BaseException:  # noqa: BLE001
-        os.write(2, b"(the exception cannot be printed)\n")
+        _complain(b"(the exception cannot be printed)\n")
 
 
 def flush() -> None:
@@ -320,4 +321,10 @@ def flush() -> None:
         try:
             stream.flush()
         except BaseException:  # noqa: BLE001
-            os.write(2, b"(the stream cannot be flushed)\n")
+            _complain(b"(the stream cannot be flushed)\n")
+
+
+def _complain(text: bytes) -> None:
+    """To stderr, unless that is full or closed too: how the run ended has to be told all the same."""
+    with contextlib.suppress(OSError):
+        os.write(2, text)

@@ -15,9 +15,10 @@ _HARMLESS = (
 )
 """Modules whose use changes nothing that a later run could see."""
 _REACHING = (
-    "breakpoint close compile delattr detach eval exec getattr globals locals open reconfigure register setattr vars"
+    "attrgetter breakpoint close compile delattr detach eval exec getattr globals locals methodcaller open random "
+    "reconfigure register samples setattr vars"
 )
-"""What reaches other modules, files or our streams' own state."""
+"""What reaches other modules (`statistics` draws its samples from `random`), files or our streams' own state."""
 _OF_SYS = frozenset(name for name in dir(sys) if name.startswith("set") or (name[0] == "_" and name[:2] != "__")) | {
     "activate_stack_trampoline", "addaudithook", "argv", "breakpointhook", "call_tracing", "displayhook", "excepthook",
     "meta_path", "modules", "path_hooks", "path_importer_cache", "unraisablehook", "warnoptions",
