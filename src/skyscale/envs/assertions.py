@@ -20,7 +20,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import cast
 
-from skyscale.envs.literals import constant
+from skyscale.envs.literals import Budget, constant
 from skyscale.sandboxes.encoding import Unsupported, encode, number_of, same_value
 
 _EMPTY: tuple[object, ...] = (None, False, 0, 0.0, -0.0, 0j, "", b"", [], (), {}, set[object](), frozenset[object]())
@@ -139,7 +139,8 @@ def _comparison(left: ast.expr, operator: ast.cmpop, right: ast.expr, line: str)
     if isinstance(operator, ast.Eq) and _is_call_of(left, "round") and _holds_call(left):
         return _rounded(cast("ast.Call", left), right, line)
     if isinstance(operator, ast.In) and isinstance(right, ast.List | ast.Tuple | ast.Set):
-        choices = tuple(_encoded(_literal(item, line), line) for item in right.elts)
+        budget = Budget()
+        choices = tuple(_encoded(_literal(item, line, budget), line) for item in right.elts)
         return _assertion(left, Expectation.ONE_OF, line, choices=choices)
     if isinstance(operator, ast.IsNot) and isinstance(right, ast.Constant) and right.value is None:
         return _assertion(left, Expectation.DIFFERENT, line, "null")
@@ -217,17 +218,18 @@ def _assertion(
 ) -> Assertion:  # fmt: skip
     if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
         raise ValueError(f"no call of a plain function name: {line!r}")
-    positional = tuple(_literal(argument, line) for argument in call.args)
-    keywords = {keyword.arg: _literal(keyword.value, line) for keyword in call.keywords}
+    budget = Budget()
+    positional = tuple(_literal(argument, line, budget) for argument in call.args)
+    keywords = {keyword.arg: _literal(keyword.value, line, budget) for keyword in call.keywords}
     if None in keywords:
         raise ValueError(f"** is not understood: {line!r}")
     arguments = _encoded([positional, keywords] if keywords else positional, line)
     return Assertion(call.func.id, arguments, expectation, expected, choices, number, tolerances, is_strict, digits)
 
 
-def _literal(node: ast.expr, line: str) -> object:
+def _literal(node: ast.expr, line: str, budget: Budget | None = None) -> object:
     try:
-        return constant(node)
+        return constant(node, budget)
     except ValueError as error:
         raise ValueError(f"{ast.unparse(node)} is not a literal: {line!r}") from error
 

@@ -1,5 +1,7 @@
 """Test lines as data."""
 
+import time
+
 import pytest
 
 from skyscale.envs.assertions import Expectation, parse_assertion
@@ -108,3 +110,22 @@ def test_a_short_line_that_states_a_large_value_is_not_kept(value: str) -> None:
     line = f"assert f({value}) == 1"
     assert parse_assertion(line) is not parse_assertion(line)
     assert parse_assertion(line) == parse_assertion(line)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "assert f([[0] * 100_000] * 100_000) == 1",
+        "assert f([list(range(100_000)), list(range(100_000))]) == 1",
+        "assert f([0] * 60_000, [0] * 60_000) == 1",
+        "assert f(a=[0] * 60_000, b=[0] * 60_000) == 1",
+        "assert f(1) in ('a' * 60_000, 'b' * 60_000)",
+        "assert f(set(((0,) * 60_000) + ((0,) * 60_000))) == 1",
+        "assert f([{'a': 'b' * 1000}] * 1000) == 1",
+    ],
+)
+def test_a_line_that_makes_more_than_it_may_is_refused_at_once(line: str) -> None:
+    began = time.process_time()
+    with pytest.raises(ValueError, match="not a literal"):
+        parse_assertion(line)
+    assert time.process_time() - began < 0.5, "the first of them took 5 s to be refused"
