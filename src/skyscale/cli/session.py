@@ -65,7 +65,9 @@ def connected(url: str, *, retry_for_s: float = 0.0) -> Generator[Client]:
 def _refuse_empty_arguments() -> None:
     """An id that is empty, as that of a shell's variable that is not set, would ask for the list instead."""
     context = click.get_current_context(silent=True)
-    for each in context.command.params if context else ():
+    if context is None:
+        return
+    for each in context.command.params:
         if isinstance(each, click.Argument) and context.params.get(each.name or "") == "":
             raise click.UsageError(f"{each.human_readable_name} is empty: is a variable of the shell not set?")
 
