@@ -36,11 +36,23 @@ def the_pids(plane: ControlPlane) -> dict[str, list[int]]:
     return {role: [process.pid for process in plane.job_processes(role)] for role in ("worker", "trainer", "policy")}
 
 
-def run_until_mid_flight(plane: ControlPlane) -> str:
+def run_until_mid_flight(plane: ControlPlane, steps: int = STEPS) -> str:
     """Start a run and wait until it has published a few versions."""
-    run_id = plane.client.create_run(REQUEST).run_id
+    run_id = plane.client.create_run(REQUEST.model_copy(update={"max_steps": steps})).run_id
     wait_for(lambda: plane.client.get_run(run_id).policy_version >= 3, 90, "the third version")
     return run_id
+
+
+def push_singles(plane: ControlPlane, run_id: str, numbers: range) -> int:
+    """Push trajectories of our own over one connection; how many were acknowledged."""
+    acknowledged = 0
+    with httpx.Client(base_url=plane.url, timeout=10) as client:
+        for number in numbers:
+            push = {"run_id": run_id, "problem_id": "p", "prompt": "p", "code": "c", "reward": 0.5}
+            reply = client.post("/api/rl/buffer/push", json=push | {"trajectory_id": f"mine-{number:04}"})
+            assert reply.is_success, reply.text
+            acknowledged += reply.json()["accepted"]
+    return acknowledged
 
 
 @pytest.mark.parametrize("role", ["worker", "trainer", "policy"])
@@ -56,21 +68,16 @@ def test_run_survives_the_kill_of_a_job(control_plane: ControlPlane, role: str) 
 
 
 def test_run_survives_the_kill_of_the_control_plane_and_keeps_its_processes(control_plane: ControlPlane) -> None:
-    run_id = run_until_mid_flight(control_plane)
+    run_id = run_until_mid_flight(control_plane, 2 * STEPS)
     before = the_pids(control_plane)
-    acknowledged = 0
-    for number in range(50):
-        push = {"run_id": run_id, "problem_id": "p", "prompt": "p", "code": "c", "reward": 0.5}
-        push |= {"trajectory_id": f"mine-{number:04}"}
-        reply = httpx.post(f"{control_plane.url}/api/rl/buffer/push", json=push, timeout=10)
-        acknowledged += reply.raise_for_status().json()["accepted"]
-        if number == 40:
-            control_plane.kill()
-            control_plane.start()
-            assert the_pids(control_plane) == before, "live processes are adopted, not started again"
+    acknowledged = push_singles(control_plane, run_id, range(40))
+    control_plane.kill()
+    control_plane.start()
+    assert the_pids(control_plane) == before, "live processes are adopted, not started again"
+    acknowledged += push_singles(control_plane, run_id, range(40, 50))
     view = control_plane.wait_for_end(run_id, 120)
     assert view.status == RunStatus.COMPLETED, control_plane.story(run_id)
-    assert view.policy_version == STEPS
+    assert view.policy_version == 2 * STEPS
     assert acknowledged == 50
     with sqlite3.connect(control_plane.folder / "skyscale.db") as database:
         (kept,) = database.execute(
