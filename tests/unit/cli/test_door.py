@@ -213,6 +213,13 @@ def test_a_taken_port_is_one_clear_error(capsys):
     assert "cannot listen on 127.0.0.1" in capsys.readouterr().err
 
 
+def test_a_sandbox_backend_of_no_name_is_told_which_there_are(tmp_path: Path, capsys):
+    assert run(["sandboxd", "--backend", "moon", "--port", "0", "--data-dir", str(tmp_path)]) == 1
+    error = capsys.readouterr().err
+    assert "there are: firecracker, gvisor, process, qemu" in error
+    assert "Choose one of these" in error
+
+
 def test_an_address_of_no_machine_is_one_clear_error(tmp_path: Path, capsys):
     command = ["serve", "--host", "no-such-host.invalid", "--insecure", "--port", "0", "--data-dir", str(tmp_path)]
     assert run(command) == 1
