@@ -1,6 +1,7 @@
 """What every artifact store promises, checked against each leaf; `_STORES` is where a new leaf joins."""
 
 import os
+import resource
 import secrets
 from collections.abc import Callable, Generator
 from pathlib import Path
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from skyscale.artifacts.store import ArtifactStore, checked_key, open_store, open_uri
 from skyscale.artifacts.versions import open_version, prune_versions, publish_version
-from skyscale.errors import Invalid, NotFound, ProtocolError
+from skyscale.errors import Invalid, NotFound, ProtocolError, Unavailable
 from tests.contract.s3_server import BUCKET, environment, s3_server
 
 _STORES: dict[str, Callable[[Path], str]] = {
@@ -101,6 +102,47 @@ def test_no_put_leaves_anything_behind(tmp_path: Path):
     for _ in range(2):
         store.put_same("b/k", "a/k")
     assert not list((tmp_path / "a store" / ".incoming").iterdir())
+
+
+def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path):
+    store = open_store(_STORES["file"](tmp_path))
+    store.put_bytes("a/k", b"one")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with pytest.raises(Unavailable, match="no room for a/k") as told:
+            store.put_pieces("a/k", [b"x" * 60_000] * 2)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert told.value.code == "disk_full"
+    assert store.get_bytes("a/k") == b"one"
+    assert not list((tmp_path / "a store" / ".incoming").iterdir())
+
+
+def test_a_put_whose_source_breaks_leaves_nothing(tmp_path: Path):
+    def pieces() -> Generator[bytes]:
+        yield b"half"
+        raise ConnectionError
+
+    store = open_store(_STORES["file"](tmp_path))
+    with pytest.raises(ConnectionError):
+        store.put_pieces("a/k", pieces())
+    assert store.list("") == []
+    assert not list((tmp_path / "a store" / ".incoming").iterdir())
+
+
+def test_what_a_killed_process_left_goes_when_nobody_can_be_writing_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    store = open_store(_STORES["file"](tmp_path))
+    store.put_bytes("a/k", b"one")
+    incoming = tmp_path / "a store" / ".incoming"
+    (incoming / "half a file").write_bytes(b"half")
+    (incoming / "half deleted" / "v1").mkdir(parents=True)
+    store.check()
+    assert len(list(incoming.iterdir())) == 2
+    monkeypatch.setattr("skyscale.artifacts.stores.local._ABANDONED_S", -1.0)
+    store.check()
+    assert not list(incoming.iterdir())
+    assert store.get_bytes("a/k") == b"one"
 
 
 def test_missing_keys_are_not_found(store: ArtifactStore, tmp_path: Path):

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from skyscale.buffer import queries
 from skyscale.store.engine import Database
 
@@ -13,7 +15,8 @@ CHILD = """
 import asyncio, sys
 from skyscale.store.engine import Database
 from skyscale.store.tables import metadata
-from tests.service.buffer_bench import Bench, spec
+from skyscale.buffer.parsing import parse_push
+from tests.service.buffer_bench import Bench, group_json, spec
 
 async def main():
     database = Database(sys.argv[1])
@@ -22,21 +25,26 @@ async def main():
     bench = Bench(database)
     await bench.open(spec(algorithm={"groups_per_step": 4000, "group_size": 2}))
 
-    async def client():
+    async def client(is_judged):
         while True:
             (ticket,) = await bench.tickets(1)
-            await bench.push(ticket)
+            if is_judged:
+                await bench.buffer.keep(parse_push(group_json(ticket, (0.0, 1.0))).groups[0], may_wait=True)
+            else:
+                await bench.push(ticket)
             print(ticket.group_id, flush=True)
 
-    await asyncio.gather(*(client() for _ in range(8)))
+    await asyncio.gather(*(client(sys.argv[2] == "judged") for _ in range(8)))
 
 asyncio.run(main())
 """
 
 
-def test_every_acknowledged_push_survives_a_kill(tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", ["pushed", "judged"])
+def test_every_acknowledged_push_survives_a_kill(tmp_path: Path, how: str) -> None:
+    """Judged groups wait for one another before they are written."""
     url = f"sqlite+aiosqlite:///{tmp_path / 'killed.db'}"
-    command = [sys.executable, "-c", CHILD, url]
+    command = [sys.executable, "-c", CHILD, url, how]
     with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2], env=os.environ) as child:
         assert child.stdout is not None
         acknowledged = [child.stdout.readline().decode().strip() for _ in range(40)]

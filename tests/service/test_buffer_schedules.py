@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from skyscale.buffer import queries
 from skyscale.buffer.queries import GroupRow
 from skyscale.buffer.service import BufferService
+from skyscale.buffer.tally_queries import Tally
 from skyscale.errors import Conflict
 from skyscale.events.service import EventLog
 from skyscale.store.engine import Database
@@ -34,6 +35,7 @@ class Schedule:
         self.leases: list[tuple[str, list[str]]] = []
         self.acked: list[str] = []
         self.trained: list[str] = []
+        self.tally = Tally(settled_at_once=1)
 
     async def tickets(self, number: int) -> None:
         self.open += await self.bench.tickets(1 + number % 4)
@@ -109,6 +111,7 @@ class Schedule:
         async with self.bench.database.read() as connection:
             assert await queries.num_holding_slots(connection, RUN) <= 4
             rows = await queries.load_payloads(connection, list(self.stored))
+            assert await self.tally.count(connection, RUN) == await Tally().count(connection, RUN), "what was summed up"
         assert rows.keys() == self.stored.keys(), "a push that was acknowledged is on disk"
         assert len(self.trained) == len(set(self.trained)), "no group is trained on twice"
 

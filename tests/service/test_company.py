@@ -4,14 +4,18 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
+import orjson
 import pytest
+from sqlalchemy import func, insert, select
 
 from skyscale.buffer import writer
 from skyscale.buffer.parsing import ParsedGroup, parse_push
 from skyscale.buffer.queries import GroupRow
 from skyscale.buffer.wakeup import Wakeup
+from skyscale.errors import Conflict, Invalid
 from skyscale.store.engine import Database
 from skyscale.store.tables import metadata
+from skyscale.store.tables.buffer import buffer_trajectories
 from skyscale.wire.batches import PushReply
 from tests.service.buffer_bench import RUN, Bench, group_json, spec
 
@@ -102,3 +106,35 @@ def test_nobody_who_waits_lacks_nothing_that_could_come() -> None:
     assert wakeup.lacking("rl-1") == float("inf")
     wakeup.batch_bell("rl-1").missing += 2
     assert wakeup.lacking("rl-1") == 3
+
+
+async def test_a_push_that_is_refused_does_not_take_its_company_along(bench: Bench) -> None:
+    """Both share a transaction: a number that cannot be written, and the same group under another run."""
+    await bench.open(spec(run_id="rl-other"))
+    first, second, *_ = await bench.tickets(4)
+    single = b'{"run_id":"%s","problem_id":"p","prompt":"","code":"","reward":0.5,"step_n":1%s}' % (
+        RUN.encode(),
+        b"0" * 30,
+    )
+    elsewhere = orjson.dumps(orjson.loads(group_json(second, (0.0, 1.0))) | {"run_id": "rl-other"})
+    async with asyncio.timeout(10):
+        well, large = await asyncio.gather(bench.push(first), bench.buffer.push(single), return_exceptions=True)
+        also, wrong = await asyncio.gather(bench.push(second), bench.buffer.push(elsewhere), return_exceptions=True)
+    assert (well, also) == ((2, 0), (2, 0))
+    assert isinstance(large, Invalid) and "step_n" in large.detail
+    assert isinstance(wrong, Conflict) and wrong.code == "unknown_ticket"
+
+
+async def test_a_single_trajectory_that_another_control_plane_stores_just_now_fails_nobody(bench: Bench) -> None:
+    (ticket, *_) = await bench.tickets(4)
+    single = {"run_id": RUN, "problem_id": "p", "prompt": "", "code": "", "reward": 0.5, "trajectory_id": "tr-twice"}
+    row = {"run_id": RUN, "trajectory_id": "tr-twice", "payload": b"{}", "consumed": False, "created_at": bench.now}
+    async with asyncio.timeout(10), bench.database.write() as elsewhere:
+        await elsewhere.execute(insert(buffer_trajectories).values(row))
+        pushes = asyncio.gather(bench.push(ticket), bench.buffer.push(orjson.dumps(single)), return_exceptions=True)
+        await asyncio.sleep(0.3)  # they wait for that transaction
+    group, again = await pushes
+    assert group == (2, 0)
+    assert isinstance(again, PushReply)
+    async with bench.database.read() as connection:
+        assert (await connection.execute(select(func.count()).select_from(buffer_trajectories))).scalar_one() == 1

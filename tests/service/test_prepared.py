@@ -8,6 +8,7 @@ from sqlalchemy import bindparam, func, insert, null, select, update
 from sqlalchemy.exc import IntegrityError
 
 from skyscale.errors import Invalid
+from skyscale.store import prepared
 from skyscale.store.engine import AsyncConnection, Database
 from skyscale.store.migrate import upgrade
 from skyscale.store.prepared import Prepared
@@ -78,6 +79,20 @@ async def test_lists_may_have_any_length_and_constants_need_not_be_named(databas
     assert counted is not None
     assert list(counted) == [3]
     assert await database.read_at_once(lambda connection: _BY_ID.first(connection, {"ids": ["none"]})) is None
+
+
+async def test_lists_of_ever_new_lengths_are_not_all_remembered(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prepared, "MOST_PLACES", 100)
+    statement = Prepared(_READ.where(jobs.c.job_id.in_(bindparam("ids", expanding=True))))
+    await database.write_at_once(lambda connection: _NEW.change(connection, row("j0")))
+    for length in (*range(1, 40), 200, 1):
+        ids = [f"j{i}" for i in range(length)]
+        assert len(await database.read_at_once(lambda c, ids=ids: statement.all(c, {"ids": ids}))) == 1
+    plans = list(statement._plans.values())  # pyright: ignore[reportPrivateUsage]
+    assert len(plans) == database.is_sqlite
+    assert all(sum(len(text.slots) for text in plan._texts.values()) <= 100 for plan in plans)  # pyright: ignore[reportPrivateUsage]
 
 
 async def test_a_statement_that_fails_undoes_its_transaction_and_is_an_error_of_sqlalchemy(database: Database) -> None:

@@ -1,7 +1,9 @@
 """The thread of a SQLite database: turns, cancellation, failures."""
 
 import asyncio
+import gc
 import threading
+import weakref
 from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 
@@ -48,6 +50,27 @@ async def test_what_was_cancelled_before_its_turn_is_not_done_and_what_was_begun
     go_on.set()
     await database.transact(tell("after"))
     assert await words(database) == ["begun", "after"]
+
+
+async def test_work_that_was_not_done_is_not_kept_while_the_thread_waits(database: Database) -> None:
+    class Push:
+        """What the work is about."""
+
+    begun, go_on, push = threading.Event(), threading.Event(), Push()
+    known = weakref.ref(push)
+    first = asyncio.create_task(database.transact(lambda _: begun.set() or go_on.wait(10)))
+    assert await asyncio.to_thread(begun.wait, 10)
+    first.cancel()
+    second = asyncio.create_task(database.transact(lambda _, push=push: push))
+    await asyncio.sleep(0.01)
+    second.cancel()
+    await asyncio.gather(first, second, return_exceptions=True)
+    go_on.set()
+    del push, first, second
+    async with asyncio.timeout(5):
+        while known() is not None:
+            gc.collect()
+            await asyncio.sleep(0.01)
 
 
 async def test_a_failed_transaction_leaves_nothing_and_the_next_one_works(database: Database) -> None:

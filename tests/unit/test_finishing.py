@@ -49,3 +49,8 @@ def test_a_logprob_that_is_not_finite_is_refused():
     broken = GroupFinish.model_validate_json(orjson.dumps(body).replace(b"-1.0", b"-1e999"))
     with pytest.raises(Invalid, match="logprobs"):
         judged_group("rl-1", "grp-1", "p-1", broken, [verdict(), verdict()])
+
+
+def test_a_token_id_that_cannot_be_stored_is_refused():
+    with pytest.raises(Invalid, match="token id"):
+        judged_group("rl-1", "grp-1", "p-1", played(completion_ids=[5, 2**70]), [verdict(), verdict()])

@@ -3,7 +3,9 @@
 from collections.abc import Iterable
 from datetime import datetime
 
-from sqlalchemy import Connection, and_, bindparam, func, insert, or_, select, update
+from sqlalchemy import Connection, and_, bindparam, func, or_, select, update
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from skyscale.store.prepared import Prepared
@@ -17,9 +19,15 @@ def known_trajectories(connection: Connection, keys: Iterable[tuple[str, str]]) 
     return {(run_id, id_) for run_id, id_ in connection.execute(query)}
 
 
+_NEW = {
+    "sqlite": sqlite_insert(singles).on_conflict_do_nothing(),
+    "postgresql": postgresql_insert(singles).on_conflict_do_nothing(),
+}
+
+
 def store_trajectories(connection: Connection, rows: list[dict[str, object]]) -> None:
-    """Single trajectories, waiting to be sampled."""
-    connection.execute(insert(singles), rows)
+    """Single trajectories, waiting to be sampled; one that another control plane stores just now stays as it is."""
+    connection.execute(_NEW[connection.dialect.name], rows)
 
 
 async def take_trajectories(connection: AsyncConnection, run_id: str, limit: int) -> list[tuple[str, bytes, datetime]]:

@@ -141,10 +141,11 @@ def _write(
 
 
 def _look(connection: "Connection", pushes: list[ParsedPush], now: datetime) -> _Plan:
-    groups = {g.push.group_id: g.push.run_id for p in pushes for g in p.groups}
+    group_ids = {g.push.group_id for p in pushes for g in p.groups}
     singles = [p.trajectory for p in pushes if p.trajectory is not None]
-    runs = queries.run_states(connection, {*groups.values(), *(t.run_id for t in singles)})
-    known = queries.lock_groups(connection, groups) if groups else {}
+    # By push and not by group: two pushes may name the same group, each under another run.
+    runs = queries.run_states(connection, {run_id for p in pushes for run_id in p.run_ids()})
+    known = queries.lock_groups(connection, group_ids) if group_ids else {}
     keys = [(t.run_id, t.trajectory_id) for t in singles if t.trajectory_id is not None]
     stored = single_queries.known_trajectories(connection, keys) if keys else set[tuple[str, str]]()
     # Slots are counted only when a push comes after its ticket expired, which is rare.

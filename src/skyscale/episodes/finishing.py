@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import orjson
 
 from skyscale.buffer.parsing import ParsedGroup, checked
+from skyscale.errors import Invalid
 from skyscale.wire.batches import GroupFinish, GroupPush, PlayedEpisode, Trajectory
 from skyscale.wire.episodes import Outcome, Verdict
 
@@ -19,7 +20,7 @@ def judged_group(
     """The group with its rewards, checked, and the JSON to keep of it; one verdict per episode, in order.
 
     Raises:
-        Invalid: a log-probability is not finite, or a version is out of range.
+        Invalid: a log-probability is not finite, or a version or token id is out of range.
     """
     pairs = enumerate(zip(played.episodes, verdicts, strict=True))
     trajectories = [_trajectory(f"{group_id}.{index}", *pair) for index, pair in pairs]
@@ -29,7 +30,11 @@ def judged_group(
         trajectories=trajectories,
     )  # fmt: skip
     payload = vars(group) | {"trajectories": [vars(trajectory) for trajectory in trajectories]}
-    return checked(group, orjson.dumps(payload))
+    try:
+        raw = orjson.dumps(payload)
+    except TypeError as error:  # validated as integers, of which JSON has larger ones than orjson
+        raise Invalid("prompt_ids, completion_ids: a token id is too large to be stored") from error
+    return checked(group, raw)
 
 
 def _trajectory(episode_id: str, episode: PlayedEpisode, verdict: Verdict) -> Trajectory:

@@ -10,6 +10,7 @@ each (perf/LOG.md). TLS and proxies stay with httpx, which knows their many sett
 import select
 import time
 from collections import deque
+from contextlib import suppress
 from http.client import HTTPConnection, HTTPException
 from urllib.parse import quote, urlencode, urlsplit
 from urllib.request import getproxies
@@ -67,7 +68,9 @@ class DirectTransport(Transport):
             }
             path = f"{path}?{urlencode(texts)}"
         content_type = {"content-type": "application/json"} if call.body is not None else {}
-        connection.request(call.method, path, call.body, {**options.headers, **content_type})
+        # A server, or a proxy before it, may refuse a body that it has not read: what it says is then still to be read.
+        with suppress(BrokenPipeError, ConnectionResetError):
+            connection.request(call.method, path, call.body, {**options.headers, **content_type})
 
     def _kept(self, address: str) -> HTTPConnection | None:
         while self._idle:

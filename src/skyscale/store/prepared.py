@@ -28,6 +28,8 @@ from skyscale.store.straight import StraightConnection
 Values = Mapping[str, object]
 Convert = Callable[[Any], Any]
 NOTHING: Values = {}
+MOST_PLACES = 1 << 16
+"""Places for values, over all remembered texts of a statement: lists may have thousands of lengths."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,7 @@ class _Plan:
         self._dialect = dialect
         self._lists = tuple((name, bound.value) for name, bound in compiled.binds.items() if bound.expanding)
         self._texts: dict[tuple[int, ...], _Text] = {}
+        self._num_places = 0
         columns = statement.exported_columns if isinstance(statement, ReturnsRows) else ()
         converters = [_reading(column.type, dialect) for column in columns]
         self._converters = converters if any(converters) else None
@@ -80,7 +83,12 @@ class _Plan:
         lengths = tuple([len(cast(Sequence[object], values.get(name, default))) for name, default in self._lists])
         text = self._texts.get(lengths)
         if text is None:
-            text = self._texts[lengths] = self._expanded(values)
+            text = self._expanded(values)
+            if self._num_places + len(text.slots) > MOST_PLACES:
+                self._texts.clear()
+                self._num_places = 0
+            self._texts[lengths] = text
+            self._num_places += len(text.slots)
         return text
 
     def _expanded(self, values: Values) -> _Text:

@@ -63,6 +63,7 @@ class WriterThread:
         while (job := self._queue.get()) is not None:
             loop, reply, work = job
             if reply.cancelled():
+                del job, reply, work
                 continue
             result, error = None, None
             try:

@@ -102,9 +102,14 @@ class Publisher:
         prune_versions(self._store, self._run_id, self._keep_versions, spared)
         prune_checkpoints(self._store, self._run_id)
 
-    def republish(self, candidate: Candidate) -> None:
-        """Announce a version whose checkpoint exists already. Raises Conflict like `publish`."""
-        self.announce(candidate, self._write_folder(candidate), candidate.lease_ids)
+    def republish(self, candidate: Candidate, manifest_sha256: str) -> None:
+        """Announce a version whose checkpoint exists and names this manifest. Raises Conflict like `publish`."""
+        published = self._write_folder(candidate)
+        if published.manifest_sha256 != manifest_sha256:
+            # Something beside the weights has changed since. The checkpoint must name what is announced, or the next
+            # trainer takes it for a sibling's.
+            self.checkpoint(candidate, published)
+        self.announce(candidate, published, candidate.lease_ids)
 
     def checkpoint_again(self, candidate: Candidate) -> None:
         """Make the state of a version that is published already durable."""

@@ -66,8 +66,9 @@ def _is_history(publisher: Publisher, server: HeartbeatReply, header: Checkpoint
         return True
     if header.version == server.policy_version:
         return server.manifest_uri is not None and _sha256(server.manifest_uri) in (None, header.manifest_sha256)
+    candidate = Candidate(header.version, header.parent, snapshot, header.lease_ids, has_checkpoint=True)
     try:
-        publisher.republish(Candidate(header.version, header.parent, snapshot, header.lease_ids, has_checkpoint=True))
+        publisher.republish(candidate, header.manifest_sha256)
     except Conflict as e:
         log.warning("version %d is refused: %s", header.version, e)
         return False

@@ -1,5 +1,6 @@
 """The blocking jobs' connections against a real server: kept while they are good, never trusted when they are not."""
 
+import socket
 import sys
 import threading
 import time
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from skyscale.errors import Conflict, TooMany, Unavailable
+from skyscale.errors import Conflict, TooLarge, TooMany, Unavailable
 from skyscale.sdk import direct_transport
 from skyscale.sdk.call import Call, as_bytes
 from skyscale.sdk.direct_transport import DirectTransport
@@ -101,6 +102,26 @@ def test_a_server_that_is_busy_says_for_how_long():
         with pytest.raises(TooMany) as caught:
             job.heartbeat(Heartbeat())
         assert caught.value.retry_after_s == 7
+
+
+def test_what_a_server_says_before_it_has_read_the_body_is_heard():
+    """As a proxy does with a body that is too large for it: it answers and hangs up in the middle of the sending."""
+    said = b"HTTP/1.1 413 Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+
+    def refuse(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(1000)
+            connection.sendall(said)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = threading.Thread(target=refuse, args=(listener,))
+        server.start()
+        transport = DirectTransport(f"http://127.0.0.1:{listener.getsockname()[1]}", None, 5.0, 0.0)
+        with pytest.raises(TooLarge):
+            transport.send(Call("POST", "/push", as_bytes, body=b"x" * 30_000_000))
+        transport.close()
+        server.join(5)
 
 
 def test_the_next_replica_is_used_when_one_is_gone():

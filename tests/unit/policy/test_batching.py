@@ -8,7 +8,8 @@ import torch
 
 from skyscale.decoder.config import DecoderConfig, from_dict
 from skyscale.decoder.model import Decoder
-from skyscale.policy.batching.batch import Batch
+from skyscale.policy.batching.batch import MAX_PREFILL_TOKENS, Batch
+from skyscale.policy.batching.forward import Forward
 from skyscale.policy.batching.rows import Job
 from skyscale.policy.batching.sampling import sample_tokens
 from skyscale.policy.batching.slots import BELOW_ONE, Slots
@@ -85,6 +86,24 @@ def test_a_prompt_is_computed_beside_rows_that_go_on_and_rows_that_end() -> None
         others = [job(i, n=1 + i, max_new_tokens=2 + 5 * i, prompt_ids=[2 + i] * (3 + 9 * i)) for i in range(5)]
         among = sampled(steps_before, others, ours())
         assert [(each.token_ids, each.logprobs) for each in among] == [(e.token_ids, e.logprobs) for e in alone]
+
+
+def test_one_long_prompt_does_not_widen_many_short_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    config, decoder = make("one key head")
+    computed: list[int] = []
+    logits = Forward.logits
+
+    def counted(self: Forward, weights: Any, ids: torch.Tensor, *others: Any) -> torch.Tensor:
+        computed.append(len(ids))
+        return logits(self, weights, ids, *others)
+
+    monkeypatch.setattr(Forward, "logits", counted)
+    batch = Batch(config, arrange(config, decoder.state_dict()), decode=str, max_rows=64, max_tokens=2**17)
+    waiting = deque([job(0, prompt_ids=[3] * 1000), *(job(i, prompt_ids=[4] * 8) for i in range(1, 40))])
+    while waiting or batch.rows:
+        batch.admit(waiting)
+        batch.step(0)
+    assert max(computed) <= MAX_PREFILL_TOKENS + 64
 
 
 @pytest.mark.parametrize("is_recomputed", [True, False])

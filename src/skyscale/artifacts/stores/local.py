@@ -2,24 +2,32 @@
 
 A put writes a temporary file in `.incoming`, syncs it, renames it into place and syncs the folder, so a name in the
 tree always stands for whole, durable bytes. A delete renames the folder into `.incoming` first, so that it vanishes at
-once. Files left in `.incoming` by a crash are garbage that no key reaches.
+once. A put that fails takes its temporary file with it. What a crash leaves in `.incoming` is garbage that no key
+reaches; the first `check` a day later deletes it.
 """
 
+import errno
 import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Iterable
+import time
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager, suppress
+from io import FileIO
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from skyscale.artifacts.store import Digest, Piece, checked_key
-from skyscale.errors import Invalid, NotFound
+from skyscale.errors import Invalid, NotFound, Unavailable
 
 _CHUNK_BYTES = 1 << 20
 _INCOMING = ".incoming"
 """Begins with a dot, which no key may."""
+_ABANDONED_S = 24 * 3600.0
+"""Nothing takes so long to write: what is older in `.incoming` is of a process that was killed."""
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class LocalStore:
@@ -44,24 +52,17 @@ class LocalStore:
 
     def put_pieces(self, key: str, pieces: Iterable[Piece]) -> Digest:
         """See `ArtifactStore.put_pieces`."""
-        target = self._path(key)
-        temporary = self._incoming()
-        with temporary.open("xb", buffering=0) as sink:
-            digest = hashlib.sha256()
-            size_bytes = 0
-            for piece in pieces:
-                digest.update(piece)
-                rest = memoryview(piece)
-                while rest.nbytes:
-                    written = sink.write(rest)  # one call writes 2 GiB at most
-                    size_bytes, rest = size_bytes + written, rest[written:]
-            os.fsync(sink.fileno())
-        _rename_durably(temporary, target)
-        return Digest(size_bytes, digest.hexdigest())
+        target, temporary = self._path(key), self._incoming()
+        with self._put(key, temporary):
+            with temporary.open("xb", buffering=0) as sink:
+                digest = _write(sink, pieces)
+                os.fsync(sink.fileno())
+            _rename_durably(temporary, target)
+        return digest
 
     def put_same(self, key: str, source: str) -> None:
         """See `ArtifactStore.put_same`: another name of the file, which nobody writes to, or a copy of it."""
-        path, temporary = self._existing(source), self._incoming()
+        target, path, temporary = self._path(key), self._existing(source), self._incoming()
         try:
             os.link(path, temporary)
         except FileNotFoundError as error:
@@ -69,8 +70,8 @@ class LocalStore:
         except OSError:
             self.put_file(key, path)
         else:
-            _rename_durably(temporary, self._path(key))
-            temporary.unlink(missing_ok=True)  # a name of the very file that is there already is not renamed
+            with self._put(key, temporary):  # a name of the very file that is there already is not renamed
+                _rename_durably(temporary, target)
 
     def get_bytes(self, key: str) -> bytes:
         """See `ArtifactStore.get_bytes`."""
@@ -103,10 +104,7 @@ class LocalStore:
             self._path(prefix).rename(doomed)
         except FileNotFoundError:
             return
-        if doomed.is_dir():
-            shutil.rmtree(doomed)
-        else:
-            doomed.unlink()
+        _remove(doomed)
 
     def uri(self, key: str) -> str:
         """See `ArtifactStore.uri`."""
@@ -116,10 +114,29 @@ class LocalStore:
         """See `ArtifactStore.download_url`: a folder has no server."""
 
     def check(self) -> None:
-        """See `ArtifactStore.check`: writes and deletes a small file."""
+        """See `ArtifactStore.check`: writes and deletes a small file, and deletes what crashes have left."""
         probe = self._incoming()
         probe.write_bytes(b"skyscale")
         probe.unlink()
+        for left in probe.parent.iterdir():
+            with suppress(OSError):  # its writer has just finished, or is another user's and it stays
+                if time.time() - left.lstat().st_ctime > _ABANDONED_S:
+                    _remove(left)
+
+    @contextmanager
+    def _put(self, key: str, temporary: Path) -> Generator[None]:
+        """Leaves nothing of a put that failed, and says so when there is no room for it."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+            raise Unavailable(
+                f"there is no room for {key} in {self._root.as_uri()}: {error.strerror}",
+                code="disk_full", hint="Delete old runs or files, or give the artifact folder more space.",
+            ) from error  # fmt: skip
+        finally:
+            temporary.unlink(missing_ok=True)
 
     def _path(self, key: str) -> Path:
         return self._root / checked_key(key)
@@ -134,6 +151,25 @@ class LocalStore:
         folder = self._root / _INCOMING
         folder.mkdir(parents=True, exist_ok=True)
         return folder / secrets.token_hex(8)
+
+
+def _write(sink: FileIO, pieces: Iterable[Piece]) -> Digest:
+    digest = hashlib.sha256()
+    size_bytes = 0
+    for piece in pieces:
+        digest.update(piece)
+        rest = memoryview(piece)
+        while rest.nbytes:
+            written = sink.write(rest)  # one call writes 2 GiB at most
+            size_bytes, rest = size_bytes + written, rest[written:]
+    return Digest(size_bytes, digest.hexdigest())
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
 
 
 def _rename_durably(temporary: Path, target: Path) -> None:

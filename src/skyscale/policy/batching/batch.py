@@ -28,9 +28,12 @@ from skyscale.policy.engine import FinishReason, TokenEvent
 ATTEND_BUCKET = 16
 """Attention reads a multiple of so many tokens: buffers of recurring sizes are reused by the allocator."""
 MIN_SEEDED_ROWS = 16
-"""From so many rows on, MKL's products give a row the same bits however many others there are; below, they do not."""
+"""From so many rows on, MKL's products give a row the same bits however many others there are; below, they do not.
+
+Attention over more than 384 tokens is summed in blocks that depend on the longest row: there it is the same to 1e-5.
+"""
 MAX_PREFILL_TOKENS = 4096
-"""Prompt tokens computed in one step; more wait for the next one, so that decoding keeps moving."""
+"""Prompt tokens computed in one step, padding included; more wait for the next, so that decoding keeps moving."""
 
 LOWEST = torch.finfo(torch.float32).min
 """The score of a token that may not be attended to."""
@@ -68,14 +71,14 @@ class Batch:
 
         Jobs all of whose samples were taken are removed from `waiting`.
         """
-        num_tokens = 0
+        widest = 0
         longest = self._longest()
         while waiting:
             job = waiting[0]
-            num_tokens += len(job.request.prompt_ids)
+            widest = max(widest, len(job.request.prompt_ids))
             longest = max(longest, job.final_length)
             num_free = min(self._max_rows, self._max_tokens // longest) - len(self.rows)
-            if num_free <= 0 or (self._fresh and num_tokens > MAX_PREFILL_TOKENS):
+            if num_free <= 0 or (self._fresh and widest * (len(self._fresh) + 1) > MAX_PREFILL_TOKENS):
                 break
             count = min(job.num_waiting, num_free)
             self._open(job, count)
@@ -182,7 +185,7 @@ class Batch:
                 row.sampled_by(version, int(self._slots.count[slot]))
 
     def _num_padding(self) -> int:
-        """Rows to add so that a seeded sample's numbers are the same, to the last bit, in every company."""
+        """Rows to add so that a seeded sample's numbers are the same in every company."""
         return max(0, MIN_SEEDED_ROWS - len(self.rows)) if self._num_seeded else 0
 
     def _mask(self, positions: Tensor, length: int) -> Tensor:
