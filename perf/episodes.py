@@ -10,7 +10,7 @@ the process backend's layers cost (perf/layers.py), and `goals` says which figur
 - `throughput`: two at once, back to back, every sandbox destroyed, from the warm pool as in production.
 - `cpu_ms`: of everything that belongs to an episode: ours, the zygotes, the episodes.
 - `qemu` takes a fifth of the turns, since each costs a second. `load` is the host's at the end.
-- Bare `stdin` is five runs, one per test, because ours is five sandboxes; `calls` and `proxy` compare with one.
+- Bare `stdin` is five runs, one per test, which ours judges in one sandbox; `calls` and `proxy` compare with one.
 """
 
 import argparse

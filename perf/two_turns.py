@@ -1,8 +1,9 @@
 """Two turns on the starter model: does the second answer get better by training?
 
-A run with `max_turns` 2 by the public API: a program that fails is answered with what the public example showed, and
-the model writes it again. The held-out evaluations before and after tell, per version, how often the first answer is
-right, and how often the second is after a first that was wrong (its chance to come by at all).
+A run with `max_turns` 2 by the public API: a program that fails is answered with "Wrong." and the problem (or, with
+`--feedback examples`, with what the public example showed), and the model writes it again. The held-out evaluations
+before and after tell, per version, how often the first answer is right, and how often the second is after a first that
+was wrong (its chance to come by at all).
 
     python perf/two_turns.py --seconds 150
 

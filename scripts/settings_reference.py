@@ -24,8 +24,9 @@ from skyscale.settings import (
 def row(field: FieldInfo) -> str:
     """One line of the table."""
     required = field.default is PydanticUndefined
-    default = "required" if required else "unset" if field.default is None else f"`{field.default}`"
-    return f"| `{field.alias}` | {default} | {field.description} |"
+    default = "required" if required else "unset" if field.default in (None, "") else f"`{field.default}`"
+    meaning = " ".join((field.description or "").split())  # a row of a table is one line
+    return f"| `{field.alias}` | {default} | {meaning} |"
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 MIN_TOKEN_CHARS = 16
 ADDRESSES = r"^https?://[^\s,]+(,https?://[^\s,]+)*$"
+DATABASES = ("postgresql+asyncpg://", "sqlite+aiosqlite://")
 MissingLayers = Literal["refuse", "warn"]
 
 
@@ -57,6 +58,9 @@ class Settings(BaseSettings):
     """How often a run's job is started before the run fails."""
     gpu_provider_order: Annotated[str, Field(alias="GPU_PROVIDER_ORDER")] = "local"
     """Providers that `auto` tries, first to last, with commas; one that refuses or has nothing free is passed over."""
+    job_image: Annotated[str | None, Field(alias="SKYSCALE_JOB_IMAGE", min_length=1)] = None
+    """Container image with `skyscale[train]` for the processes of runs, at providers that run images; jobs of your own
+    that name none get it too."""
     gpu_queue_s: Annotated[float, Field(alias="GPU_QUEUE_DEADLINE_S", gt=0)] = 900.0
     """A job that waits at a provider for longer than this is taken back and given to the next one."""
     ticket_ttl_s: Annotated[float, Field(alias="SKYSCALE_TICKET_TTL_S", gt=0)] = 120.0
@@ -118,6 +122,10 @@ class Settings(BaseSettings):
     def _combinations_that_cannot_work(self) -> "Settings":
         if self.database_url and self.db_path:
             raise ValueError("DATABASE_URL and DB_PATH exclude each other: unset one")
+        if self.database_url and not self.database_url.startswith(DATABASES):
+            raise ValueError(
+                "DATABASE_URL must be postgresql+asyncpg://user:password@host/name; for a SQLite file set DB_PATH"
+            )
         if self.s3_bucket and self.artifact_dir:
             raise ValueError("S3_BUCKET and ARTIFACT_LOCAL_DIR exclude each other: unset one")
         if self.host not in LOOPBACK and self.dashboard_token is None and not self.insecure:

@@ -19,6 +19,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Self
 
+from skyscale.cli.serve import make_folder
 from skyscale.errors import Unavailable
 
 READY_S = 90.0
@@ -44,7 +45,7 @@ class DemoServer:
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         arguments = ["serve", "--host", "127.0.0.1", "--port", str(self.port), "--data-dir", str(self.folder)]
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(

@@ -19,10 +19,14 @@ CREDENTIALS: dict[str, tuple[str, ...]] = {
     "huggingface": ("HF_TOKEN",),
     "akash": ("AKASH_API_KEY",),
     "ray": ("RAY_API_SERVER_ADDRESS",),
-    "railway": ("RAILWAY_API_TOKEN",),
-    "s3": ("S3_ENDPOINT", "S3_BUCKET", "S3_ACCESS_KEY", "S3_SECRET_KEY"),
+    "railway": ("RAILWAY_TOKEN",),
+    "s3": ("S3_BUCKET",),
 }
 """Variables that each needs, all of them."""
+INSTEAD: dict[str, tuple[str, ...]] = {
+    "railway": ("RAILWAY_API_TOKEN", "RAILWAY_PROJECT_ID", "RAILWAY_ENVIRONMENT_ID"),
+}
+"""Others that do as well, used when the first of them is set."""
 CONTROL_PLANE_PORT, DASHBOARD_PORT = 8080, 3000
 SMI_S = 10.0
 
@@ -89,9 +93,12 @@ def _pip() -> Fact:
 
 
 def _credential(name: str, environment: Mapping[str, str]) -> Fact:
-    missing = [variable for variable in CREDENTIALS[name] if not environment.get(variable, "").strip()]
+    wanted, instead = CREDENTIALS[name], INSTEAD.get(name)
+    if instead and environment.get(instead[0], "").strip() and not environment.get(wanted[0], "").strip():
+        wanted = instead
+    missing = [variable for variable in wanted if not environment.get(variable, "").strip()]
     if not missing:
         return Fact(f"credentials of {name}", True, "set")
-    if len(missing) == len(CREDENTIALS[name]):
+    if len(missing) == len(wanted):
         return Fact(f"credentials of {name}", False, "not set", f"Only to use it: set {', '.join(missing)}.")
     return Fact(f"credentials of {name}", False, f"half set: {', '.join(missing)} missing", "Set all of them, or none.")

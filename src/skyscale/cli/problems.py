@@ -153,7 +153,8 @@ def check(file: Path, heldout_fraction: float) -> None:
         )
     if report.num_errors:
         more = report.num_errors - len(report.errors)
-        detail = "\n".join([f"{file} has {report.num_errors} mistakes:", *report.errors])
+        mistakes = "1 mistake" if report.num_errors == 1 else f"{report.num_errors} mistakes"
+        detail = "\n".join([f"{file} has {mistakes}:", *report.errors])
         raise Invalid(detail + (f"\nand {more} more" if more else ""), hint="docs/problem-format.md has the format.")
     click.echo(f"{file} is a problem set: {report.content_hash}")
     _describe_counts(report.counts, report.notes)

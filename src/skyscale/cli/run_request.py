@@ -39,6 +39,8 @@ def environment_of(reward_file: Path | None, environment: str | None) -> dict[st
         return None
     if environment.startswith(("http://", "https://")):
         return {"kind": "http", "url": environment}
+    if "://" in environment:
+        raise click.UsageError(f"--environment takes a Python file or an http:// or https:// URL, not {environment!r}")
     return {"kind": "python", "source": _source(Path(environment))}
 
 

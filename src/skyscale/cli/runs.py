@@ -173,6 +173,7 @@ def event_line(event: Event) -> str:
 def logs(url: str, role: str | None, run_id: str) -> None:
     """Print the newest part of the logs of a run's processes."""
     with connected(url) as client:
+        client.get_run(run_id)  # an unknown run is an error, not one without processes
         for job in client.jobs(run_id).jobs:
             if role in (None, job.role):
                 title = f"{job.role}-{job.index} ({job.job_id}, {job.status})"

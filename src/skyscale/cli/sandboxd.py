@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from skyscale.cli.serve import CANNOT_LISTEN
+from skyscale.cli.serve import cannot_listen, faults
 from skyscale.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -43,13 +43,7 @@ def sandboxd(**flags: object) -> None:
     try:
         run_host(settings, on_ready=lambda parts: _announce(parts, settings))
     except OSError as error:
-        if error.errno not in CANNOT_LISTEN:
-            raise
-        raise Unavailable(
-            f"cannot listen on {settings.host}:{settings.port}: {error.strerror or error}",
-            code="address_in_use",
-            hint="choose another --port (0 takes a free one), or stop what listens there",
-        ) from error
+        raise cannot_listen(error, settings.host, settings.port) from error
 
 
 def _settings(flags: dict[str, object]) -> HostSettings:
@@ -60,11 +54,7 @@ def _settings(flags: dict[str, object]) -> HostSettings:
     try:
         return HostSettings(**flags)  # pyright: ignore[reportArgumentType] - values are checked there
     except ValidationError as error:
-        faults = (
-            f"{'.'.join(map(str, each['loc']))}: {each['msg']}".removeprefix(": ").replace("Value error, ", "")
-            for each in error.errors()
-        )
-        raise click.UsageError("; ".join(faults)) from error
+        raise click.UsageError(faults(error)) from error
 
 
 def _announce(parts: HostParts, settings: HostSettings) -> None:

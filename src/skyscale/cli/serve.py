@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import os
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +14,8 @@ import click
 from skyscale.errors import Unavailable
 
 if TYPE_CHECKING:
+    from pydantic import ValidationError
+
     from skyscale.settings import Settings
 
 CANNOT_LISTEN = (errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES)
@@ -29,7 +33,7 @@ def serve(**flags: object) -> None:
 
 
 def run(settings: Settings, on_ready: Callable[[str], None]) -> None:
-    """Serve until told to stop. Raises Unavailable when a dependency is missing or the address is taken."""
+    """Serve until told to stop. Raises Unavailable without a dependency, a folder to write to or a free address."""
     try:
         from skyscale.api.serve import run_server
     except ModuleNotFoundError as error:
@@ -40,16 +44,37 @@ def run(settings: Settings, on_ready: Callable[[str], None]) -> None:
             code="extra_missing",
             hint="pip install 'skyscale[server]'",
         ) from error
+    make_folder(settings.data_dir)
     try:
         run_server(settings, on_ready=on_ready)
     except OSError as error:
-        if error.errno not in CANNOT_LISTEN:
-            raise
+        raise cannot_listen(error, settings.host, settings.port) from error
+
+
+def make_folder(folder: Path) -> None:
+    """Make the data folder. Raises Unavailable when nothing can be kept there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        why = None if os.access(folder, os.W_OK | os.X_OK) else "it may not be written"
+    except OSError as error:
+        why = error.strerror or str(error)
+    if why is not None:
         raise Unavailable(
-            f"cannot listen on {settings.host}:{settings.port}: {error.strerror or error}",
-            code="address_in_use",
-            hint="choose another --port (0 takes a free one), or stop what listens there",
-        ) from error
+            f"nothing can be kept in {folder}: {why}",
+            code="data_folder",
+            hint="choose another --data-dir (SKYSCALE_DATA_DIR), or let this user write there",
+        )
+
+
+def cannot_listen(error: OSError, host: str, port: int) -> OSError | Unavailable:
+    """What to raise instead of an OSError of a server: the same, unless the address is at fault."""
+    if isinstance(error, socket.gaierror):
+        code, hint = "address_unknown", "choose another --host: an address of this machine"
+    elif error.errno in CANNOT_LISTEN:
+        code, hint = "address_in_use", "choose another --port (0 takes a free one), or stop what listens there"
+    else:
+        return error
+    return Unavailable(f"cannot listen on {host}:{port}: {error.strerror or error}", code=code, hint=hint)
 
 
 def read_settings(flags: dict[str, object]) -> Settings:
@@ -61,8 +86,15 @@ def read_settings(flags: dict[str, object]) -> Settings:
     try:
         return Settings(**flags)  # pyright: ignore[reportArgumentType] - values are checked there
     except ValidationError as error:
-        faults = (each["msg"].removeprefix("Value error, ") for each in error.errors())
-        raise click.UsageError("; ".join(faults)) from error
+        raise click.UsageError(faults(error)) from error
+
+
+def faults(error: ValidationError) -> str:
+    """What is wrong with the environment or the flags, each fault with its variable's or flag's name."""
+    return "; ".join(
+        f"{'.'.join(map(str, each['loc']))}: {each['msg']}".removeprefix(": ").removeprefix("Value error, ")
+        for each in error.errors()
+    )
 
 
 def announce(url: str, settings: Settings) -> None:

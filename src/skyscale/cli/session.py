@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -40,8 +41,10 @@ def connected(url: str, *, retry_for_s: float = 0.0) -> Generator[Client]:
     from skyscale.sdk.client import Client
     from skyscale.sdk.credentials import credential_for
 
-    if not url.startswith(("http://", "https://")):
-        raise click.UsageError(f"--url must begin with http:// or https://, not {url!r}")
+    for address in url.split(","):
+        if not re.match(r"https?://[^/]", address.strip()):
+            raise click.UsageError(f"--url must begin with http:// or https:// and name a host, not {address!r}")
+    _refuse_empty_arguments()
     with Client(url, token=credential_for(url), retry_for_s=retry_for_s) as client:
         try:
             yield client
@@ -57,6 +60,16 @@ def connected(url: str, *, retry_for_s: float = 0.0) -> Generator[Client]:
             raise Unavailable(
                 f"no control plane at {url}", code=error.code, hint="start one with `skyscale serve`, or set --url"
             ) from error
+
+
+def _refuse_empty_arguments() -> None:
+    """An id that is empty, as that of a shell's variable that is not set, would ask for the list instead."""
+    context = click.get_current_context(silent=True)
+    if context is None:
+        return
+    for each in context.command.params:
+        if isinstance(each, click.Argument) and context.params.get(each.name or "") == "":
+            raise click.UsageError(f"{each.human_readable_name} is empty: is a variable of the shell not set?")
 
 
 def print_json(value: BaseModel | Sequence[BaseModel] | dict[str, object], *, is_line: bool = False) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from skyscale.cli.serve import announce, read_settings, run
+from skyscale.cli.serve import announce, make_folder, read_settings, run
 from skyscale.errors import SkyscaleError
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def up(dashboard_host: str, dashboard_port: int | None, **flags: object) -> None
     settings = read_settings({name: value for name, value in flags.items() if value is not None})
     # The dashboard starts first, so the control plane's port is settled here.
     settings = settings.model_copy(update={"port": settings.port or free_port(settings.host, 0, is_exact=True)})
+    make_folder(settings.data_dir)
     code, dashboard = _start(settings, dashboard_host, dashboard_port)
     stopping = threading.Event()
 

@@ -210,7 +210,7 @@ class Starter:
             attempt=job.facts.attempt,
             command=words,
             env=request.get("env_vars") or {},
-            docker_image=request.get("docker_image"),
+            docker_image=request.get("docker_image") or (self.settings.job_image if able.runs_images else None),
             # Workers play over HTTP and have no use for an accelerator.
             gpu_model="cpu" if view.role is JobRole.WORKER else view.gpu_model,
             url=self.url(),

@@ -23,7 +23,10 @@ def load_backend(name: str = "process", *, slots: int = 2, allow_weak: bool = Fa
         SandboxFailure: no backend of that name.
     """
     if name not in BACKENDS:
-        raise SandboxFailure(f"no sandbox backend is called {name!r}; there are: {', '.join(sorted(BACKENDS))}")
+        raise SandboxFailure(
+            f"no sandbox backend is called {name!r}; there are: {', '.join(sorted(BACKENDS))}",
+            hint="Choose one of these; `skyscale doctor` says which of them this host has.",
+        )
     module, _, attribute = BACKENDS[name].partition(":")
     return getattr(import_module(module), attribute)(slots=slots, allow_weak=allow_weak)
 

@@ -114,8 +114,8 @@ class RunCreate(Request):
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     max_steps: Annotated[int, Field(ge=1)] | None = None
     """Complete after so many policy versions."""
-    max_hours: Annotated[float, Field(gt=0)] | None = None
-    """Complete after so much time since the run's first rollout."""
+    max_hours: Annotated[float, Field(gt=0, le=1e6)] | None = None
+    """Complete after so much time since the run's first rollout; at most a century."""
     target_reward: Annotated[float, Field(gt=0, le=1)] | None = None
     """Complete when the mean training reward of the last five versions reaches this."""
     max_cost_usd: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None

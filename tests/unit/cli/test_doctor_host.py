@@ -17,3 +17,15 @@ def test_a_taken_port_and_half_a_credential_are_told_with_advice() -> None:
     assert found["credentials of ray"].says == "not set"
     assert all(fact.is_there or fact.advice for fact in found.values())
     assert not facts({"PORT": "many"})[0].is_there
+
+
+def test_either_of_railways_tokens_will_do_and_a_bucket_needs_no_keys_where_the_machine_has_them() -> None:
+    def says(**environment: str) -> dict[str, str]:
+        return {fact.name.removeprefix("credentials of "): fact.says for fact in facts(environment)}
+
+    assert says()["railway"] == says()["s3"] == "not set"
+    assert says(RAILWAY_TOKEN="x")["railway"] == "set"
+    half = "half set: RAILWAY_PROJECT_ID, RAILWAY_ENVIRONMENT_ID missing"
+    assert says(RAILWAY_API_TOKEN="x")["railway"] == half
+    assert says(RAILWAY_API_TOKEN="x", RAILWAY_PROJECT_ID="p", RAILWAY_ENVIRONMENT_ID="e")["railway"] == "set"
+    assert says(S3_BUCKET="b")["s3"] == "set"

@@ -151,12 +151,43 @@ def test_help_is_instant_and_imports_nothing_heavy():
         (["runs", "create", "--num-workers", "-1"], "num_workers: Input should be greater than or equal to 1"),
         (["runs", "create", "--mode", "synchronous", "--num-workers", "2"], "set num_workers to 1"),
         (["runs", "list", "--url", "localhost"], "must begin with http"),
+        (["runs", "list", "--url", "http://"], "name a host"),
+        (["runs", "list", "--url", "http://127.0.0.1:9,b:1"], "not 'b:1'"),
+        (["runs", "show", ""], "RUN_ID is empty"),
+        (["runs", "create", "--environment", "ftp://games"], "an http:// or https:// URL, not 'ftp://games'"),
+        (["runs", "create", "--max-hours", "1e20"], "max_hours: Input should be less than or equal to"),
         (["nothing"], "No such command"),
+        (["rnus", "list"], "No such command 'rnus'. Did you mean 'runs'?"),
     ],
 )
 def test_wrong_usage_is_exit_code_2_and_names_the_fault(args: list[str], message: str, capsys):
     assert run(args) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("SKYSCALE_SANDBOX_SLOTS", "many", "SKYSCALE_SANDBOX_SLOTS: Input should be a valid integer"),
+        ("DATABASE_URL", "postgresql://u:secret@db/runs", "DATABASE_URL must be postgresql+asyncpg://"),
+        ("DATABASE_URL", "runs.db", "for a SQLite file set DB_PATH"),
+    ],
+)
+def test_a_setting_that_cannot_work_is_named_and_never_shown(name: str, value: str, message: str, capsys, monkeypatch):
+    monkeypatch.setenv(name, value)
+    assert run(["serve", "--port", "0"]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert "secret" not in error
+
+
+@pytest.mark.parametrize("command", [["serve"], ["up"], ["demo"]])
+def test_a_folder_where_nothing_can_be_kept_is_one_clear_error(command: list[str], tmp_path: Path, capsys):
+    (tmp_path / "file").touch()
+    assert run([*command, "--port", "0", "--data-dir", str(tmp_path / "file" / "data")]) == 1
+    error = capsys.readouterr().err
+    assert "nothing can be kept in" in error
+    assert "--data-dir" in error
 
 
 def test_a_missing_control_plane_is_one_clear_error(capsys):
@@ -180,6 +211,21 @@ def test_a_taken_port_is_one_clear_error(capsys):
         taken.listen()
         assert run(["serve", "--port", str(taken.getsockname()[1])]) == 1
     assert "cannot listen on 127.0.0.1" in capsys.readouterr().err
+
+
+def test_a_sandbox_backend_of_no_name_is_told_which_there_are(tmp_path: Path, capsys):
+    assert run(["sandboxd", "--backend", "moon", "--port", "0", "--data-dir", str(tmp_path)]) == 1
+    error = capsys.readouterr().err
+    assert "there are: firecracker, gvisor, process, qemu" in error
+    assert "Choose one of these" in error
+
+
+def test_an_address_of_no_machine_is_one_clear_error(tmp_path: Path, capsys):
+    command = ["serve", "--host", "no-such-host.invalid", "--insecure", "--port", "0", "--data-dir", str(tmp_path)]
+    assert run(command) == 1
+    error = capsys.readouterr().err
+    assert "cannot listen on no-such-host.invalid" in error
+    assert "--host" in error
 
 
 def test_listening_beyond_loopback_without_a_token_is_wrong_usage(capsys, monkeypatch):
