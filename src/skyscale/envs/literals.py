@@ -7,7 +7,7 @@ nested ones too, so a line cannot make the control plane work or grow.
 
 import ast
 import operator
-from collections.abc import Callable, Sized
+from collections.abc import Callable, Sequence, Sized
 from typing import Any, cast
 
 MAX_ITEMS = 100_000
@@ -86,6 +86,7 @@ class _Evaluation:
     def _folded(self, kind: type[ast.operator], left: Any, right: Any) -> Any:
         for one, other in ((left, right), (right, left)):
             if isinstance(one, str | bytes | list | tuple):
+                one = cast("Sequence[object]", one)
                 if kind not in (ast.Mult, ast.Add):
                     raise ValueError("not arithmetic of constants")
                 self._budget.spend(_num_items(one) * max(other, 0) if kind is ast.Mult else len(one))

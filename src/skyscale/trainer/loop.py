@@ -171,6 +171,8 @@ class Trainer:
     def _publish(self, candidate: Candidate, batch: Batch) -> None:
         began_ns = time.time_ns()
         self._publisher.publish(candidate)
+        if candidate.has_checkpoint:  # at once: what is published cannot be extended, and a step takes long
+            self.control.drop(candidate.lease_ids)
         if traces.recorder is not None:
             version = candidate.version
             trace_batch(traces.recorder, Stage.PUBLISH, batch.groups, batch.lease_id, began_ns, version=version)
@@ -186,8 +188,6 @@ class Trainer:
         except Conflict as e:
             self._go_back(candidate, e)
             return False
-        if candidate.has_checkpoint:
-            self.control.drop(candidate.lease_ids)
         self._refusals = 0
         return True
 
