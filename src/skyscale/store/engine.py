@@ -7,7 +7,7 @@
 - A committed SQLite transaction is on disk: WAL with synchronous=FULL, one fsync per commit.
 - What must happen only if a transaction committed (waking a waiter) is handed to `after_commit`.
 - A cancelled block gives its connection back; after `close` nothing opens another one.
-- A database that is away (stopped, restarting, out of connections) is `Unavailable`, which callers repeat.
+- A database that is away (stopped, restarting, full, locked) is `Unavailable`, which callers repeat.
 - What a database cannot hold (U+0000 in PostgreSQL, huge numbers) is the caller's mistake (`Invalid`), never a 500.
   Documents and columns of type `LongText` have such characters replaced instead, because a model may write anything.
 """
@@ -23,12 +23,12 @@ from typing import Any, TypeVar, cast
 from sqlalchemy import Connection, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from skyscale.errors import Invalid, Unavailable
+from skyscale.errors import Unavailable
 from skyscale.store.straight import StraightConnection, run_straight
+from skyscale.store.troubles import away, troubles_are_told
 from skyscale.store.writer_thread import WriterThread
 
 T = TypeVar("T")
@@ -42,12 +42,8 @@ POSTGRES = {
     "server_settings": {"idle_in_transaction_session_timeout": "30s", "tcp_user_timeout": "20000"},
 }
 """A control plane that vanishes in a transaction, host and all, does not hold its locks for longer than this."""
-AWAY = ("08", "53", "57P")
-"""Classes of SQLSTATE that say that the server is gone, full or stopping."""
 CLOSE_WAIT_S = 10.0
 """How long `close` waits for blocks that are under way."""
-UNSTORABLE_TEXT = {"22001", "22021", "22P05"}
-"""SQLSTATEs of text that is too long for its column or that the server's encoding cannot hold."""
 _ESCAPED_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 _ESCAPED_SURROGATE = re.compile(r"(?<!\\)((?:\\\\)*)\\ud[89a-f][0-9a-f]{2}")
 
@@ -82,8 +78,7 @@ class Database:
         async with self._begin() as connection:
             self._callbacks[connection] = callbacks
             try:
-                with _unstorable_is_invalid():
-                    yield connection
+                yield connection
             finally:
                 self._callbacks.pop(connection, None)
         for callback in callbacks:
@@ -94,12 +89,11 @@ class Database:
 
         On SQLite it runs in a thread of its own; the result comes back when it is on disk.
         """
-        with _unstorable_is_invalid():
-            if self._thread is None:
-                return await self._transact_again_if_beaten(work)
-            with self._under_way():
-                async with self._writer:
-                    return await self._thread.transact(work)
+        if self._thread is None:
+            return await self._transact_again_if_beaten(work)
+        with self._under_way(), troubles_are_told():
+            async with self._writer:
+                return await self._thread.transact(work)
 
     async def write_at_once(self, work: Callable[[AsyncConnection], Coroutine[Any, Any, T]]) -> T:
         """`write()` for hot paths: `work` may await nothing but statements on its connection.
@@ -150,8 +144,7 @@ class Database:
     async def read(self) -> AsyncGenerator[AsyncConnection]:
         """A connection for reading; changes made through it are rolled back."""
         async with self._connected() as connection:
-            with _unstorable_is_invalid():
-                yield connection
+            yield connection
 
     async def read_at_once(self, work: Callable[[AsyncConnection], Coroutine[Any, Any, T]]) -> T:
         """`read()` for what is looked at again and again: `work` may await nothing but statements on its connection.
@@ -161,7 +154,7 @@ class Database:
         if self._looker is None:
             async with self.read() as connection:
                 return await work(connection)
-        with self._under_way(), _unstorable_is_invalid():
+        with self._under_way(), troubles_are_told():
             return await self._looker.look(lambda sync: run_straight(work(_straight(sync))))
 
     def after_commit(self, connection: AsyncConnection, callback: Callable[[], None]) -> None:
@@ -212,11 +205,11 @@ class Database:
     @asynccontextmanager
     async def _connected(self) -> AsyncGenerator[AsyncConnection]:
         """A connection of the pool, given back whatever happens."""
-        with self._under_way(), _away_is_unavailable():
+        with self._under_way(), troubles_are_told():
             try:
                 connection = await self._open()
             except OSError as error:  # what the driver raises when nobody listens, or does not answer in time
-                raise _away(error) from error
+                raise away(error) from error
             try:
                 yield connection
             finally:
@@ -249,41 +242,6 @@ class Database:
 
 def _straight(connection: Connection) -> AsyncConnection:
     return cast(AsyncConnection, StraightConnection(connection))
-
-
-class _away_is_unavailable:  # noqa: N801 - reads as a statement where it is used
-    def __enter__(self) -> None:
-        return
-
-    def __exit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: object) -> None:
-        if exc is not None and _is_away(exc):
-            raise _away(exc) from exc
-
-
-def _away(error: BaseException) -> Unavailable:
-    reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
-    hint = "Try again; whoever runs the database should look at its log."
-    return Unavailable(f"the database does not answer: {reason}", code="database_unavailable", hint=hint)
-
-
-def _is_away(error: BaseException) -> bool:
-    if isinstance(error, DBAPIError) and error.connection_invalidated:
-        return True
-    # What the driver raises while it connects is not wrapped.
-    cause = error.orig if isinstance(error, DBAPIError) else error
-    state = getattr(cause, "sqlstate", None)
-    return isinstance(cause, PoolTimeout | ConnectionError) or (isinstance(state, str) and state.startswith(AWAY))
-
-
-class _unstorable_is_invalid:  # noqa: N801 - reads as a statement where it is used
-    def __enter__(self) -> None:
-        return
-
-    def __exit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: object) -> None:
-        if isinstance(exc, DBAPIError) and getattr(exc.orig, "sqlstate", None) in UNSTORABLE_TEXT:
-            raise Invalid("a text is too long to be stored, or holds a character that cannot be (U+0000)") from exc
-        if isinstance(exc, OverflowError) or (isinstance(exc, DBAPIError) and "out of int" in str(exc.orig)):
-            raise Invalid("a number is too large to be stored") from exc
 
 
 def _to_json(value: object) -> str:
