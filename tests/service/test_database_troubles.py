@@ -9,6 +9,7 @@ from sqlalchemy import Connection, text
 
 from skyscale.errors import Unavailable
 from skyscale.store.engine import AsyncConnection, Database
+from skyscale.store.migrate import upgrade
 
 
 @pytest.fixture
@@ -61,3 +62,17 @@ async def test_a_file_that_another_process_keeps_locked_is_said(database: Databa
         other.close()
     await database.transact(tell)
     assert await database.read_at_once(count) == 100
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"), [("other.txt", "Name a file that Skyscale made"), ("nowhere/it.db", "Look for the folder")]
+)
+async def test_a_path_that_is_no_database_is_said(tmp_path: Path, name: str, hint: str) -> None:
+    (tmp_path / "other.txt").write_text("something else " * 100)
+    database = Database(f"sqlite+aiosqlite:///{tmp_path / name}")
+    try:
+        with pytest.raises(Unavailable) as told:
+            await upgrade(database)
+    finally:
+        await database.close()
+    assert hint in told.value.hint

@@ -17,7 +17,9 @@ _SQLITE = {
     sqlite3.SQLITE_FULL: "Make room on the disk of the control plane's data folder, then try again.",
     sqlite3.SQLITE_IOERR: "Look at the disk of the control plane's data folder, then try again.",
     sqlite3.SQLITE_READONLY: "Let the control plane's user write to its data folder, then try again.",
-    sqlite3.SQLITE_CANTOPEN: "Look for the control plane's data folder and who may write there, then try again.",
+    sqlite3.SQLITE_CANTOPEN: "Look for the folder of the database's file and who may write there, then try again.",
+    sqlite3.SQLITE_NOTADB: "Name a file that Skyscale made (DB_PATH), or one that does not exist yet.",
+    sqlite3.SQLITE_CORRUPT: "Stop the control plane and restore the database's file from a backup.",
 }
 """Primary result codes of SQLite that are trouble with its file, and what to do about it."""
 _UNSTORABLE_TEXT = {"22001", "22021", "22P05"}
