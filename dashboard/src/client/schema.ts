@@ -4989,7 +4989,7 @@ export interface components {
             max_steps?: number | null;
             /**
              * Max Hours
-             * @description Complete after so much time since the run's first rollout.
+             * @description Complete after so much time since the run's first rollout; at most a century.
              * @default null
              */
             max_hours?: number | null;
