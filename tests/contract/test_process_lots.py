@@ -5,7 +5,7 @@ import gc
 import os
 import random
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -16,20 +16,9 @@ from skyscale.sandboxes.backends.process.backend import ProcessBackend
 from skyscale.sandboxes.backends.process.link import ZygoteLink
 from skyscale.sandboxes.encoding import encode
 from skyscale.sandboxes.sandbox import CallStatus, Limits, ManyRuns
+from tests.contract.footprint import zygotes
 
-SLOTS = 2
 FULL = 8
-
-
-@pytest.fixture
-async def backend() -> AsyncIterator[ProcessBackend]:
-    made = ProcessBackend(slots=SLOTS)
-    try:
-        await made.start()
-    except SandboxFailure as failure:
-        pytest.skip(f"process: {failure.detail}")
-    yield made
-    await made.stop()
 
 
 def target(link: str) -> str:
@@ -113,7 +102,7 @@ async def test_a_zygote_that_dies_while_it_starts_is_replaced_once(backend: Proc
     await until(lambda: all(link.is_alive and link.layers for link in links(backend)))
     await asyncio.sleep(0.5)  # for whoever else might want to replace it
     gc.collect()
-    assert (troubles, len(psutil.Process().children())) == ([], len(links(backend)))
+    assert (troubles, len(zygotes())) == ([], len(links(backend)))
     sandbox = await backend.acquire()
     found = await sandbox.run_calls("def f(): return 7", "f", [encode(())], Limits())
     await sandbox.close()
@@ -126,14 +115,14 @@ def links(backend: ProcessBackend) -> list[ZygoteLink]:
 
 async def test_a_zygote_keeps_nothing_of_the_sandboxes_that_it_made(backend: ProcessBackend) -> None:
     await until(lambda: backend.num_ready == FULL)
-    zygotes = psutil.Process().children()
-    before = sum(zygote.num_fds() for zygote in zygotes)
+    made = zygotes()
+    before = sum(zygote.num_fds() for zygote in made)
     for _ in range(3):
         taken = await asyncio.gather(*(backend.acquire() for _ in range(FULL)))
         await asyncio.gather(*(sandbox.close() for sandbox in taken))
     await until(lambda: backend.num_ready == FULL)
-    await until(lambda: sum(zygote.num_fds() for zygote in zygotes) == before)
-    nowhere = {target(f"/proc/{zygote.pid}/fd/{number}") for zygote in zygotes for number in (0, 1, 3)}
+    await until(lambda: sum(zygote.num_fds() for zygote in made) == before)
+    nowhere = {target(f"/proc/{zygote.pid}/fd/{number}") for zygote in made for number in (0, 1, 3)}
     assert all("pipe" not in each and "socket" not in each for each in nowhere)
 
 

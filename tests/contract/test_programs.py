@@ -1,28 +1,14 @@
 """One program on many inputs in one sandbox: every run as if it were alone."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from skyscale.envs.judge import Judge
-from skyscale.errors import SandboxFailure
-from skyscale.sandboxes.loading import load_backend
 from skyscale.sandboxes.sandbox import CallStatus, Execution, Limits, ManyRuns, SandboxBackend
 from skyscale.wire.problems import Difficulty, Problem, Split, StdinTest
 
 QUICK = Limits(wall_s=1.5, cpu_s=2)
-
-
-@pytest.fixture
-async def backend() -> AsyncIterator[SandboxBackend]:
-    made = load_backend("process", slots=2)
-    try:
-        await made.start()
-    except SandboxFailure as failure:
-        pytest.skip(f"process: {failure.detail}")
-    yield made
-    await made.stop()
 
 
 async def runs(backend: SandboxBackend, code: str, *stdins: str, **limits: Any) -> list[Execution]:

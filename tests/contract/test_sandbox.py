@@ -20,7 +20,7 @@ from skyscale.sandboxes.loading import load_backend
 from skyscale.sandboxes.sandbox import CallStatus, EndedAtOnce, Execution, Limits, SandboxBackend
 from skyscale.wire.episodes import Outcome, Verdict
 from skyscale.wire.problems import Difficulty, Problem, Split, StdinTest
-from tests.contract.footprint import footprint, processes_at_most
+from tests.contract.footprint import footprint, processes_at_most, zygotes
 from tests.contract.hostile import CHEATS, HANGS, LEAVES_THINGS, REFUSED, TRY
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -320,7 +320,7 @@ async def test_stopping_leaves_no_process(backend: SandboxBackend) -> None:
 
 async def test_a_killed_zygote_is_replaced_and_its_episodes_fail_as_ours() -> None:
     async with load_backend("process", slots=1) as fresh:
-        before = psutil.Process().children()
+        before = zygotes()
         sandbox = await fresh.acquire()
         running = asyncio.create_task(sandbox.run_calls("while True: pass", "f", [encode(())], Limits()))
         await asyncio.sleep(0.1)
@@ -337,10 +337,8 @@ async def test_a_sandbox_that_dies_waiting_is_never_handed_out() -> None:
     async with load_backend("process", slots=1) as fresh:
         await (await fresh.acquire()).close()
         await asyncio.sleep(0.3)
-        zygotes = psutil.Process().children()
-        for child in psutil.Process().children(recursive=True):
-            if child not in zygotes:
-                child.kill()
+        for waiting in [child for zygote in zygotes() for child in zygote.children(recursive=True)]:
+            waiting.kill()
         await asyncio.sleep(0.2)
         for _ in range(4):
             assert (await call(fresh, "def f(): return 7")).calls[0].value == "7"

@@ -12,7 +12,10 @@ from fastapi import FastAPI
 from skyscale.api.app import create_app
 from skyscale.api.services import running
 from skyscale.settings import Settings
+from skyscale.store.engine import Database
+from skyscale.store.tables import metadata
 from tests.postgres import PostgresServer, find_binaries
+from tests.service.buffer_bench import Bench, spec
 
 
 @pytest.fixture(scope="session")
@@ -44,6 +47,24 @@ async def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncG
         await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
     finally:
         await admin.close()
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncGenerator[Database]:
+    """A database with every table and no row, once of each kind."""
+    made = Database(database_url)
+    async with made.write() as connection:
+        await connection.run_sync(metadata.create_all)
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def bench(database: Database) -> Bench:
+    """A buffer with one run, on both databases."""
+    bench = Bench(database)
+    await bench.open(spec())
+    return bench
 
 
 @pytest.fixture

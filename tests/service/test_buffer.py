@@ -1,28 +1,14 @@
 """The buffer on both databases: tickets, pushes, leases, publishing."""
 
 import asyncio
-from collections.abc import AsyncGenerator
 
 import orjson
 import pytest
 
 from skyscale.buffer.admission import Draw
 from skyscale.errors import Conflict, Invalid, NotFound
-from skyscale.store.engine import Database
-from skyscale.store.tables import metadata
 from skyscale.wire.batches import LeaseRequest, SampleRequest
-from tests.service.buffer_bench import RUN, Bench, group_json, spec
-
-
-@pytest.fixture
-async def bench(database_url: str) -> AsyncGenerator[Bench]:
-    database = Database(database_url)
-    async with database.write() as connection:
-        await connection.run_sync(metadata.create_all)
-    bench = Bench(database)
-    await bench.open(spec())
-    yield bench
-    await database.close()
+from tests.service.buffer_bench import RUN, Bench, group_json
 
 
 async def test_a_slot_is_freed_only_when_the_version_that_consumed_the_group_is_published(bench: Bench) -> None:

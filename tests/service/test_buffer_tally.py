@@ -1,27 +1,11 @@
 """Counts that skip what can no longer change are those of a count of everything."""
 
 import random
-from collections.abc import AsyncGenerator
-
-import pytest
 
 from skyscale.buffer.queries import GroupRow
 from skyscale.buffer.rules import GroupState
 from skyscale.buffer.tally_queries import Counts, Tally
-from skyscale.store.engine import Database
-from skyscale.store.tables import metadata
-from tests.service.buffer_bench import RUN, Bench, spec
-
-
-@pytest.fixture
-async def bench(database_url: str) -> AsyncGenerator[Bench]:
-    database = Database(database_url)
-    async with database.write() as connection:
-        await connection.run_sync(metadata.create_all)
-    bench = Bench(database)
-    await bench.open(spec())
-    yield bench
-    await database.close()
+from tests.service.buffer_bench import RUN, Bench
 
 
 async def counted(bench: Bench, tally: Tally) -> Counts:

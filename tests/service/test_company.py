@@ -1,7 +1,7 @@
 """Judged groups wait a moment for one another, and for nothing else."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -13,24 +13,11 @@ from skyscale.buffer.parsing import ParsedGroup, parse_push
 from skyscale.buffer.queries import GroupRow
 from skyscale.buffer.wakeup import Wakeup
 from skyscale.errors import Conflict, Invalid
-from skyscale.store.engine import Database
-from skyscale.store.tables import metadata
 from skyscale.store.tables.buffer import buffer_trajectories
 from skyscale.wire.batches import PushReply
 from tests.service.buffer_bench import RUN, Bench, group_json, spec
 
 FOR_EVER_S = 60.0
-
-
-@pytest.fixture
-async def bench(database_url: str) -> AsyncGenerator[Bench]:
-    database = Database(database_url)
-    async with database.write() as connection:
-        await connection.run_sync(metadata.create_all)
-    bench = Bench(database)
-    await bench.open(spec())
-    yield bench
-    await database.close()
 
 
 @pytest.fixture

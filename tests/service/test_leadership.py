@@ -1,7 +1,6 @@
 """One of several control planes leads, on both databases."""
 
 import asyncio
-from collections.abc import AsyncGenerator
 
 import pytest
 from sqlalchemy import text
@@ -10,15 +9,6 @@ from skyscale.errors import Unavailable
 from skyscale.store import leadership, replica
 from skyscale.store.engine import Database
 from skyscale.store.leadership import Leadership
-from skyscale.store.migrate import upgrade
-
-
-@pytest.fixture
-async def database(database_url: str) -> AsyncGenerator[Database]:
-    opened = Database(database_url)
-    await upgrade(opened)
-    yield opened
-    await opened.close()
 
 
 class Candidate:

@@ -1,27 +1,11 @@
 """A run whose buffer gets nothing but equal rewards for an hour says so once, with the reward; on both databases."""
 
-from collections.abc import AsyncGenerator
 from datetime import timedelta
-
-import pytest
 
 from skyscale.events.service import EventLog
 from skyscale.runs import limits
 from skyscale.runs.no_signal import SignalWatch
-from skyscale.store.engine import Database
-from skyscale.store.tables import metadata
-from tests.service.buffer_bench import RUN, Bench, spec
-
-
-@pytest.fixture
-async def bench(database_url: str) -> AsyncGenerator[Bench]:
-    database = Database(database_url)
-    async with database.write() as connection:
-        await connection.run_sync(metadata.create_all)
-    bench = Bench(database)
-    await bench.open(spec())
-    yield bench
-    await database.close()
+from tests.service.buffer_bench import RUN, Bench
 
 
 async def test_an_hour_without_a_signal_is_an_event_and_a_signal_starts_the_hour_again(bench: Bench) -> None:

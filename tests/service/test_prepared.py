@@ -1,6 +1,5 @@
 """Prepared statements: the same rows, values and errors on every kind of connection of both databases."""
 
-from collections.abc import AsyncGenerator
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -10,7 +9,6 @@ from sqlalchemy.exc import IntegrityError
 from skyscale.errors import Invalid
 from skyscale.store import prepared
 from skyscale.store.engine import AsyncConnection, Database
-from skyscale.store.migrate import upgrade
 from skyscale.store.prepared import Prepared
 from skyscale.store.tables.jobs import jobs
 
@@ -28,14 +26,6 @@ _HEARD = Prepared(
     .where(jobs.c.job_id == bindparam("id_"))
     .values(heartbeat_at=bindparam("at"), metrics=bindparam("metrics"), reason=null())
 )
-
-
-@pytest.fixture
-async def database(database_url: str) -> AsyncGenerator[Database]:
-    opened = Database(database_url)
-    await upgrade(opened)
-    yield opened
-    await opened.close()
 
 
 def row(name: str, **changes: object) -> dict[str, object]:

@@ -11,18 +11,8 @@ from skyscale.errors import Unavailable
 from skyscale.functions.calls.queries import Execution
 from skyscale.functions.calls.writing import Writer
 from skyscale.store.engine import AsyncConnection, Database
-from skyscale.store.tables import metadata
 from skyscale.store.tables.functions import executions
 from skyscale.wire.functions import ExecutionStatus
-
-
-@pytest.fixture
-async def database(database_url: str) -> AsyncGenerator[Database]:
-    made = Database(database_url)
-    async with made.write() as connection:
-        await connection.run_sync(metadata.create_all)
-    yield made
-    await made.close()
 
 
 class Deaf(Database):

@@ -65,24 +65,18 @@ async def test_workers_are_not_held_to_the_capacity_of_the_trainer(life: Life) -
     assert life.near.live()[0].launch.capacity is None
 
 
-async def test_jobs_of_a_run_get_the_settings_image_where_images_are_run(life: Life) -> None:
+@pytest.mark.parametrize(("place", "image"), [("far", "registry/skyscale:1"), ("near", None)])
+async def test_jobs_of_a_run_get_the_settings_image_where_images_are_run(
+    life: Life, place: str, image: str | None
+) -> None:
     life.settings = life.settings.model_copy(update={"job_image": "registry/skyscale:1"})
     near = life.places["near"]
     near.abilities = replace(near.abilities, runs_images=False)
     life.born()
-    await life.add("far", JobRole.TRAINER)
+    await life.add(place, JobRole.TRAINER)
     await life.until(lambda job: job.facts.status is JobStatus.RUNNING)
-    assert life.far.live()[0].launch.docker_image == "registry/skyscale:1"
-
-
-async def test_a_place_without_images_is_given_none(life: Life) -> None:
-    life.settings = life.settings.model_copy(update={"job_image": "registry/skyscale:1"})
-    near = life.places["near"]
-    near.abilities = replace(near.abilities, runs_images=False)
-    life.born()
-    await life.add("near", JobRole.TRAINER)
-    await life.until(lambda job: job.facts.status is JobStatus.RUNNING)
-    assert life.near.live()[0].launch.docker_image is None
+    account = life.far if place == "far" else life.near
+    assert account.live()[0].launch.docker_image == image
 
 
 @pytest.mark.parametrize(

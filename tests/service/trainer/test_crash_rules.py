@@ -8,6 +8,7 @@ import importlib.util
 import itertools
 import shutil
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,11 @@ from skyscale.artifacts.store import open_store
 from skyscale.artifacts.versions import open_version
 from skyscale.decoder.checkpoint import load_decoder
 from skyscale.errors import Gone, SkyscaleError, Unavailable
+from skyscale.trainer import control
 from skyscale.trainer.checkpoint import checkpoint_versions, read_checkpoint
 from skyscale.trainer.loop import Trainer
 from skyscale.trainer.step import Learner
+from skyscale.wire.batches import LeaseRequest, SampleReply, SampleRequest
 from skyscale.wire.jobs import JobAssignment, JobRole
 from skyscale.wire.runs import Algorithm, Evaluation, RunSpec, Sampling
 
@@ -158,6 +161,34 @@ def test_an_undisturbed_run_publishes_every_step_and_acks_every_batch(
         "v000003",
         "v000004",
     }
+
+
+class WaitingLedger(Ledger):
+    """Lets the trainer wait for each batch, and notes which leases it would extend after they were acked."""
+
+    late: list[str]
+
+    def sample(self, body: SampleRequest) -> SampleReply:
+        time.sleep(0.2)
+        return super().sample(body)
+
+    def extend(self, body: LeaseRequest) -> None:
+        if body.lease_id in self.acked:
+            self.late.append(body.lease_id)
+        super().extend(body)
+
+
+def test_a_lease_whose_version_is_published_is_extended_no_more(
+    tmp_path: Path, base_folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(control, "LEASE_S", 0.04)
+    world = World(tmp_path, base_folder)
+    world.ledger = ledger = WaitingLedger(max_steps=4)
+    ledger.late = []
+    world.live()
+    world.check()
+    # One may have been on its way while its version was announced.
+    assert len(ledger.late) <= 1, "a healthy run's log would be full of refusals"
 
 
 AFTERMATHS = {"kept": lambda ledger: None, "expired": Ledger.expire_all, "fenced": Ledger.fence_all}
