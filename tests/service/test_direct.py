@@ -38,6 +38,7 @@ CALLS: list[tuple[str, str, str, str, dict[str, str]]] = [
     ("POST", SAMPLE, "worker", f'{{"run_id": "{RUN}"}}', JSON),
     ("POST", "/api/jobs/job-worker/heartbeat", "worker", "{}", JSON),
     ("POST", "/api/jobs/job-other/heartbeat", "worker", "{}", JSON),
+    ("POST", "/api/jobs/job-worker/heartbeat", "worker", '{"policy_version": 2147483648}', JSON),
     ("POST", "/api/jobs/job-worker/heartbeat", "operator", "{}", JSON),
     ("POST", "/api/training/metrics", "trainer", '{"job_id": "job-trainer", "step": 1}', JSON),
 ]

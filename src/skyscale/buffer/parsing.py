@@ -16,8 +16,6 @@ from skyscale.wire.batches import GroupBatchPush, GroupPush, TrajectoryPush
 from skyscale.wire.episodes import Outcome
 
 MAX_VERSION = 2**31 - 1
-MAX_STEP = 2**63 - 1
-"""What is stored is written by orjson, which knows no larger numbers; the transaction is shared with other pushes."""
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
@@ -74,8 +72,6 @@ def _parse_other(body: bytes) -> ParsedPush:
     trajectory = _validated(TrajectoryPush, body)
     check_id("run_id", trajectory.run_id)
     check_id("trajectory_id", trajectory.trajectory_id or "")
-    if abs(trajectory.step_n) > MAX_STEP:
-        raise Invalid(f"step_n: must be from -{MAX_STEP} to {MAX_STEP}")
     return ParsedPush(trajectory=trajectory)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from typing import Literal
 
-from skyscale.errors import BadRequest, Conflict, Gone, Invalid, NotFound, SkyscaleError
+from skyscale.errors import BadRequest, Conflict, Gone, NotFound, SkyscaleError
 from skyscale.events.service import EventLog
 from skyscale.jobs import custom, heartbeats, queries
 from skyscale.jobs.heartbeats import Beat
@@ -41,8 +41,6 @@ from skyscale.wire.runs import ProcessHealth, RunSpec
 
 LOG_BYTES = 64 * 1024
 MAX_PAGE = 200
-MAX_VERSION = 2**31 - 1
-"""The database keeps policy versions in 32 bits."""
 LOGS_S = 20.0
 """How long a provider may take to give a job's log."""
 
@@ -120,10 +118,7 @@ class JobService:
         return await queries.brief_of_run(connection, run_id)
 
     async def heartbeat(self, job_id: str, attempt: int, beat: Heartbeat) -> Literal["run", "finish"]:
-        """Record a heartbeat; what is wanted of the process. Raises Gone when it must end, Invalid."""
-        if beat.policy_version is not None and not 0 <= beat.policy_version <= MAX_VERSION:
-            # It is written together with other jobs' heartbeats, which would fail with it.
-            raise Invalid(f"policy_version: must be from 0 to {MAX_VERSION}")
+        """Record a heartbeat; what is wanted of the process. Raises Gone when it must end."""
         values: dict[str, object] = {
             "heartbeat_at": self._clock(),
             "detail": beat.detail,

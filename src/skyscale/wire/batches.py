@@ -90,7 +90,7 @@ class TrajectoryPush(Request):
     code: Annotated[str, Field(max_length=MAX_CODE_CHARS)]
     reward: Annotated[float, Field(ge=0, le=1)]
     done: bool = True
-    step_n: int = 0
+    step_n: Annotated[int, Field(ge=0, lt=2**31)] = 0
     trajectory_id: Annotated[str, Field(min_length=4, max_length=80)] | None = None
     """Client-made; the same id again is a duplicate and is not stored twice."""
 

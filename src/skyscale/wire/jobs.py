@@ -68,7 +68,7 @@ class Heartbeat(Request):
 
     detail: Annotated[str, Field(max_length=300)] = ""
     """What the process is doing, in a few words a person can read."""
-    policy_version: int | None = None
+    policy_version: Annotated[int, Field(ge=0, lt=2**31)] | None = None
     """Policy servers: the version now being served."""
     metrics: dict[str, float] = {}
     """Latest observations, for example tokens_per_s, idle_share, groups_in_flight."""
