@@ -43,7 +43,7 @@ test("a sandbox is made, runs a program, shows its files and is destroyed", asyn
   await page.getByLabel("Program").fill("open('kept.txt', 'w').write('x')\nprint(6 * 7)");
   await page.keyboard.press("Control+Enter");
   await page.getByTestId("exec-result").getByText("exit code 0").waitFor(SLOW);
-  await page.getByRole("log", { name: "Output" }).getByText("42").waitFor();
+  await page.getByRole("log", { name: "Output" }).getByText("42", { exact: true }).waitFor();
   await shoot(page, "sandboxes");
   await page.getByRole("tab", { name: "Files" }).click();
   await page.getByRole("link", { name: /kept.txt/ }).waitFor();
